@@ -1,0 +1,81 @@
+// A compiled program as plain data: entry points, memory regions, tables of named tensors. The same struct
+// describes code in the JIT, in an object file and in a standalone trainer. Filled by driver/, read here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/abi.h"
+
+namespace gradc::runtime {
+
+enum class DType : uint8_t { Bool, U8, I32, I64, F32, F64 };
+int64_t size_of(DType t);
+const char* name_of(DType t);
+
+// scale * dims[dim], or just scale when dim is -1.
+struct Extent {
+  int64_t scale = 1;
+  int32_t dim = -1;
+  int64_t at(const std::vector<int64_t>& dims) const { return dim < 0 ? scale : scale * dims[dim]; }
+};
+
+// A named tensor in a region. The logical tensor is row-major `shape`; in memory element (i0, i1, ...) is at
+// offset + size_of(dtype) * sum(i_n * strides[n]). Plain tensors have the row-major strides.
+struct Tensor {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<Extent> shape;
+  std::vector<Extent> strides;  // in elements; the same length as shape
+  int64_t offset = 0;           // bytes from the start of the region, at the planned maximum
+};
+
+enum class Role : uint8_t { Param, State, OptimizerSlot };  // where a state tensor comes from
+
+struct StateTensor {
+  Tensor tensor;
+  Role role = Role::Param;
+};
+
+struct Entry {
+  std::string name;
+  gradc_entry_v1 function = nullptr;
+  std::vector<std::string> dims;     // names of the symbolic dimensions, "B" first when there is one
+  std::vector<int64_t> max_dims;     // the planned maximum of each
+  std::vector<int64_t> offsets;      // of the buffers, in the order that `table` wants them, after the dims
+  std::vector<Tensor> inputs;        // in the io region
+  std::vector<Tensor> outputs;       // in the io region
+  int64_t io_bytes = 0;
+  int64_t scratch_bytes = 0;
+
+  const Tensor* input(const std::string& name) const;
+  const Tensor* output(const std::string& name) const;
+};
+
+// Entry points by name. Those that a training program has, and their io tensors by reserved name:
+//   init        in: seed i64[]                                       writes every parameter and state
+//   train_step  in: the fields of the batch, step i64[], total i64[] (planned steps), seed i64[], one f64[] for
+//                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
+//   eval_step   in: the fields of the batch                          out: sums f64[S]
+//   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the metrics
+//   predict     in: the input fields of the batch                    out: the model's named results
+//   fit_N, fit_N_finish, N = 0, 1, ...  in: the input fields; out: sums f64[S]  /  in: sums; writes the states
+//               of phase N; phases run in order, each one pass over the training split in order
+struct Program {
+  std::map<std::string, Entry> entries;
+  std::vector<StateTensor> state;
+  int64_t state_bytes = 0;
+  std::vector<std::string> metrics;       // names of finish's values: "loss" first
+  std::map<std::string, double> hyper;    // hyper-parameters by name, with their values
+  int fit_phases = 0;
+  uint64_t model_hash = 0;
+
+  const Entry* entry(const std::string& name) const {
+    auto it = entries.find(name);
+    return it == entries.end() ? nullptr : &it->second;
+  }
+};
+
+}  // namespace gradc::runtime

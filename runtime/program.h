@@ -48,7 +48,8 @@ struct Entry {
   std::vector<Tensor> inputs;        // in the io region
   std::vector<Tensor> outputs;       // in the io region
   int64_t io_bytes = 0;
-  int64_t scratch_bytes = 0;
+  int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
+  int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
 
   const Tensor* input(const std::string& name) const;
   const Tensor* output(const std::string& name) const;

@@ -1,0 +1,83 @@
+// The graph IR: pure tensor functions in SSA form. Nodes are immutable and interned within their function; a
+// pass maps a function to a new function. A node with several results is read through `get {index=i}`.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ir/graph/attr.h"
+#include "ir/type.h"
+#include "support/source.h"
+
+namespace gradc::graph {
+
+struct OpDef;
+using NodeId = uint32_t;
+inline constexpr NodeId kNone = ~0u;
+
+struct Node {
+  const OpDef* op = nullptr;
+  std::vector<NodeId> operands;
+  Attrs attrs;
+  std::vector<Type> types;  // one, except for control flow and value_and_grad
+
+  const Type& type() const { return types[0]; }
+};
+
+// A symbolic dimension of a function: bound 0 means none known; `plan` is the value that cost decisions assume.
+struct DimInfo {
+  int64_t max = 0;
+  int64_t plan = 0;
+  bool operator==(const DimInfo&) const = default;
+};
+
+struct Result {
+  NodeId node = kNone;
+  NodeId into = kNone;  // the donated parameter whose storage takes this result
+  std::string name;     // the name of an output, "" when it has none
+};
+
+// The node list is in definition order; parameters are nodes with the op "parameter".
+struct Function {
+  std::string name;
+  std::map<std::string, DimInfo> dims;
+  std::vector<Node> nodes;
+  std::vector<NodeId> params;
+  std::vector<Result> results;
+  std::map<std::string, std::string> notes;       // named settings that hold for the function, e.g. fma=off
+  std::unordered_map<NodeId, std::string> names;  // side table: user names without %
+  std::unordered_map<NodeId, Loc> locs;           // side table: where a node comes from
+
+  const Node& operator[](NodeId id) const { return nodes[id]; }
+  const Type& type(NodeId id) const { return nodes[id].types[0]; }
+  bool is_donated(NodeId param) const;
+  std::vector<Type> param_types() const;
+  std::vector<Type> result_types() const;
+};
+
+struct Module {
+  std::map<std::string, Function> functions;
+
+  const Function* find(std::string_view name) const;
+  const Function& at(std::string_view name) const;
+};
+
+std::string print(const Function& f);
+std::string print(const Module& m);
+// Throws CompileError with the place in the text. Types may be omitted where they can be inferred.
+Module parse(std::string_view text, uint32_t file = 0);
+
+// Checks the invariants listed at the top of verify.cpp; throws InternalError with the node's text.
+void verify(const Function& f, const Module& m);
+void verify(const Module& m);
+
+// Readers of every node, in node order; a node that reads a value twice is listed twice.
+std::vector<std::vector<NodeId>> users_of(const Function& f);
+
+}  // namespace gradc::graph

@@ -1,0 +1,144 @@
+// The kernel IR: loops over buffers, with scalar code in SSA form. Access is by logical index; where an element
+// lies in memory is the buffer's layout. One text serves every vector width: a `vector` loop's iterations are
+// independent, and code generation deals them to lanes. Passes are functions from kernel to kernel.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ir/index.h"
+#include "ir/meaning.h"
+#include "ir/scalar.h"
+#include "ir/type.h"
+#include "support/source.h"
+
+namespace gradc::kernel {
+
+enum class Space : uint8_t {
+  In,       // parameter, only read
+  Out,      // parameter, only written
+  InOut,    // parameter, read and written
+  Scratch,  // memory of one thread, constant shape, lives for one iteration of the parallel loop
+  Tile,     // registers: constant shape, constant indices once unroll and vector loops are expanded
+};
+
+struct Buffer {
+  std::string name;
+  DType dtype = DType::F32;
+  Shape shape;
+  Space space = Space::In;
+  Shape strides;  // in elements; empty means row-major
+};
+
+using Value = int32_t;  // defined once, visible in the statements after it and in the bodies nested there
+
+struct Compute {
+  Value result = -1;
+  ScalarOp op = ScalarOp::Const;  // Axis: the value (i64) of `index`; Read does not occur
+  DType dtype = DType::F32;
+  std::array<Value, 3> args{-1, -1, -1};
+  Literal value;
+  Index index;
+};
+
+struct Load {
+  Value result = -1;
+  int buffer = 0;
+  std::vector<Index> at;
+  std::vector<Index> guards;  // any negative: nothing is read, the value is `fill`
+  Literal fill;
+};
+
+struct Store {
+  int buffer = 0;
+  std::vector<Index> at;
+  Value value = -1;
+};
+
+// Makes an integer value usable in indices, as variable `var`.
+struct Bind {
+  int var = 0;
+  Value value = -1;
+};
+
+// The fixed tree over the last axis of a tile, strides lanes/2, ..., 1: element l becomes combine(l, l + stride).
+struct Tree {
+  Value result = -1;
+  int tile = 0;
+  std::vector<Index> at;  // the leading axes
+  Combiner combine = Combiner::Add;
+};
+
+enum class LoopKind : uint8_t { Serial, Parallel, Vector, Unroll };
+
+struct For;
+struct If;
+using Stmt = std::variant<Compute, Load, Store, Bind, Tree, std::shared_ptr<const For>, std::shared_ptr<const If>>;
+using Body = std::vector<Stmt>;
+
+// `var` runs over 0 .. extent-1. Serial runs ascending. Parallel (at most one, the outermost and only statement
+// of the kernel), Vector and Unroll iterations may run in any order or at once: none reads what another writes.
+// An Unroll extent is constant; a Vector body holds no loop but Unroll, no If and no Tree.
+struct For {
+  int var = 0;
+  Index extent;
+  LoopKind kind = LoopKind::Serial;
+  Body body;
+};
+
+// Runs when every condition is >= 0.
+struct If {
+  std::vector<Index> conditions;
+  Body body;
+};
+
+struct Kernel {
+  std::string name;
+  std::vector<Buffer> buffers;      // parameters first, in call order, then scratch and tiles
+  std::vector<int> params;          // variables that the caller passes (a step loop's counter)
+  Body body;
+  int vars = 0;                     // all variables are below this
+  Value values = 0;                 // all values are below this
+  bool fma = true;                  // whether multiply-adds inside elementary functions have one rounding
+  std::vector<std::string> var_names;  // "" or absent: printed as %i<n>
+  Loc loc;
+};
+
+inline Stmt make_for(For f) { return std::make_shared<const For>(std::move(f)); }
+inline Stmt make_if(If i) { return std::make_shared<const If>(std::move(i)); }
+
+// The parallel loop, or null when thread 0 runs the kernel alone.
+const For* parallel_loop(const Kernel& k);
+// Names replaced by positions: equal kernels print equally.
+std::string canonical_text(const Kernel& k);
+
+std::string print(const Kernel& k);
+Kernel parse_kernel(std::string_view text, uint32_t file = 0);
+// Invariants are listed at the top of verify.cpp; throws InternalError.
+void verify(const Kernel& k);
+
+// A buffer bound to memory, for the interpreter: base address, and the size that checks use.
+struct Memory {
+  std::byte* base = nullptr;
+  int64_t bytes = 0;
+};
+
+// Runs iterations [begin, end) of the parallel loop (the whole kernel if there is none: begin 0, end 1). Checks
+// every access against the buffer's size and throws InternalError outside. `touched`, if given, is called with
+// each access to a parameter buffer: (buffer, byte offset, bytes, is_write).
+struct RunOptions {
+  std::map<std::string, int64_t> dims;
+  std::vector<int64_t> params;
+  std::function<void(int, int64_t, int64_t, bool)> touched;
+};
+void interpret(const Kernel& k, std::span<const Memory> buffers, int64_t begin, int64_t end, const RunOptions& o);
+// The extent of the parallel loop, 1 without one.
+int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims, std::span<const int64_t> params);
+
+}  // namespace gradc::kernel

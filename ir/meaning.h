@@ -1,0 +1,47 @@
+// What an op computes, as an index expression: axes, guarded reads through index maps, a scalar body and a
+// combiner. Interpreter, folding, cost, fusion legality and lowering are all derived from it.
+#pragma once
+
+#include <vector>
+
+#include "ir/index.h"
+#include "ir/scalar.h"
+#include "ir/type.h"
+
+namespace gradc {
+
+// Element `at` of an operand. Variable v < axes.size() is axis v; variable axes.size() + r is the integer value
+// of read r (r smaller than this read's number), clamped by the op's index map where it must be in range.
+// When any guard is negative nothing is read and the value is `fill`.
+struct Read {
+  int operand = 0;
+  std::vector<Index> at;
+  std::vector<Index> guards;  // each must be >= 0
+  double fill = 0;
+};
+
+enum class Combiner : uint8_t { None, Add, Mul, Max, Min, And, Or, ArgMax, ArgMin };
+
+// Element (axes 0 .. outputs-1) of the result is: without combiner, the body; else the combination of the body
+// over the remaining axes, in the order that the node's `order` attribute says. An ArgMax or ArgMin gives the
+// position along its single reduction axis, the first among equals (a NaN counts as larger than all, first).
+struct Meaning {
+  std::vector<Dim> axes;
+  int outputs = 0;
+  std::vector<Read> reads;
+  ScalarBody body;
+  Combiner combine = Combiner::None;
+  int initial = -1;        // read that starts the chain instead of the combiner's identity; it uses output axes only
+  bool fma = false;        // the body's last node is a product that joins the accumulator with one rounding
+
+  int reductions() const { return static_cast<int>(axes.size()) - outputs; }
+};
+
+// How a reduction is ordered; see architecture.md §6.
+enum class Order : uint8_t { Chain, Lanes };
+inline constexpr int kLanes = 64;
+
+std::string_view name_of(Combiner c);
+Literal identity_of(Combiner c, DType t);
+
+}  // namespace gradc

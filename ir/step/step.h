@@ -1,0 +1,101 @@
+// The step IR: which kernels run on which buffers in which order, with barriers, and where buffers lie. Every
+// thread executes the whole step; a kernel's parallel iterations are dealt to threads by a formula of
+// (extent, tid, nthreads), the same each time. Emitted as one function per step.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ir/kernel/kernel.h"
+
+namespace gradc::step {
+
+enum class Region : uint8_t { State, Io, Scratch };
+
+struct Buffer {
+  std::string name;
+  DType dtype = DType::F32;
+  Shape shape;
+  Shape strides;  // in elements; empty means row-major
+  Region region = Region::Scratch;
+  int64_t offset = -1;  // bytes within the region at the planned maximum; -1 before memory is planned
+};
+
+struct Dim {
+  std::string name;
+  int64_t max = 0;
+  bool operator==(const Dim&) const = default;
+};
+
+struct Run {
+  int kernel = 0;
+  std::vector<int> buffers;   // one for each parameter buffer of the kernel
+  std::vector<Index> params;  // one for each kernel parameter, over step loop variables
+};
+struct Barrier {};
+struct For;
+struct If;
+using Stmt = std::variant<Run, Barrier, std::shared_ptr<const For>, std::shared_ptr<const If>>;
+using Body = std::vector<Stmt>;
+
+struct For {
+  int var = 0;
+  Index extent;
+  Body body;
+};
+// Chooses by a bool buffer with one element, which every thread reads.
+struct If {
+  int condition = 0;
+  Body then_body, else_body;
+};
+
+struct Step {
+  std::string name;
+  std::vector<Dim> dims;
+  std::vector<Buffer> buffers;
+  std::vector<kernel::Kernel> kernels;  // no two equal
+  Body body;
+  int vars = 0;
+  int64_t state_bytes = 0, io_bytes = 0, scratch_bytes = 0;  // at the planned maximum, after memory planning
+  std::vector<int> inputs, outputs;                          // io buffers, in order; a buffer's name is its key
+};
+
+// Where a kernel's scratch buffers lie in the calling thread's scratch, and the bytes that one thread needs.
+struct ThreadScratch {
+  std::vector<int64_t> offsets;  // one for each Scratch buffer of the kernel, in order; 64-byte aligned
+  int64_t bytes = 0;
+};
+ThreadScratch thread_scratch(const kernel::Kernel& k);
+int64_t thread_scratch_bytes(const Step& s);  // the maximum over its kernels
+
+// Iterations [begin, end) of an extent for one thread: contiguous, as even as possible, the first ones larger.
+struct Range {
+  int64_t begin, end;
+};
+Range range_of(int64_t extent, int64_t tid, int64_t nthreads);
+
+// The bytes of a buffer, strides and dtype included, for given dimensions.
+int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims);
+
+std::string print(const Step& s);
+Step parse_step(std::string_view text, uint32_t file = 0);
+// Invariants are listed at the top of verify.cpp; throws InternalError.
+void verify(const Step& s);
+
+// Runs the step over caller's regions as `threads` threads would; phases between barriers are run thread by
+// thread, in an order drawn from `order_seed`, and overlapping accesses of two threads within a phase, one of
+// them a write, throw InternalError naming buffer and kernels.
+struct RunOptions {
+  std::map<std::string, int64_t> dims;
+  int threads = 1;
+  uint64_t order_seed = 0;
+  bool check_races = true;
+};
+void interpret(const Step& s, std::byte* state, std::byte* io, std::byte* scratch, const RunOptions& o);
+
+}  // namespace gradc::step

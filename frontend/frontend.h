@@ -1,0 +1,84 @@
+// From model text to graph functions and tables: the frontend's whole result. Function and io names follow
+// runtime/program.h: @init, @train_step, @eval_step, @finish, @predict, @fit_N, @fit_N_finish.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frontend/data_spec.h"
+#include "ir/graph/graph.h"
+#include "support/diagnostic.h"
+#include "support/source.h"
+
+namespace gradc::frontend {
+
+struct Override {  // -D name=value, --set train.field=value
+  std::string name, value;
+};
+
+struct Options {
+  std::vector<Override> defines, sets;
+  DType float_type = DType::F32;
+  bool fma = true;
+  int64_t batch = 0;  // 0: what the train block says
+};
+
+// A tensor of the state region. `path` is the stable name (dense.weight, __opt__/m/dense.weight) and also the
+// name of the function parameters that stand for it.
+struct StateSpec {
+  enum class Role { Param, State, OptimizerSlot } role = Role::Param;
+  std::string path;
+  Type type;
+  Loc loc;
+};
+
+struct Input {  // an input of the model, or a further field that loss or metrics read
+  std::string name;
+  Type type;
+  bool model_input = true;
+  int64_t classes = 0;  // labels must be in [0, classes); 0: no such bound
+  Loc loc;
+};
+
+struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.loss)
+  std::string split, metric;
+  bool maximize = false;
+  int patience = 0;
+  double delta = 0;
+};
+
+struct TrainSpec {
+  std::string name;  // of the model
+  int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
+  std::optional<Keep> keep, stop;
+  std::vector<std::string> metrics;     // values of @finish: "loss" first
+  std::map<std::string, double> hyper;  // f64 inputs of @train_step by name
+  Loc loc;
+};
+
+// A line of `gradc summary`.
+struct LayerNote {
+  std::string path, type, output;
+  int64_t parameters = 0;
+  Loc loc;
+};
+
+struct Unit {
+  graph::Module module;
+  std::vector<StateSpec> state;
+  std::vector<Input> inputs;
+  std::vector<std::string> outputs;  // named results of the model, in order
+  std::optional<TrainSpec> train;
+  std::optional<DataSpec> data;
+  std::vector<LayerNote> layers;
+  int fit_phases = 0;
+  std::string model_name;
+  std::string rendered;  // the file with every default
+};
+
+// Parses, checks and elaborates the file. Errors go to `diagnostics`; the unit is meaningful only without any.
+Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostics& diagnostics);
+
+}  // namespace gradc::frontend

@@ -1,0 +1,324 @@
+// Carries a schedule out: splits, reorders and distributes the loops of a naive kernel.
+#include <algorithm>
+
+#include "passes/kernel/rewrite.h"
+#include "passes/kernel/schedule.h"
+#include "support/check.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+constexpr int64_t kMaxPanelBytes = 1 << 20;
+
+struct Loop {
+  int var;
+  Index extent;
+};
+
+class Scheduler {
+ public:
+  Scheduler(const Lowered& l, const Schedule& s, const ScheduleOptions& o) : k_(l.kernel), s_(s), o_(o) {
+    const Body* body = &l.kernel.body;
+    for (int i = 0; i < l.outer; ++i) {
+      const For& f = *std::get<std::shared_ptr<const For>>(body->front());
+      loops_.push_back({f.var, f.extent});
+      body = &f.body;
+    }
+    inner_ = *body;
+  }
+
+  Kernel run() {
+    if (loops_.empty() || !o_.tile) return std::move(k_);
+    if (s_.vector_axis < 0 && s_.row_axis < 0) {
+      wrap_all(inner_);
+    } else if (s_.columns == 0 && s_.row_axis < 0) {
+      elementwise();
+    } else {
+      tile();
+    }
+    drop_unused_tiles();
+    return std::move(k_);
+  }
+
+ private:
+  LoopKind outer_kind() const { return s_.parallel ? LoopKind::Parallel : LoopKind::Serial; }
+
+  // The group's loops as they are, the outermost parallel.
+  void wrap_all(Body body) {
+    std::vector<size_t> all;
+    for (size_t a = 0; a < loops_.size(); ++a) all.push_back(a);
+    wrap(std::move(body), all);
+  }
+  void wrap(Body body, const std::vector<size_t>& axes) {
+    for (size_t i = axes.size(); i-- > 0;) {
+      const Loop& l = loops_[axes[i]];
+      body = {make_for({l.var, l.extent, i == 0 ? outer_kind() : LoopKind::Serial, std::move(body)})};
+    }
+    k_.body = std::move(body);
+  }
+
+  std::vector<size_t> other_axes() const {
+    std::vector<size_t> out;
+    for (size_t a = 0; a < loops_.size(); ++a)
+      if (static_cast<int>(a) != s_.vector_axis && static_cast<int>(a) != s_.row_axis) out.push_back(a);
+    // The longest loop outermost: it is the one that threads share.
+    std::stable_sort(out.begin(), out.end(), [&](size_t a, size_t b) { return size(a) > size(b); });
+    return out;
+  }
+  int64_t size(size_t axis) const {
+    return loops_[axis].extent.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& d) {
+      auto it = o_.plan.find(d);
+      return it == o_.plan.end() ? int64_t{64} : it->second;
+    });
+  }
+
+  void elementwise() {
+    const Loop& v = loops_[s_.vector_axis];
+    const std::vector<size_t> others = other_axes();
+    if (!others.empty()) {
+      wrap({make_for({v.var, v.extent, LoopKind::Vector, inner_})}, others);
+      return;
+    }
+    if (!s_.parallel || s_.chunk == 0) {
+      k_.body = {make_for({v.var, v.extent, LoopKind::Vector, inner_})};
+      return;
+    }
+    const int piece = k_.vars++, lane = k_.vars++;
+    const Index base = Index::var(piece) * s_.chunk;
+    Body body = substitute(inner_, v.var, base + Index::var(lane));
+    body = {make_for({lane, Index::min(s_.chunk, v.extent - base), LoopKind::Vector, body})};
+    k_.body = {make_for({piece, v.extent.ceil_div(s_.chunk), LoopKind::Parallel, body})};
+  }
+
+  // --- register tiles ------------------------------------------------------------------------------------
+  void tile() {
+    const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
+    const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
+    Body body = has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop(), {});
+    wrap(std::move(body), other_axes());
+    if (other_axes().empty()) mark_outermost();
+  }
+  static TileLoop no_loop() { return {}; }
+
+  // `for panel { stage; for rows { tiles } }`, or rows outermost.
+  Body over_panels(int row_tile, int panel) {
+    const Loop& v = loops_[s_.vector_axis];
+    GRADC_CHECK(v.extent.is_constant(), "the columns of a tile are constant, not {}", v.extent.str());
+    const int64_t n = v.extent.constant_part(), whole = n / s_.columns, rest = n % s_.columns;
+    Body body;
+    if (s_.columns_outer) {
+      auto variant = [&](int64_t width) { return panel_body(row_tile, panel, width); };
+      body = panel_variants(panel, whole, rest, variant);
+      return {make_for({panel, whole + (rest > 0), LoopKind::Serial, std::move(body)})};
+    }
+    return over_rows_outer(row_tile, panel, whole, rest);
+  }
+
+  template <class F>
+  Body panel_variants(int panel, int64_t whole, int64_t rest, F&& variant) {
+    if (rest == 0) return variant(s_.columns);
+    if (whole == 0) return variant(rest);
+    const Index last = Index::var(panel) - Index(whole);  // >= 0 in the last panel
+    Body body{make_if({{Index(-1) - last}, variant(s_.columns)})};
+    body.push_back(make_if({{last}, variant(rest)}));
+    return body;
+  }
+
+  TileLoop columns(int panel, int64_t width) {
+    TileLoop c;
+    c.var = loops_[s_.vector_axis].var;
+    c.inner = k_.vars++;
+    c.extent = width;
+    c.position = c.clamped = Index::var(panel) * s_.columns + Index::var(c.inner);
+    return c;
+  }
+
+  Body panel_body(int row_tile, int panel, int64_t width) {
+    Body staged = inner_, copy;
+    if (s_.stage) copy = stage(staged, panel, width);
+    Body body = over_rows(staged, row_tile, columns(panel, width), {});
+    copy.insert(copy.end(), body.begin(), body.end());
+    return copy;
+  }
+
+  Body over_rows_outer(int row_tile, int panel, int64_t whole, int64_t rest) {
+    auto tiles = [&](const TileLoop& rows) {
+      auto variant = [&](int64_t width) {
+        std::map<int, int> expanded;
+        return sink(renumber(inner_, k_), rows, columns(panel, width), k_, expanded);
+      };
+      Body body = panel_variants(panel, whole, rest, variant);
+      return Body{renumber({make_for({panel, whole + (rest > 0), LoopKind::Serial, std::move(body)})}, k_)};
+    };
+    return row_variants(row_tile, tiles);
+  }
+
+  Body over_rows(const Body& inner, int row_tile, const TileLoop& columns, const std::map<int, int>&) {
+    auto tiles = [&](const TileLoop& rows) {
+      std::map<int, int> expanded;
+      return sink(renumber(inner, k_), rows, columns, k_, expanded);
+    };
+    return row_variants(row_tile, tiles);
+  }
+
+  // Full tiles, and where the extent does not divide, one edge tile with clamped loads and predicated stores.
+  template <class F>
+  Body row_variants(int row_tile, F&& tiles) {
+    if (s_.row_axis < 0) return tiles(no_loop());
+    const Loop& l = loops_[s_.row_axis];
+    TileLoop rows;
+    rows.var = l.var;
+    rows.inner = k_.vars++;
+    rows.extent = s_.rows;
+    const Index base = Index::var(row_tile) * s_.rows;
+    rows.position = rows.clamped = base + Index::var(rows.inner);
+    const bool divides = l.extent.is_constant() && l.extent.constant_part() % s_.rows == 0;
+    Body body;
+    if (divides) {
+      body = tiles(rows);
+    } else {
+      const Index missing = base + Index(s_.rows) - l.extent;  // > 0 in the edge tile
+      TileLoop edge = rows;
+      edge.clamped = Index::min(rows.position, l.extent - 1);
+      edge.valid = l.extent - 1 - rows.position;
+      body.push_back(make_if({{Index(0) - missing}, tiles(rows)}));
+      body.push_back(make_if({{missing - 1}, tiles(edge)}));
+    }
+    return {renumber({make_for({row_tile, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})}, k_)[0]};
+  }
+
+  void mark_outermost() {
+    if (!s_.parallel || k_.body.size() != 1) return;
+    For f = *std::get<std::shared_ptr<const For>>(k_.body[0]);
+    f.kind = LoopKind::Parallel;
+    k_.body = {make_for(std::move(f))};
+  }
+
+  // --- staging -------------------------------------------------------------------------------------------
+  // Copies what the tile's columns read, over all iterations of the reduction loops around the load, into
+  // scratch [loops..., columns]; rewrites the loads in `body`. Returns the copy.
+  Body stage(Body& body, int panel, int64_t width) {
+    Body copies;
+    std::vector<const For*> around;
+    body = stage_in(body, around, panel, width, copies);
+    return copies;
+  }
+
+  Body stage_in(const Body& body, std::vector<const For*>& around, int panel, int64_t width, Body& copies) {
+    Body out;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        around.push_back(f->get());
+        out.push_back(make_for({(*f)->var, (*f)->extent, (*f)->kind, stage_in((*f)->body, around, panel, width, copies)}));
+        around.pop_back();
+      } else if (auto* l = std::get_if<Load>(&s); l && stageable(*l, around, width)) {
+        out.push_back(stage_load(*l, around, panel, width, copies));
+      } else {
+        out.push_back(s);
+      }
+    }
+    return out;
+  }
+
+  bool stageable(const Load& l, const std::vector<const For*>& around, int64_t width) const {
+    const Buffer& b = k_.buffers[l.buffer];
+    if (around.empty() || b.space != Space::In || !l.guards.empty()) return false;
+    const Index a = address(b, l.at);
+    if (!a.uses_var(loops_[s_.vector_axis].var)) return false;
+    if (s_.row_axis >= 0 && a.uses_var(loops_[s_.row_axis].var)) return false;
+    int64_t bytes = width * size_of(b.dtype);
+    std::vector<int> known;
+    for (const For* f : around) {
+      if (!f->extent.is_constant() || !a.uses_var(f->var)) return false;
+      bytes *= f->extent.constant_part();
+      known.push_back(f->var);
+    }
+    for (const Loop& o : loops_) known.push_back(o.var);
+    bool closed = true;  // every variable is a loop: nothing bound inside the body
+    for (const Index& e : l.at)
+      e.substitute([&](int v) {
+        closed &= std::find(known.begin(), known.end(), v) != known.end();
+        return Index::var(v);
+      });
+    return closed && bytes <= kMaxPanelBytes;
+  }
+
+  Stmt stage_load(const Load& l, const std::vector<const For*>& around, int panel, int64_t width, Body& copies) {
+    const DType t = k_.buffers[l.buffer].dtype;
+    Shape shape;
+    for (const For* f : around) shape.push_back(f->extent);
+    shape.push_back(s_.columns);
+    k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
+    const int scratch = static_cast<int>(k_.buffers.size()) - 1;
+    const int v = loops_[s_.vector_axis].var;
+    std::vector<Index> from, to;
+    for (const For* f : around) from.push_back(Index::var(f->var));
+    to = from;
+    from.push_back(Index::var(v) - Index::var(panel) * s_.columns);
+    const int lane = k_.vars++;
+    to.push_back(Index::var(lane));
+    Load source{k_.values++, l.buffer, l.at, {}, {}};
+    for (Index& e : source.at)
+      e = e.substitute([&](int x) { return x == v ? Index::var(panel) * s_.columns + Index::var(lane) : Index::var(x); });
+    Body copy{source, Store{scratch, to, source.result}};
+    copy = {make_for({lane, width, LoopKind::Vector, copy})};
+    for (size_t i = around.size(); i-- > 0;) copy = {make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
+    copy = renumber(copy, k_);
+    copies.insert(copies.end(), copy.begin(), copy.end());
+    return Load{l.result, scratch, from, {}, {}};
+  }
+
+  // Tiles that expansion replaced are gone from the text.
+  void drop_unused_tiles() {
+    std::vector<bool> used(k_.buffers.size(), false);
+    walk(k_.body, [&](const Stmt& s) {
+      if (auto* l = std::get_if<Load>(&s)) used[l->buffer] = true;
+      if (auto* w = std::get_if<Store>(&s)) used[w->buffer] = true;
+      if (auto* t = std::get_if<Tree>(&s)) used[t->tile] = true;
+    });
+    std::vector<int> number(k_.buffers.size(), -1);
+    std::vector<Buffer> kept;
+    for (size_t b = 0; b < k_.buffers.size(); ++b) {
+      const bool parameter = k_.buffers[b].space != Space::Tile && k_.buffers[b].space != Space::Scratch;
+      if (!used[b] && !parameter) continue;
+      number[b] = static_cast<int>(kept.size());
+      kept.push_back(k_.buffers[b]);
+    }
+    k_.buffers = std::move(kept);
+    k_.body = renumber_buffers(k_.body, number);
+  }
+  static Body renumber_buffers(const Body& body, const std::vector<int>& number) {
+    Body out;
+    for (Stmt s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        s = make_for({(*f)->var, (*f)->extent, (*f)->kind, renumber_buffers((*f)->body, number)});
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+        s = make_if({(*i)->conditions, renumber_buffers((*i)->body, number)});
+      } else if (auto* l = std::get_if<Load>(&s)) {
+        l->buffer = number[l->buffer];
+      } else if (auto* w = std::get_if<Store>(&s)) {
+        w->buffer = number[w->buffer];
+      } else if (auto* t = std::get_if<Tree>(&s)) {
+        t->tile = number[t->tile];
+      }
+      out.push_back(std::move(s));
+    }
+    return out;
+  }
+
+  Kernel k_;
+  const Schedule& s_;
+  const ScheduleOptions& o_;
+  std::vector<Loop> loops_;
+  Body inner_;
+};
+
+}  // namespace
+
+Kernel apply_schedule(const Lowered& l, const Schedule& s, const ScheduleOptions& o) {
+  return Scheduler(l, s, o).run();
+}
+
+}  // namespace gradc::passes

@@ -1,0 +1,191 @@
+// The policy: numbers for one kernel, from its accesses, its extents at planned dimensions and the machine.
+#include <algorithm>
+
+#include "passes/kernel/rewrite.h"
+#include "passes/kernel/schedule.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+struct Nest {
+  std::vector<const For*> loops;  // the group's axes, outermost first
+  const Body* body;
+};
+
+Nest outer_nest(const Lowered& l) {
+  Nest n{{}, &l.kernel.body};
+  for (int i = 0; i < l.outer; ++i) {
+    n.loops.push_back(std::get<std::shared_ptr<const For>>(n.body->front()).get());
+    n.body = &n.loops.back()->body;
+  }
+  return n;
+}
+
+class Chooser {
+ public:
+  Chooser(const Lowered& l, const ScheduleOptions& o) : l_(l), o_(o), nest_(outer_nest(l)) {}
+
+  Schedule run() {
+    survey();
+    Schedule s;
+    s.work = total_work();
+    s.parallel = s.work >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
+    if (nest_.loops.empty() || has_vector_) {
+      s.why = nest_.loops.empty() ? "scalars" : "rows";
+    } else if (has_serial_) {
+      choose_tile(s);
+    } else {
+      choose_elementwise(s);
+    }
+    return s;
+  }
+
+ private:
+  int64_t planned(const Index& e) const {
+    return std::max<int64_t>(0, e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& d) {
+      auto it = o_.plan.find(d);
+      return it == o_.plan.end() ? int64_t{64} : it->second;
+    }));
+  }
+  int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
+  bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
+
+  void survey() {
+    walk(*nest_.body, [&](const Stmt& s) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        has_vector_ |= (*f)->kind == LoopKind::Vector;
+        has_serial_ |= (*f)->kind == LoopKind::Serial;
+      }
+      if (auto* c = std::get_if<Load>(&s)) accesses_.push_back({c->buffer, &c->at});
+      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at});
+    });
+    for (const Buffer& b : l_.kernel.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
+    for (const Buffer& b : l_.kernel.buffers) accumulators_ += b.space == Space::Tile;
+  }
+
+  double work_of(const Body& body) const {
+    double n = 0;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) n += static_cast<double>(planned((*f)->extent)) * work_of((*f)->body);
+      else n += 1;
+    }
+    return n;
+  }
+  double total_work() const {
+    double n = work_of(*nest_.body);
+    for (size_t a = 0; a < nest_.loops.size(); ++a) n *= static_cast<double>(std::max<int64_t>(1, extent(a)));
+    return n;
+  }
+
+  // How badly an axis suits vector lanes: accesses that are neither uniform nor contiguous along it.
+  int strided_accesses(size_t axis) const {
+    int bad = 0;
+    const int var = nest_.loops[axis]->var;
+    for (const auto& [buffer, at] : accesses_) {
+      const Buffer& b = l_.kernel.buffers[buffer];
+      if (b.space == Space::Tile) continue;
+      const std::optional<Index> c = address(b, *at).coefficient_of(var);
+      if (!c || !(c->is(0) || c->is(1))) ++bad;
+    }
+    return bad;
+  }
+
+  int best_vector_axis(bool constant_only) const {
+    int best = -1;
+    auto key = [&](size_t a) {
+      const bool narrow = extent(a) < o_.machine.lanes;
+      return std::make_tuple(narrow && extent(a) <= 2, strided_accesses(a), narrow, -static_cast<int>(a));
+    };
+    for (size_t a = 0; a < nest_.loops.size(); ++a) {
+      if (constant_only && !constant(a)) continue;
+      if (best < 0 || key(a) < key(best)) best = static_cast<int>(a);
+    }
+    return best;
+  }
+
+  void choose_elementwise(Schedule& s) const {
+    s.vector_axis = best_vector_axis(false);
+    if (nest_.loops.size() == 1) s.chunk = 1024;
+    s.why = "elementwise";
+  }
+
+  // A register tile: columns in vectors along the axis that operands share contiguously, rows unrolled along
+  // another axis, as many as the accumulators leave room for.
+  void choose_tile(Schedule& s) const {
+    const Machine& m = o_.machine;
+    s.vector_axis = best_vector_axis(true);
+    if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
+    for (size_t a = nest_.loops.size(); a-- > 0;)
+      if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 && (s.row_axis < 0 || extent(a) > extent(s.row_axis)))
+        s.row_axis = static_cast<int>(a);
+    if (s.vector_axis < 0 && s.row_axis < 0) {
+      s.why = "one element";
+      return;
+    }
+    const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
+    int64_t vectors = s.row_axis < 0 ? 4 : 2;
+    if (s.vector_axis >= 0) {
+      vectors = std::min(vectors, (extent(s.vector_axis) + lanes - 1) / lanes);
+      s.columns = std::min(vectors * lanes, extent(s.vector_axis));
+    }
+    const int64_t budget = m.vector_registers - (s.vector_axis < 0 ? 2 : vectors + 1);
+    int64_t most = s.row_axis < 0 ? 1 : budget / (std::max<int64_t>(1, vectors) * std::max(1, accumulators_));
+    if (s.vector_axis < 0) most = std::min<int64_t>(most, 8);
+    s.rows = s.row_axis < 0 ? 1 : best_rows(std::max<int64_t>(1, most), extent(s.row_axis));
+    if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows;
+    if (o_.force_columns > 0 && s.vector_axis >= 0) s.columns = std::min(o_.force_columns, extent(s.vector_axis));
+    const int64_t panels = s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
+    const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
+    s.stage = s.vector_axis >= 0 && row_tiles >= 3 && panel_wants_staging(s);
+    s.columns_outer = s.stage || panels >= 4 || panels >= row_tiles;
+    s.why = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
+  }
+
+  // The most rows that waste the least in the last tile.
+  static int64_t best_rows(int64_t most, int64_t extent) {
+    int64_t best = 1;
+    double best_cost = 1e300;
+    for (int64_t r = most; r >= std::max<int64_t>(1, (most + 1) / 2); --r) {
+      const double tiles = static_cast<double>((extent + r - 1) / r);
+      const double cost = tiles * (static_cast<double>(r) + 1.0);  // a tile has a fixed cost of about one row
+      if (cost < best_cost) best_cost = cost, best = r;
+    }
+    return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
+  }
+
+  // Strided panels, and rows whose pitch maps to few cache sets, are copied once and read many times.
+  bool panel_wants_staging(const Schedule& s) const {
+    bool wants = false;
+    const int var = nest_.loops[s.vector_axis]->var;
+    const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
+    for (const auto& [buffer, at] : accesses_) {
+      const Buffer& b = l_.kernel.buffers[buffer];
+      if (b.space != Space::In && b.space != Space::InOut) continue;
+      const Index a = address(b, *at);
+      if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) continue;
+      const std::optional<Index> c = a.coefficient_of(var);
+      if (!c) continue;
+      if (!c->is(1) && !c->is(0)) wants = true;
+      const Shape strides = strides_of(b);
+      if (b.shape.size() >= 2 && c->is(1) && strides[b.shape.size() - 2].is_constant() &&
+          strides[b.shape.size() - 2].constant_part() * size_of(b.dtype) % 1024 == 0)
+        wants = true;
+    }
+    return wants;
+  }
+
+  const Lowered& l_;
+  const ScheduleOptions& o_;
+  Nest nest_;
+  std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
+  bool has_vector_ = false, has_serial_ = false, wide_ = false;
+  int accumulators_ = 0;
+};
+
+}  // namespace
+
+Schedule choose_schedule(const Lowered& l, const ScheduleOptions& o) { return Chooser(l, o).run(); }
+
+}  // namespace gradc::passes

@@ -1,0 +1,135 @@
+#include "passes/kernel/rewrite.h"
+
+#include "support/check.h"
+
+namespace gradc::passes {
+
+using namespace kernel;
+
+void walk(const Body& body, const std::function<void(const Stmt&)>& visit) {
+  for (const Stmt& s : body) {
+    visit(s);
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) walk((*f)->body, visit);
+    if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) walk((*i)->body, visit);
+  }
+}
+
+Stmt map_indices(const Stmt& s, const std::function<Index(const Index&)>& f) {
+  auto all = [&](std::vector<Index> list) {
+    for (Index& e : list) e = f(e);
+    return list;
+  };
+  if (auto* c = std::get_if<Compute>(&s)) {
+    Compute n = *c;
+    if (n.op == ScalarOp::Axis) n.index = f(n.index);
+    return n;
+  }
+  if (auto* l = std::get_if<Load>(&s)) return Load{l->result, l->buffer, all(l->at), all(l->guards), l->fill};
+  if (auto* w = std::get_if<Store>(&s)) return Store{w->buffer, all(w->at), w->value};
+  if (auto* t = std::get_if<Tree>(&s)) return Tree{t->result, t->tile, all(t->at), t->combine};
+  return s;
+}
+
+Body map_all_indices(const Body& body, const std::function<Index(const Index&)>& f) {
+  Body out;
+  for (const Stmt& s : body) {
+    if (auto* l = std::get_if<std::shared_ptr<const For>>(&s)) {
+      out.push_back(make_for({(*l)->var, f((*l)->extent), (*l)->kind, map_all_indices((*l)->body, f)}));
+    } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+      If n{{}, map_all_indices((*i)->body, f)};
+      for (const Index& c : (*i)->conditions) n.conditions.push_back(f(c));
+      out.push_back(make_if(std::move(n)));
+    } else {
+      out.push_back(map_indices(s, f));
+    }
+  }
+  return out;
+}
+
+Body substitute(const Body& body, int var, const Index& by) {
+  return map_all_indices(body, [&](const Index& e) {
+    if (!e.uses_var(var)) return e;
+    return e.substitute([&](int v) { return v == var ? by : Index::var(v); });
+  });
+}
+
+namespace {
+
+// Copies statements with fresh numbers for everything defined inside.
+class Renumber {
+ public:
+  explicit Renumber(Kernel& k) : k_(k) {}
+  Body copy(const Body& body) {
+    Body out;
+    for (const Stmt& s : body) out.push_back(statement(s));
+    return out;
+  }
+
+ private:
+  Index index(const Index& e) const {
+    return e.substitute([&](int v) {
+      auto it = vars_.find(v);
+      return Index::var(it == vars_.end() ? v : it->second);
+    });
+  }
+  std::vector<Index> indices(const std::vector<Index>& list) const {
+    std::vector<Index> out;
+    for (const Index& e : list) out.push_back(index(e));
+    return out;
+  }
+  Value value(Value v) const {
+    auto it = values_.find(v);
+    return it == values_.end() ? v : it->second;
+  }
+  Value define(Value v) { return values_[v] = k_.values++; }
+  int define_var(int v) { return vars_[v] = k_.vars++; }
+
+  Stmt statement(const Stmt& s) {
+    if (auto* c = std::get_if<Compute>(&s)) {
+      Compute n = *c;
+      for (Value& a : n.args) a = value(a);
+      n.index = index(n.index);
+      n.result = define(c->result);
+      return n;
+    }
+    if (auto* l = std::get_if<Load>(&s)) {
+      Load n{-1, l->buffer, indices(l->at), indices(l->guards), l->fill};
+      n.result = define(l->result);
+      return n;
+    }
+    if (auto* w = std::get_if<Store>(&s)) return Store{w->buffer, indices(w->at), value(w->value)};
+    if (auto* b = std::get_if<Bind>(&s)) return Bind{define_var(b->var), value(b->value)};
+    if (auto* t = std::get_if<Tree>(&s)) return Tree{define(t->result), t->tile, indices(t->at), t->combine};
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+      const Index extent = index((*f)->extent);
+      const int var = define_var((*f)->var);
+      return make_for({var, extent, (*f)->kind, copy((*f)->body)});
+    }
+    const If& i = *std::get<std::shared_ptr<const If>>(s);
+    return make_if({indices(i.conditions), copy(i.body)});
+  }
+
+  Kernel& k_;
+  std::map<int, int> vars_;
+  std::map<Value, Value> values_;
+};
+
+}  // namespace
+
+Body renumber(const Body& body, Kernel& k) { return Renumber(k).copy(body); }
+
+Shape strides_of(const Buffer& b) {
+  if (!b.strides.empty() || b.shape.empty()) return b.strides;
+  Shape strides(b.shape.size(), Index(1));
+  for (size_t i = b.shape.size() - 1; i-- > 0;) strides[i] = strides[i + 1] * b.shape[i + 1];
+  return strides;
+}
+
+Index address(const Buffer& b, const std::vector<Index>& at) {
+  const Shape strides = strides_of(b);
+  Index sum;
+  for (size_t i = 0; i < at.size(); ++i) sum += at[i] * strides[i];
+  return sum;
+}
+
+}  // namespace gradc::passes

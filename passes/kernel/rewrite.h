@@ -1,0 +1,44 @@
+// Mechanisms on kernel bodies: substitution and the questions that schedules ask of statements. They know no
+// policy; schedule.cpp decides, these carry out.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "ir/kernel/kernel.h"
+
+namespace gradc::passes {
+
+// Calls `visit` on every statement, outer ones first.
+void walk(const kernel::Body& body, const std::function<void(const kernel::Stmt&)>& visit);
+
+// Every index expression of a statement (not of nested bodies) mapped.
+kernel::Stmt map_indices(const kernel::Stmt& s, const std::function<Index(const Index&)>& f);
+// The same through nested bodies.
+kernel::Body map_all_indices(const kernel::Body& body, const std::function<Index(const Index&)>& f);
+kernel::Body substitute(const kernel::Body& body, int var, const Index& by);
+// A copy whose loop variables, bound variables and values are new.
+kernel::Body renumber(const kernel::Body& body, kernel::Kernel& k);
+
+// Row-major or declared strides of a buffer, in elements.
+Shape strides_of(const kernel::Buffer& b);
+// The element offset of an access.
+Index address(const kernel::Buffer& b, const std::vector<Index>& at);
+
+// Moves the loops of a register tile inwards. Each loop is (variable to replace, its new variable, extent).
+struct TileLoop {
+  int var = -1;        // the variable in the body; -1: no such loop
+  int inner = -1;      // the tile's own variable, 0 .. extent-1
+  int64_t extent = 1;
+  Index position;      // what `var` becomes: base + inner
+  Index clamped;       // the same, kept inside the axis: for loads of rows that may not exist
+  Index valid;         // >= 0 where the row exists; constant 0 when all do
+};
+// Distributes the body's statements over rows x columns: runs of simple statements are wrapped in
+// `unroll rows { vector columns { ... } }`, serial loops stay outside, rank-0 tiles become [rows, columns].
+kernel::Body sink(const kernel::Body& body, const TileLoop& rows, const TileLoop& columns, kernel::Kernel& k,
+                  std::map<int, int>& expanded);
+
+}  // namespace gradc::passes

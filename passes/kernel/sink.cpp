@@ -1,0 +1,212 @@
+// The tiling mechanism: distributes a body over the rows and columns of a register tile, so that a reduction
+// loop ends up outside the tile and its accumulators in registers.
+#include "passes/kernel/rewrite.h"
+#include "support/check.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+class Sinker {
+ public:
+  Sinker(const TileLoop& rows, const TileLoop& columns, Kernel& k, std::map<int, int>& expanded)
+      : rows_(rows), columns_(columns), k_(k), expanded_(expanded) {}
+
+  Body run(const Body& body) {
+    count_uses(body);
+    return sink(body);
+  }
+
+ private:
+  void count_uses(const Body& body) {
+    walk(body, [&](const Stmt& s) { for_each_use(s, [&](Value v) { ++uses_[v]; }); });
+  }
+  template <class F>
+  static void for_each_use(const Stmt& s, F&& f) {
+    if (auto* c = std::get_if<Compute>(&s)) {
+      for (Value a : c->args)
+        if (a >= 0) f(a);
+    } else if (auto* w = std::get_if<Store>(&s)) {
+      f(w->value);
+    } else if (auto* b = std::get_if<Bind>(&s)) {
+      f(b->value);
+    }
+  }
+  static Value defined_by(const Stmt& s) {
+    if (auto* c = std::get_if<Compute>(&s)) return c->result;
+    if (auto* l = std::get_if<Load>(&s)) return l->result;
+    if (auto* t = std::get_if<Tree>(&s)) return t->result;
+    return -1;
+  }
+
+  bool varies(const Index& e) const {
+    if ((rows_.var >= 0 && e.uses_var(rows_.var)) || (columns_.var >= 0 && e.uses_var(columns_.var))) return true;
+    for (int v : varying_vars_)
+      if (e.uses_var(v)) return true;
+    return false;
+  }
+  bool varies(const std::vector<Index>& list) const {
+    for (const Index& e : list)
+      if (varies(e)) return true;
+    return false;
+  }
+  bool is_register(int buffer) const { return k_.buffers[buffer].space == Space::Tile; }
+  bool varies(const Stmt& s) const {
+    bool any = false;
+    for_each_use(s, [&](Value v) { any |= varying_.count(v) > 0; });
+    if (any) return true;
+    if (auto* c = std::get_if<Compute>(&s)) return c->op == ScalarOp::Axis && varies(c->index);
+    if (auto* l = std::get_if<Load>(&s)) return is_register(l->buffer) || varies(l->at) || varies(l->guards);
+    if (auto* w = std::get_if<Store>(&s)) return is_register(w->buffer) || varies(w->at);
+    return false;
+  }
+
+  Body sink(const Body& body) {
+    Body out, run;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        flush(run, out);
+        GRADC_CHECK((*f)->kind == LoopKind::Serial && !varies((*f)->extent), "only serial loops stay outside a tile");
+        out.push_back(make_for({(*f)->var, (*f)->extent, LoopKind::Serial, sink((*f)->body)}));
+      } else if (!varies(s)) {
+        out.push_back(s);  // the same for every element of the tile
+      } else {
+        if (const Value v = defined_by(s); v >= 0) varying_.insert(v);
+        if (auto* b = std::get_if<Bind>(&s)) {
+          varying_vars_.insert(b->var);
+          bound_[b->var] = b->value;
+        }
+        run.push_back(s);
+      }
+    }
+    flush(run, out);
+    return out;
+  }
+
+  // Wraps the run in the tile's loops. Values that later runs need pass through tiles.
+  void flush(Body& run, Body& out) {
+    if (run.empty()) return;
+    bool stores = false;
+    for (const Stmt& s : run)
+      if (auto* w = std::get_if<Store>(&s)) stores |= !is_register(w->buffer);
+    reload(run);
+    spill(run);
+    const Index row = rows_.var < 0 ? Index() : (stores ? rows_.position : rows_.clamped);
+    Body inner;
+    for (const Stmt& s : run) inner.push_back(place(s, row));
+    if (columns_.inner >= 0) inner = {make_for({columns_.inner, columns_.extent, LoopKind::Vector, inner})};
+    if (stores && rows_.var >= 0 && !rows_.valid.is_constant()) inner = {make_if({{rows_.valid}, inner})};
+    if (rows_.inner >= 0) inner = {make_for({rows_.inner, rows_.extent, LoopKind::Unroll, inner})};
+    // Each run owns its loop variables and values: the same tile variables may not be defined twice.
+    inner = renumber(inner, k_);
+    out.insert(out.end(), inner.begin(), inner.end());
+    run.clear();
+  }
+
+  std::vector<Index> element() const {
+    std::vector<Index> at;
+    if (rows_.inner >= 0) at.push_back(Index::var(rows_.inner));
+    if (columns_.inner >= 0) at.push_back(Index::var(columns_.inner));
+    return at;
+  }
+  int tile_for(DType t) {
+    Shape shape;
+    if (rows_.inner >= 0) shape.push_back(rows_.extent);
+    if (columns_.inner >= 0) shape.push_back(columns_.extent);
+    k_.buffers.push_back({fmt::format("t{}", k_.buffers.size()), t, shape, Space::Tile, {}});
+    return static_cast<int>(k_.buffers.size()) - 1;
+  }
+
+  Stmt place(const Stmt& s, const Index& row) {
+    auto move = [&](const Index& e) {
+      return e.substitute([&](int v) {
+        if (v == rows_.var) return row;
+        if (v == columns_.var) return columns_.position;
+        return Index::var(v);
+      });
+    };
+    Stmt moved = map_indices(s, move);
+    if (auto* l = std::get_if<Load>(&moved); l && is_register(l->buffer)) {
+      if (l->at.empty()) *l = Load{l->result, expand(l->buffer), element(), {}, {}};
+    } else if (auto* w = std::get_if<Store>(&moved); w && is_register(w->buffer)) {
+      if (w->at.empty()) *w = Store{expand(w->buffer), element(), w->value};
+    }
+    return moved;
+  }
+
+  // The [rows, columns] form of a rank-0 tile.
+  int expand(int tile) {
+    auto it = expanded_.find(tile);
+    if (it != expanded_.end()) return it->second;
+    return expanded_[tile] = tile_for(k_.buffers[tile].dtype);
+  }
+
+  void spill(Body& run) {
+    std::map<Value, int> inside;
+    std::map<Value, DType> defined;
+    for (const Stmt& s : run) {
+      for_each_use(s, [&](Value v) { ++inside[v]; });
+      if (auto* c = std::get_if<Compute>(&s)) defined[c->result] = c->dtype;
+      if (auto* l = std::get_if<Load>(&s)) defined[l->result] = k_.buffers[l->buffer].dtype;
+    }
+    for (const auto& [v, t] : defined) {
+      if (spilled_.count(v) || (inside[v] == uses_[v] && !is_bound(v))) continue;
+      spilled_[v] = {tile_for(t), t};
+      run.push_back(Store{spilled_[v].first, element(), v});
+    }
+  }
+  bool is_bound(Value v) const {
+    for (const auto& [var, value] : bound_)
+      if (value == v) return true;
+    return false;
+  }
+
+  // Bindings of earlier runs that this run's indices use.
+  Body rebind(const Body& run) const {
+    std::set<int> here;
+    Body binds;
+    auto need = [&](const Index& e) {
+      for (const auto& [var, value] : bound_)
+        if (e.uses_var(var) && here.insert(var).second) binds.push_back(Bind{var, value});
+      return e;
+    };
+    for (const Stmt& s : run) {
+      if (auto* b = std::get_if<Bind>(&s)) here.insert(b->var);
+      map_indices(s, need);
+    }
+    return binds;
+  }
+
+  void reload(Body& run) {
+    const Body binds = rebind(run);
+    run.insert(run.begin(), binds.begin(), binds.end());
+    std::set<Value> defined, needed;
+    for (const Stmt& s : run) {
+      for_each_use(s, [&](Value v) {
+        if (!defined.count(v) && spilled_.count(v)) needed.insert(v);
+      });
+      if (const Value v = defined_by(s); v >= 0) defined.insert(v);
+    }
+    Body loads;
+    for (Value v : needed) loads.push_back(Load{v, spilled_[v].first, element(), {}, {}});
+    run.insert(run.begin(), loads.begin(), loads.end());
+  }
+
+  TileLoop rows_, columns_;
+  Kernel& k_;
+  std::map<int, int>& expanded_;
+  std::map<Value, int> uses_;
+  std::set<Value> varying_;
+  std::set<int> varying_vars_;
+  std::map<int, Value> bound_;
+  std::map<Value, std::pair<int, DType>> spilled_;
+};
+
+}  // namespace
+
+Body sink(const Body& body, const TileLoop& rows, const TileLoop& columns, Kernel& k, std::map<int, int>& expanded) {
+  return Sinker(rows, columns, k, expanded).run(body);
+}
+
+}  // namespace gradc::passes

@@ -1,0 +1,30 @@
+// Lowers one fused group to a naive kernel: serial loops over the group's axes, members in order, every
+// reduction in the order its node states. Scheduling comes after and moves no rounding.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "ir/kernel/kernel.h"
+#include "passes/fuse/fusion.h"
+
+namespace gradc::passes {
+
+// What a kernel parameter stands for: the value of a node, or the donated storage that a node writes.
+struct Lowered {
+  kernel::Kernel kernel;
+  std::vector<NodeId> buffers;  // one for each parameter buffer
+  int outer = 0;                // how many loops around the body are the group's axes, outermost first
+};
+
+// `storage_of`: the node whose buffer holds a memory value (a donated parameter for what is written into it).
+struct LowerInput {
+  const graph::Function& function;
+  const Fusion& fusion;
+  std::map<NodeId, NodeId> storage_of;
+  bool fma = true;
+};
+Lowered lower_group(const LowerInput& in, const Group& group, const std::string& name);
+
+}  // namespace gradc::passes

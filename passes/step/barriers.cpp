@@ -1,0 +1,92 @@
+// Places barriers: between two accesses to one buffer, at least one a write, that different threads may make.
+// What thread 0 alone does before and after needs none.
+#include <map>
+
+#include "passes/step/build_step.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace step;
+
+struct Access {
+  bool written = false;
+  bool alone = true;  // only thread 0 touched it
+};
+using Pending = std::map<int, Access>;  // since the last barrier, by buffer
+
+class Inserter {
+ public:
+  Inserter(const Step& s, bool needless) : s_(s), needless_(needless) {}
+
+  Body run(const Body& body, Pending& pending) {
+    Body out;
+    for (const Stmt& s : body) {
+      if (std::holds_alternative<step::Barrier>(s)) continue;
+      if (auto* r = std::get_if<Run>(&s)) add_run(*r, pending, out);
+      else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) add_for(**f, pending, out);
+      else add_if(*std::get<std::shared_ptr<const If>>(s), pending, out);
+    }
+    return out;
+  }
+
+ private:
+  static void barrier(Pending& pending, Body& out) {
+    if (!pending.empty()) out.push_back(step::Barrier{});
+    pending.clear();
+  }
+
+  void add_run(const Run& r, Pending& pending, Body& out) {
+    const kernel::Kernel& k = s_.kernels[r.kernel];
+    const bool alone = kernel::parallel_loop(k) == nullptr;
+    bool conflict = needless_;
+    for (size_t i = 0; i < r.buffers.size(); ++i) {
+      auto it = pending.find(r.buffers[i]);
+      if (it == pending.end()) continue;
+      const bool writes = k.buffers[i].space != kernel::Space::In;
+      conflict |= (writes || it->second.written) && !(alone && it->second.alone);
+    }
+    if (conflict) barrier(pending, out);
+    for (size_t i = 0; i < r.buffers.size(); ++i) {
+      Access& a = pending[r.buffers[i]];
+      a.written |= k.buffers[i].space != kernel::Space::In;
+      a.alone &= alone;
+    }
+    out.push_back(r);
+  }
+
+  // An iteration meets the next one at a barrier, and so do the loop and what surrounds it.
+  void add_for(const For& f, Pending& pending, Body& out) {
+    barrier(pending, out);
+    Pending inside;
+    For n{f.var, f.extent, run(f.body, inside)};
+    barrier(inside, n.body);
+    out.push_back(std::make_shared<const For>(std::move(n)));
+  }
+
+  // Every thread reads the condition.
+  void add_if(const If& f, Pending& pending, Body& out) {
+    auto it = pending.find(f.condition);
+    if (it != pending.end() && it->second.written) barrier(pending, out);
+    Access& a = pending[f.condition];
+    a.alone = false;
+    Pending in_then = pending, in_else = pending;
+    If n{f.condition, run(f.then_body, in_then), run(f.else_body, in_else)};
+    barrier(in_then, n.then_body);
+    barrier(in_else, n.else_body);
+    pending.clear();
+    out.push_back(std::make_shared<const If>(std::move(n)));
+  }
+
+  const Step& s_;
+  bool needless_;
+};
+
+}  // namespace
+
+void insert_barriers(Step& s, bool needless) {
+  Pending pending;
+  s.body = Inserter(s, needless).run(s.body, pending);
+}
+
+}  // namespace gradc::passes

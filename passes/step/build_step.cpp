@@ -1,0 +1,412 @@
+#include "passes/step/build_step.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "passes/kernel/rewrite.h"
+#include "support/check.h"
+
+namespace gradc::passes {
+namespace {
+
+using graph::Function;
+using graph::kNone;
+using step::Body;
+using step::Step;
+
+// A tensor in a buffer, possibly one slice of it: the leading indices are fixed by step loop variables.
+struct View {
+  int buffer = -1;
+  std::vector<Index> prefix;
+  bool operator==(const View&) const = default;
+};
+
+class StepBuilder {
+ public:
+  StepBuilder(const graph::Module& m, const Function& f, const StepOptions& o, StepReport* report)
+      : m_(m), options_(o), report_(report) {
+    s_.name = f.name;
+    s_.state_bytes = o.state_bytes;
+    for (const auto& [name, info] : f.dims) {
+      s_.dims.push_back({name, info.max});
+      options_.schedule.plan[name] = info.plan > 0 ? info.plan : info.max > 0 ? std::min<int64_t>(info.max, 64) : 64;
+    }
+    auto fma = f.notes.find("fma");
+    fma_ = fma == f.notes.end() || fma->second != "off";
+  }
+
+  Step run(const Function& f) {
+    std::vector<View> params;
+    for (NodeId p : f.params) params.push_back(parameter(f, p));
+    FunctionLowering body{*this, f, params, {}};
+    for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, params));
+    body.run(s_.body);
+    return std::move(s_);
+  }
+
+ private:
+  struct FunctionLowering;
+
+  View parameter(const Function& f, NodeId p) {
+    const std::string& name = f.names.at(p);
+    auto it = options_.state_offsets.find(name);
+    const bool state = it != options_.state_offsets.end();
+    const int b = buffer(name, f.type(p), state ? step::Region::State : step::Region::Io);
+    if (state) s_.buffers[b].offset = it->second;
+    else s_.inputs.push_back(b);
+    return {b, {}};
+  }
+
+  // Where a result goes: the donated parameter's storage, or an output of its own.
+  View destination(const Function& f, size_t r, const std::vector<View>& params) {
+    const graph::Result& result = f.results[r];
+    if (result.into != kNone) return params[param_index(f, result.into)];
+    const std::string name = result.name.empty() ? fmt::format("result{}", r) : result.name;
+    const int b = buffer(name, f.type(result.node), step::Region::Io);
+    s_.outputs.push_back(b);
+    return {b, {}};
+  }
+  static size_t param_index(const Function& f, NodeId p) {
+    return static_cast<size_t>(std::find(f.params.begin(), f.params.end(), p) - f.params.begin());
+  }
+
+  int buffer(const std::string& name, const Type& t, step::Region region) {
+    step::Buffer b{unique(name), t.dtype, t.shape, {}, region, -1};
+    if (region == step::Region::Scratch && options_.pad_rows) b.strides = padded(t);
+    s_.buffers.push_back(std::move(b));
+    return static_cast<int>(s_.buffers.size()) - 1;
+  }
+  View scratch(const std::string& name, const Type& t) { return {buffer(name, t, step::Region::Scratch), {}}; }
+
+  // Rows whose pitch is a multiple of 1 KB meet in few cache sets; 16 elements more keep them apart.
+  static Shape padded(const Type& t) {
+    if (t.rank() < 2 || !t.shape.back().is_constant()) return {};
+    const int64_t row = t.shape.back().constant_part();
+    if (row < 128 || row * size_of(t.dtype) % 1024 != 0) return {};
+    Shape strides(t.shape.size(), Index(1));
+    Index pitch(row + 16);
+    for (size_t i = t.shape.size() - 1; i-- > 0;) {
+      strides[i] = pitch;
+      pitch = pitch * t.shape[i];
+    }
+    return strides;
+  }
+
+  std::string unique(const std::string& name) {
+    const int n = names_[name]++;
+    return n == 0 ? name : unique(fmt::format("{}.{}", name, n));
+  }
+
+  // Adds a kernel unless an equal one is there; returns its number.
+  int intern(kernel::Kernel k) {
+    const std::string text = kernel::canonical_text(k);
+    auto [it, fresh] = kernels_.emplace(text, static_cast<int>(s_.kernels.size()));
+    if (fresh) s_.kernels.push_back(std::move(k));
+    return it->second;
+  }
+
+  // Binds a kernel's parameter buffers to views: slices become leading indices by kernel parameters.
+  step::Run bind(kernel::Kernel k, const std::vector<View>& views) {
+    step::Run run;
+    std::map<int, std::vector<Index>> prefix;
+    for (size_t b = 0; b < views.size(); ++b) {
+      const View& v = views[b];
+      run.buffers.push_back(v.buffer);
+      k.buffers[b].shape = s_.buffers[v.buffer].shape;
+      k.buffers[b].strides = s_.buffers[v.buffer].strides;
+      for (const Index& e : v.prefix) {
+        const int var = k.vars++;
+        k.params.push_back(var);
+        run.params.push_back(e);
+        prefix[static_cast<int>(b)].push_back(Index::var(var));
+      }
+    }
+    if (!prefix.empty()) k.body = with_prefix(k.body, prefix);
+    kernel::verify(k);
+    run.kernel = intern(std::move(k));
+    return run;
+  }
+
+  static kernel::Body with_prefix(const kernel::Body& body, const std::map<int, std::vector<Index>>& prefix) {
+    kernel::Body out;
+    auto insert = [&](int buffer, std::vector<Index>& at) {
+      if (auto it = prefix.find(buffer); it != prefix.end()) at.insert(at.begin(), it->second.begin(), it->second.end());
+    };
+    for (kernel::Stmt s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const kernel::For>>(&s)) {
+        s = kernel::make_for({(*f)->var, (*f)->extent, (*f)->kind, with_prefix((*f)->body, prefix)});
+      } else if (auto* i = std::get_if<std::shared_ptr<const kernel::If>>(&s)) {
+        s = kernel::make_if({(*i)->conditions, with_prefix((*i)->body, prefix)});
+      } else if (auto* l = std::get_if<kernel::Load>(&s)) {
+        insert(l->buffer, l->at);
+      } else if (auto* w = std::get_if<kernel::Store>(&s)) {
+        insert(w->buffer, w->at);
+      }
+      out.push_back(std::move(s));
+    }
+    return out;
+  }
+
+  // Schedules a lowered kernel and emits its run.
+  void emit(Lowered l, std::vector<View> views, const std::string& members, Body& out) {
+    // The schedule sees the layouts that the views have.
+    for (size_t b = 0; b < views.size(); ++b)
+      if (views[b].prefix.empty()) l.kernel.buffers[b].strides = s_.buffers[views[b].buffer].strides;
+    const Schedule sched = choose_schedule(l, options_.schedule);
+    kernel::Kernel k = apply_schedule(l, sched, options_.schedule);
+    if (report_) {
+      report_->kernels.push_back({k.name, members, sched.why, sched.work, kernel::parallel_loop(k) != nullptr});
+    }
+    out.push_back(bind(std::move(k), views));
+  }
+
+  void copy(const View& from, const View& to, const Type& t, Body& out) {
+    if (from == to) return;
+    Lowered l;
+    l.kernel.name = "copy";
+    l.kernel.fma = fma_;
+    l.kernel.buffers = {{"from", t.dtype, t.shape, kernel::Space::In, {}}, {"to", t.dtype, t.shape, kernel::Space::Out, {}}};
+    std::vector<Index> at;
+    for (int a = 0; a < t.rank(); ++a) at.push_back(Index::var(l.kernel.vars++));
+    kernel::Body body{kernel::Load{l.kernel.values++, 0, at, {}, {}}, kernel::Store{1, at, 0}};
+    for (int a = t.rank(); a-- > 0;) body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Serial, body})};
+    l.kernel.body = std::move(body);
+    l.outer = t.rank();
+    if (report_) ++report_->copies;
+    emit(std::move(l), {from, to}, "copy", out);
+  }
+
+  const graph::Module& m_;
+  StepOptions options_;
+  StepReport* report_;
+  bool fma_ = true;
+  Step s_;
+  std::map<std::string, int> kernels_;
+  std::map<std::string, int> names_;
+};
+
+// Lowers one function whose parameters are given views and whose results go to given views.
+struct StepBuilder::FunctionLowering {
+  StepBuilder& b;
+  const Function& f;
+  std::vector<View> params, dests;
+  std::map<NodeId, View> views = {};                        // of nodes that live in memory
+  std::map<NodeId, std::vector<View>> tuples = {};          // of nodes with several results
+  std::map<NodeId, NodeId> storage_of = {};
+
+  void run(Body& out) {
+    const Fusion fusion = fuse(b.m_, f, b.options_.fuse);
+    if (b.report_)
+      for (const auto& [move, n] : fusion.moves) b.report_->fusion_moves[move] += n;
+    for (size_t p = 0; p < f.params.size(); ++p) views[f.params[p]] = params[p];
+    bind_results(fusion);
+    for (const Group& g : fusion.groups) {
+      if (g.opaque) lower_opaque(g.members[0].node, out);
+      else lower(fusion, g, out);
+    }
+    copy_results(out);
+  }
+
+  // A result is computed where it belongs, unless it is a parameter, has no kernel of its own, or belongs to
+  // two places or to a parameter that must be copied.
+  void bind_results(const Fusion& fusion) {
+    for (size_t r = 0; r < f.results.size(); ++r) {
+      const graph::Result& result = f.results[r];
+      if (views.count(result.node) || !graph::has_meaning(f[result.node])) continue;
+      if (result.into != kNone && fusion.copied.count(result.into)) continue;
+      views[result.node] = dests[r];
+      if (result.into != kNone) storage_of[result.node] = result.into;
+    }
+  }
+  void copy_results(Body& out) {
+    // Two passes: a parameter that is also a result is read before its storage takes a new value.
+    for (int into = 0; into < 2; ++into)
+      for (size_t r = 0; r < f.results.size(); ++r) {
+        const graph::Result& result = f.results[r];
+        if ((result.into != kNone) == (into == 1)) b.copy(view_of(result.node), dests[r], f.type(result.node), out);
+      }
+  }
+
+  std::string name_of(NodeId n) const {
+    auto it = f.names.find(n);
+    return it == f.names.end() ? fmt::format("v{}", n) : it->second;
+  }
+  const View& view_of(NodeId n) {
+    auto it = views.find(n);
+    if (it != views.end()) return it->second;
+    return views[n] = b.scratch(name_of(n), f.type(n));
+  }
+
+  void lower(const Fusion& fusion, const Group& g, Body& out) {
+    const LowerInput in{f, fusion, storage_of, b.fma_};
+    Lowered l = lower_group(in, g, "k_" + name_of(g.members.back().node));
+    std::vector<View> bound;
+    for (NodeId n : l.buffers) bound.push_back(view_of(n));
+    std::string members;
+    for (const Member& m : g.members) members += (members.empty() ? "" : " ") + std::string(f[m.node].op->name);
+    b.emit(std::move(l), std::move(bound), members, out);
+  }
+
+  void lower_opaque(NodeId n, Body& out) {
+    const std::string_view op = f[n].op->name;
+    if (op == "get") {
+      views[n] = tuples.at(f[n].operands[0])[f[n].attrs.integer("index")];
+    } else if (op == "scan") {
+      lower_scan(n, out);
+    } else if (op == "cond") {
+      lower_cond(n, out);
+    } else if (op == "while") {
+      lower_while(n, out);
+    } else if (op == "scatter_add") {
+      lower_scatter_add(n, out);
+    } else {
+      GRADC_CHECK(false, "op {} reached the step unexpanded", op);
+    }
+  }
+
+  const Function& callee(NodeId n, std::string_view attr) const { return b.m_.at(f[n].attrs.function(attr)); }
+
+  void call(const Function& g, std::vector<View> arguments, std::vector<View> results, Body& out) {
+    FunctionLowering{b, g, std::move(arguments), std::move(results)}.run(out);
+  }
+
+  void lower_scan(NodeId n, Body& out) {
+    const graph::Node& node = f[n];
+    const Function& body = callee(n, "function");
+    const size_t consts = static_cast<size_t>(node.attrs.integer("consts"));
+    const size_t carries = static_cast<size_t>(node.attrs.integer("carries"));
+    step::For loop;
+    loop.var = b.s_.vars++;
+    loop.extent = node.attrs.shape("length")[0];
+    const Index t = Index::var(loop.var);
+    std::vector<View> args, results, carried, next;
+    for (size_t i = 0; i < node.operands.size(); ++i) {
+      View v = view_of(node.operands[i]);
+      if (i >= consts && i < consts + carries) {
+        const Type& type = f.type(node.operands[i]);
+        carried.push_back(b.scratch(name_of(n) + ".carry", type));
+        next.push_back(b.scratch(name_of(n) + ".next", type));
+        b.copy(v, carried.back(), type, out);
+        v = carried.back();
+      } else if (i >= consts + carries) {
+        v.prefix.push_back(t);
+      }
+      args.push_back(v);
+    }
+    tuples[n] = carried;
+    results = next;
+    for (size_t r = carries; r < node.types.size(); ++r) {
+      View ys = b.scratch(name_of(n) + ".out", node.types[r]);
+      tuples[n].push_back(ys);
+      ys.prefix.push_back(t);
+      results.push_back(ys);
+    }
+    call(body, args, results, loop.body);
+    for (size_t c = 0; c < carries; ++c) b.copy(next[c], carried[c], node.types[c], loop.body);
+    out.push_back(std::make_shared<const step::For>(std::move(loop)));
+  }
+
+  std::vector<View> result_buffers(NodeId n) {
+    std::vector<View> r;
+    for (const Type& t : f[n].types) r.push_back(b.scratch(name_of(n) + ".out", t));
+    return r;
+  }
+  // One result is the node itself, several are read through get.
+  void bind_outputs(NodeId n, const std::vector<View>& r) {
+    tuples[n] = r;
+    if (r.size() == 1) views[n] = r[0];
+  }
+
+  void lower_cond(NodeId n, Body& out) {
+    const std::vector<NodeId>& operands = f[n].operands;
+    std::vector<View> args;
+    for (size_t i = 1; i < operands.size(); ++i) args.push_back(view_of(operands[i]));
+    const std::vector<View> r = result_buffers(n);
+    step::If branch;
+    branch.condition = view_of(operands[0]).buffer;
+    GRADC_CHECK(view_of(operands[0]).prefix.empty(), "a condition has a buffer of its own");
+    call(callee(n, "then"), args, r, branch.then_body);
+    call(callee(n, "otherwise"), args, r, branch.else_body);
+    bind_outputs(n, r);
+    out.push_back(std::make_shared<const step::If>(std::move(branch)));
+  }
+
+  // At most `bound` rounds; each asks the condition and, while it holds, runs the body.
+  void lower_while(NodeId n, Body& out) {
+    const graph::Node& node = f[n];
+    std::vector<View> state, next;
+    for (NodeId q : node.operands) {
+      state.push_back(b.scratch(name_of(n) + ".state", f.type(q)));
+      next.push_back(b.scratch(name_of(n) + ".next", f.type(q)));
+      b.copy(view_of(q), state.back(), f.type(q), out);
+    }
+    const View flag = b.scratch(name_of(n) + ".flag", {DType::Bool, {}});
+    step::For loop;
+    loop.var = b.s_.vars++;
+    loop.extent = node.attrs.integer("bound");
+    call(callee(n, "condition"), state, {flag}, loop.body);
+    step::If round;
+    round.condition = flag.buffer;
+    call(callee(n, "body"), state, next, round.then_body);
+    for (size_t i = 0; i < state.size(); ++i) b.copy(next[i], state[i], node.types[i], round.then_body);
+    loop.body.push_back(std::make_shared<const step::If>(std::move(round)));
+    out.push_back(std::make_shared<const step::For>(std::move(loop)));
+    bind_outputs(n, state);
+  }
+
+  // Rows of u are added in ascending order; each row's columns are independent.
+  void lower_scatter_add(NodeId n, Body& out) {
+    const std::vector<NodeId>& operands = f[n].operands;
+    const Type &table = f.type(n), &ids = f.type(operands[1]), &rows = f.type(operands[2]);
+    const View target = view_of(n);
+    b.copy(view_of(operands[0]), target, table, out);
+    Lowered l;
+    kernel::Kernel& k = l.kernel;
+    k.name = "scatter_add";
+    k.fma = b.fma_;
+    k.buffers = {{"ids", ids.dtype, ids.shape, kernel::Space::In, {}},
+                 {"rows", rows.dtype, rows.shape, kernel::Space::In, {}},
+                 {"table", table.dtype, table.shape, kernel::Space::InOut, {}}};
+    std::vector<Index> id, row, element;
+    for (int a = 0; a < ids.rank(); ++a) id.push_back(Index::var(k.vars++));
+    row = id;
+    const int bound = k.vars++;
+    element.push_back(Index::max(0, Index::min(Index::var(bound), table.shape[0] - 1)));
+    for (int a = 1; a < table.rank(); ++a) {
+      const Index v = Index::var(k.vars++);
+      row.push_back(v), element.push_back(v);
+    }
+    const kernel::Value v = k.values;
+    k.values += 4;
+    kernel::Body body{kernel::Load{v + 2, 1, row, {}, {}}, kernel::Load{v + 3, 2, element, {}, {}}};
+    body.push_back(kernel::Compute{k.values, ScalarOp::Add, table.dtype, {v + 3, v + 2, -1}, {}, {}});
+    body.push_back(kernel::Store{2, element, k.values++});
+    for (int a = table.rank() - 1; a >= 1; --a)
+      body = {kernel::make_for({bound + a, table.shape[a],
+                                a == table.rank() - 1 ? kernel::LoopKind::Vector : kernel::LoopKind::Serial, body})};
+    kernel::Body outer{kernel::Load{v, 0, id, {}, {}}};
+    kernel::Value index = v;
+    if (ids.dtype != DType::I64) {
+      outer.push_back(kernel::Compute{v + 1, ScalarOp::Convert, DType::I64, {v, -1, -1}, {}, {}});
+      index = v + 1;
+    }
+    outer.push_back(kernel::Bind{bound, index});
+    outer.insert(outer.end(), body.begin(), body.end());
+    for (int a = ids.rank(); a-- > 0;) outer = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, outer})};
+    k.body = std::move(outer);
+    if (b.report_) b.report_->kernels.push_back({k.name, "scatter_add", "rows in order", 0, false});
+    out.push_back(b.bind(std::move(k), {view_of(operands[1]), view_of(operands[2]), target}));
+  }
+};
+
+}  // namespace
+
+Step build_step(const graph::Module& m, const Function& f, const StepOptions& o, StepReport* report) {
+  Step s = StepBuilder(m, f, o, report).run(f);
+  insert_barriers(s, o.needless_barriers);
+  plan_memory(s, o.reuse_memory);
+  step::verify(s);
+  return s;
+}
+
+}  // namespace gradc::passes

@@ -1,0 +1,106 @@
+// Plans memory at the planned maximum of the dimensions: io buffers side by side, scratch buffers by lifetime.
+// Two scratch buffers share bytes only when a barrier separates the last use of one from the first of the other.
+#include <algorithm>
+#include <map>
+
+#include "passes/step/build_step.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace step;
+
+constexpr int64_t kAlign = 64;
+int64_t aligned(int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+struct Life {
+  int first = -1, last = -1;
+  void touch(int from, int to) {
+    first = first < 0 ? from : std::min(first, from);
+    last = std::max(last, to);
+  }
+};
+
+// Phases are counted by barriers; what a loop touches lives from its first phase to its last.
+class Lives {
+ public:
+  explicit Lives(const Step& s) : lives(s.buffers.size()) { walk(s.body); }
+  std::vector<Life> lives;
+
+ private:
+  void walk(const Body& body) {
+    for (const Stmt& s : body) {
+      if (auto* r = std::get_if<Run>(&s)) {
+        for (int b : r->buffers) touch(b);
+      } else if (std::holds_alternative<step::Barrier>(s)) {
+        ++phase_;
+      } else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        loop((*f)->body);
+      } else {
+        const If& i = *std::get<std::shared_ptr<const If>>(s);
+        touch(i.condition);
+        walk(i.then_body);
+        walk(i.else_body);
+      }
+    }
+  }
+  void touch(int b) {
+    lives[b].touch(phase_, phase_);
+    touched_.push_back(b);
+  }
+  void loop(const Body& body) {
+    const int from = phase_;
+    const size_t mark = touched_.size();
+    walk(body);
+    for (size_t i = mark; i < touched_.size(); ++i) lives[touched_[i]].touch(from, phase_);
+  }
+
+  int phase_ = 0;
+  std::vector<int> touched_;
+};
+
+// First fit, large buffers first.
+int64_t place_scratch(Step& s, const std::map<std::string, int64_t>& dims, bool reuse) {
+  const std::vector<Life> lives = Lives(s).lives;
+  std::vector<int> order;
+  for (size_t b = 0; b < s.buffers.size(); ++b)
+    if (s.buffers[b].region == Region::Scratch) order.push_back(static_cast<int>(b));
+  std::vector<int64_t> size(s.buffers.size());
+  for (int b : order) size[b] = aligned(std::max<int64_t>(1, bytes_of(s.buffers[b], dims)));
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return size[a] > size[b]; });
+  int64_t total = 0;
+  std::vector<int> placed;
+  for (int b : order) {
+    std::vector<std::pair<int64_t, int64_t>> taken;
+    for (int p : placed)
+      if (!reuse || (lives[p].first <= lives[b].last && lives[b].first <= lives[p].last))
+        taken.push_back({s.buffers[p].offset, s.buffers[p].offset + size[p]});
+    std::sort(taken.begin(), taken.end());
+    int64_t at = 0;
+    for (const auto& [from, to] : taken) {
+      if (at + size[b] <= from) break;
+      at = std::max(at, to);
+    }
+    s.buffers[b].offset = at;
+    total = std::max(total, at + size[b]);
+    placed.push_back(b);
+  }
+  return total;
+}
+
+}  // namespace
+
+void plan_memory(Step& s, bool reuse) {
+  std::map<std::string, int64_t> dims;
+  for (const Dim& d : s.dims) dims[d.name] = d.max;
+  int64_t io = 0;
+  for (step::Buffer& b : s.buffers) {
+    if (b.region != Region::Io) continue;
+    b.offset = io;
+    io += aligned(std::max<int64_t>(1, bytes_of(b, dims)));
+  }
+  s.io_bytes = io;
+  s.scratch_bytes = place_scratch(s, dims, reuse);
+}
+
+}  // namespace gradc::passes

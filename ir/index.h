@@ -39,6 +39,7 @@ class Index {
   Index(int64_t constant = 0) : constant_(constant) {}  // NOLINT: a number is an expression
   static Index var(int id);
   static Index dim(std::string_view name);
+  static Index of(const Term& term);
 
   const std::vector<Term>& terms() const { return terms_; }  // sorted by factors, coefficients not zero
   int64_t constant_part() const { return constant_; }

@@ -1,0 +1,440 @@
+#include "ir/index.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "support/check.h"
+#include "support/diagnostic.h"
+
+namespace gradc {
+namespace {
+
+int64_t checked_add(int64_t a, int64_t b) {
+  int64_t r;
+  if (__builtin_add_overflow(a, b, &r)) throw CompileError({}, fmt::format("{} + {} does not fit 64 bits", a, b));
+  return r;
+}
+int64_t checked_mul(int64_t a, int64_t b) {
+  int64_t r;
+  if (__builtin_mul_overflow(a, b, &r)) throw CompileError({}, fmt::format("{} * {} does not fit 64 bits", a, b));
+  return r;
+}
+int64_t floor_div(int64_t a, int64_t b) {
+  const int64_t q = a / b;
+  return q * b > a ? q - 1 : q;
+}
+
+std::strong_ordering compare(const std::vector<Atom>& a, const std::vector<Atom>& b) {
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    if (auto c = a[i] <=> b[i]; c != 0) return c;
+  return a.size() <=> b.size();
+}
+
+}  // namespace
+
+std::strong_ordering Atom::operator<=>(const Atom& o) const {
+  if (auto c = kind <=> o.kind; c != 0) return c;
+  if (auto c = var <=> o.var; c != 0) return c;
+  if (auto c = name.compare(o.name) <=> 0; c != 0) return c;
+  if (!args || !o.args) return static_cast<bool>(args) <=> static_cast<bool>(o.args);
+  if (args == o.args) return std::strong_ordering::equal;
+  if (auto c = args->first <=> o.args->first; c != 0) return c;
+  return args->second <=> o.args->second;
+}
+
+std::strong_ordering Index::operator<=>(const Index& o) const {
+  for (size_t i = 0; i < std::min(terms_.size(), o.terms_.size()); ++i) {
+    if (auto c = compare(terms_[i].factors, o.terms_[i].factors); c != 0) return c;
+    if (auto c = terms_[i].coefficient <=> o.terms_[i].coefficient; c != 0) return c;
+  }
+  if (auto c = terms_.size() <=> o.terms_.size(); c != 0) return c;
+  return constant_ <=> o.constant_;
+}
+
+Index Index::atom(Atom a) {
+  Index e;
+  e.terms_.push_back({1, {std::move(a)}});
+  return e;
+}
+Index Index::var(int id) {
+  Atom a;
+  a.var = id;
+  return atom(std::move(a));
+}
+Index Index::dim(std::string_view name) {
+  Atom a;
+  a.kind = Atom::Kind::Dim;
+  a.name = name;
+  return atom(std::move(a));
+}
+Index Index::opaque(Atom::Kind kind, const Index& a, const Index& b) {
+  Atom n;
+  n.kind = kind;
+  n.args = std::make_shared<const std::pair<Index, Index>>(a, b);
+  return atom(std::move(n));
+}
+
+Index Index::of(const Term& term) {
+  Index e;
+  e.terms_.push_back(term);
+  return e;
+}
+
+void Index::add_term(int64_t coefficient, std::vector<Atom> factors) {
+  if (coefficient == 0) return;
+  auto it = std::lower_bound(terms_.begin(), terms_.end(), factors,
+                             [](const Term& t, const std::vector<Atom>& f) { return compare(t.factors, f) < 0; });
+  if (it != terms_.end() && compare(it->factors, factors) == 0) {
+    it->coefficient = checked_add(it->coefficient, coefficient);
+    if (it->coefficient == 0) terms_.erase(it);
+  } else {
+    terms_.insert(it, {coefficient, std::move(factors)});
+  }
+}
+
+Index Index::operator+(const Index& o) const {
+  Index r = *this;
+  r.constant_ = checked_add(r.constant_, o.constant_);
+  for (const Term& t : o.terms_) r.add_term(t.coefficient, t.factors);
+  return r;
+}
+
+Index Index::operator*(const Index& o) const {
+  if (is_constant() && o.is_constant()) return checked_mul(constant_, o.constant_);
+  Index r(checked_mul(constant_, o.constant_));
+  for (const Term& t : terms_) r.add_term(checked_mul(t.coefficient, o.constant_), t.factors);
+  for (const Term& t : o.terms_) r.add_term(checked_mul(t.coefficient, constant_), t.factors);
+  for (const Term& a : terms_)
+    for (const Term& b : o.terms_) {
+      std::vector<Atom> factors = a.factors;
+      factors.insert(factors.end(), b.factors.begin(), b.factors.end());
+      std::sort(factors.begin(), factors.end());
+      r.add_term(checked_mul(a.coefficient, b.coefficient), std::move(factors));
+    }
+  return r;
+}
+
+namespace {
+
+// term / (c * factors), if exact.
+std::optional<Index::Term> divide_term(const Index::Term& t, int64_t c, const std::vector<Atom>& factors) {
+  if (t.coefficient % c != 0) return std::nullopt;
+  Index::Term q{t.coefficient / c, t.factors};
+  for (const Atom& f : factors) {
+    auto it = std::find(q.factors.begin(), q.factors.end(), f);
+    if (it == q.factors.end()) return std::nullopt;
+    q.factors.erase(it);
+  }
+  return q;
+}
+
+}  // namespace
+
+std::optional<Index> Index::exact_div(const Index& d) const {
+  int64_t c = d.constant_;
+  std::vector<Atom> factors;
+  if (!d.is_constant()) {
+    if (d.constant_ != 0 || d.terms_.size() != 1) return *this == d ? std::optional<Index>(1) : std::nullopt;
+    c = d.terms_[0].coefficient;
+    factors = d.terms_[0].factors;
+  }
+  if (c == 0) return std::nullopt;
+  if (constant_ != 0 && (!factors.empty() || constant_ % c != 0)) return std::nullopt;
+  Index q(factors.empty() ? constant_ / c : 0);
+  for (const Term& t : terms_) {
+    std::optional<Term> r = divide_term(t, c, factors);
+    if (!r) return std::nullopt;
+    if (r->factors.empty()) q.constant_ = checked_add(q.constant_, r->coefficient);
+    else q.add_term(r->coefficient, r->factors);
+  }
+  return q;
+}
+
+namespace {
+
+// e = d * quotient + rest, with every term that is a multiple of d in the quotient.
+std::pair<Index, Index> split_multiples(const Index& e, const Index& d) {
+  Index quotient, rest;
+  for (const Index::Term& t : e.terms()) {
+    const Index term = Index::of(t);
+    if (std::optional<Index> q = term.exact_div(d)) quotient += *q;
+    else rest += term;
+  }
+  if (d.is_constant()) {
+    const int64_t q = floor_div(e.constant_part(), d.constant_part());
+    quotient += q;
+    rest += e.constant_part() - q * d.constant_part();
+  } else {
+    rest += e.constant_part();
+  }
+  return {quotient, rest};
+}
+
+}  // namespace
+
+Index Index::floor_div(const Index& d) const {
+  GRADC_CHECK(!d.is_constant() || d.constant_ > 0, "division by {}", d.str());
+  if (d.is(1)) return *this;
+  if (std::optional<Index> q = exact_div(d)) return *q;
+  auto [quotient, rest] = split_multiples(*this, d);
+  if (rest.is_constant() && d.is_constant()) return quotient;  // 0 <= rest < d
+  if (rest.is(0)) return quotient;
+  // (a floordiv b) floordiv c = a floordiv (b * c)
+  if (rest.constant_ == 0 && rest.terms_.size() == 1 && rest.terms_[0].coefficient == 1 &&
+      rest.terms_[0].factors.size() == 1 && rest.terms_[0].factors[0].kind == Atom::Kind::FloorDiv) {
+    const auto& args = *rest.terms_[0].factors[0].args;
+    return quotient + args.first.floor_div(args.second * d);
+  }
+  return quotient + opaque(Atom::Kind::FloorDiv, rest, d);
+}
+
+Index Index::mod(const Index& d) const {
+  GRADC_CHECK(!d.is_constant() || d.constant_ > 0, "modulo {}", d.str());
+  if (d.is(1) || exact_div(d)) return 0;
+  const Index rest = split_multiples(*this, d).second;
+  if (rest.is_constant() && d.is_constant()) return rest;
+  if (rest.is(0)) return 0;
+  return opaque(Atom::Kind::Mod, rest, d);
+}
+
+Index Index::min(const Index& a, const Index& b) {
+  if ((a - b).is_constant()) return (a - b).constant_ <= 0 ? a : b;
+  return a < b ? opaque(Atom::Kind::Min, a, b) : opaque(Atom::Kind::Min, b, a);
+}
+Index Index::max(const Index& a, const Index& b) {
+  if ((a - b).is_constant()) return (a - b).constant_ >= 0 ? a : b;
+  return a < b ? opaque(Atom::Kind::Max, a, b) : opaque(Atom::Kind::Max, b, a);
+}
+
+bool Index::uses_var(int id) const {
+  for (const Term& t : terms_)
+    for (const Atom& a : t.factors) {
+      if (a.kind == Atom::Kind::Var && a.var == id) return true;
+      if (a.args && (a.args->first.uses_var(id) || a.args->second.uses_var(id))) return true;
+    }
+  return false;
+}
+int Index::max_var() const {
+  int m = -1;
+  for (const Term& t : terms_)
+    for (const Atom& a : t.factors) {
+      if (a.kind == Atom::Kind::Var) m = std::max(m, a.var);
+      if (a.args) m = std::max({m, a.args->first.max_var(), a.args->second.max_var()});
+    }
+  return m;
+}
+
+Index Index::rebuild(const std::function<Index(const Atom&)>& leaf) const {
+  Index r(constant_);
+  for (const Term& t : terms_) {
+    Index term(t.coefficient);
+    for (const Atom& a : t.factors) {
+      if (!a.args) {
+        term = term * leaf(a);
+        continue;
+      }
+      const Index x = a.args->first.rebuild(leaf), y = a.args->second.rebuild(leaf);
+      term = term * (a.kind == Atom::Kind::FloorDiv ? x.floor_div(y)
+                     : a.kind == Atom::Kind::Mod    ? x.mod(y)
+                     : a.kind == Atom::Kind::Min    ? min(x, y)
+                                                    : max(x, y));
+    }
+    r += term;
+  }
+  return r;
+}
+Index Index::substitute(const std::function<Index(int)>& var) const {
+  if (is_constant()) return *this;
+  return rebuild([&](const Atom& a) { return a.kind == Atom::Kind::Var ? var(a.var) : atom(a); });
+}
+Index Index::substitute_dims(const std::function<Index(const std::string&)>& dim) const {
+  if (is_constant()) return *this;
+  return rebuild([&](const Atom& a) { return a.kind == Atom::Kind::Dim ? dim(a.name) : atom(a); });
+}
+
+std::optional<Index> Index::coefficient_of(int id) const {
+  Index c;
+  for (const Term& t : terms_) {
+    int direct = 0;
+    std::vector<Atom> rest;
+    for (const Atom& a : t.factors) {
+      if (a.kind == Atom::Kind::Var && a.var == id) {
+        ++direct;
+        continue;
+      }
+      if (a.args && (a.args->first.uses_var(id) || a.args->second.uses_var(id))) return std::nullopt;
+      rest.push_back(a);
+    }
+    if (direct > 1) return std::nullopt;
+    if (direct == 0) continue;
+    if (rest.empty()) c.constant_ = checked_add(c.constant_, t.coefficient);
+    else c.add_term(t.coefficient, std::move(rest));
+  }
+  return c;
+}
+
+int64_t Index::evaluate(const std::function<int64_t(int)>& var,
+                        const std::function<int64_t(const std::string&)>& dim) const {
+  int64_t sum = constant_;
+  for (const Term& t : terms_) {
+    int64_t product = t.coefficient;
+    for (const Atom& a : t.factors) {
+      int64_t v;
+      if (a.kind == Atom::Kind::Var) {
+        v = var(a.var);
+      } else if (a.kind == Atom::Kind::Dim) {
+        v = dim(a.name);
+      } else {
+        const int64_t x = a.args->first.evaluate(var, dim), y = a.args->second.evaluate(var, dim);
+        if (a.kind == Atom::Kind::FloorDiv) v = y > 0 ? gradc::floor_div(x, y) : 0;
+        else if (a.kind == Atom::Kind::Mod) v = y > 0 ? x - gradc::floor_div(x, y) * y : 0;
+        else if (a.kind == Atom::Kind::Min) v = std::min(x, y);
+        else v = std::max(x, y);
+      }
+      product = checked_mul(product, v);
+    }
+    sum = checked_add(sum, product);
+  }
+  return sum;
+}
+
+void Index::collect_dims(std::map<std::string, int>& names) const {
+  for (const Term& t : terms_)
+    for (const Atom& a : t.factors) {
+      if (a.kind == Atom::Kind::Dim) ++names[a.name];
+      if (a.args) a.args->first.collect_dims(names), a.args->second.collect_dims(names);
+    }
+}
+
+namespace {
+
+std::string atom_text(const Atom& a, const std::function<std::string(int)>& name) {
+  switch (a.kind) {
+    case Atom::Kind::Dim: return a.name;
+    case Atom::Kind::Var: return name ? name(a.var) : fmt::format("%{}", a.var);
+    default: break;
+  }
+  static constexpr std::string_view functions[] = {"", "", "floordiv", "mod", "min", "max"};
+  return fmt::format("{}({}, {})", functions[static_cast<int>(a.kind)], a.args->first.str(name), a.args->second.str(name));
+}
+
+}  // namespace
+
+std::string Index::str(const std::function<std::string(int)>& name) const {
+  std::string out;
+  auto append = [&](int64_t c, const std::string& text) {
+    const bool negative = c < 0;
+    const std::string magnitude = fmt::format("{}", c).substr(negative ? 1 : 0);
+    if (out.empty()) out += negative ? "-" : "";
+    else out += negative ? " - " : " + ";
+    if (text.empty()) out += magnitude;
+    else if (magnitude == "1") out += text;
+    else out += magnitude + "*" + text;
+  };
+  for (const Term& t : terms_) {
+    std::string text;
+    for (const Atom& a : t.factors) text += (text.empty() ? "" : "*") + atom_text(a, name);
+    append(t.coefficient, text);
+  }
+  if (constant_ != 0 || terms_.empty()) append(constant_, "");
+  return out;
+}
+
+namespace {
+
+class IndexParser {
+ public:
+  IndexParser(std::string_view& text, const std::function<int(std::string_view)>& var) : t_(text), var_(var) {}
+  Index sum(int depth = 0) {
+    if (depth > 256) fail("nesting beyond 256");
+    skip();
+    bool negative = eat('-');
+    Index r = product(depth);
+    if (negative) r = r * Index(-1);
+    for (;;) {
+      skip();
+      if (eat('+')) r += product(depth);
+      else if (eat('-')) r = r - product(depth);
+      else return r;
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) { throw CompileError({}, why); }
+  void skip() {
+    while (!t_.empty() && t_[0] == ' ') t_.remove_prefix(1);
+  }
+  bool eat(char c) {
+    skip();
+    if (t_.empty() || t_[0] != c) return false;
+    t_.remove_prefix(1);
+    return true;
+  }
+  void expect(char c) {
+    if (!eat(c)) fail(fmt::format("expected '{}' in an index expression", c));
+  }
+  Index product(int depth) {
+    Index r = factor(depth);
+    for (;;) {
+      skip();
+      if (!eat('*')) return r;
+      r = r * factor(depth);
+    }
+  }
+  std::string_view word() {
+    size_t n = 0;
+    while (n < t_.size() && (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '_' || t_[n] == '.')) ++n;
+    const std::string_view w = t_.substr(0, n);
+    t_.remove_prefix(n);
+    return w;
+  }
+  Index factor(int depth) {
+    skip();
+    if (t_.empty()) fail("an index expression ends early");
+    if (eat('(')) {
+      Index r = sum(depth + 1);
+      expect(')');
+      return r;
+    }
+    if (t_[0] == '%') {
+      t_.remove_prefix(1);
+      return Index::var(var_(word()));
+    }
+    if (std::isdigit(static_cast<unsigned char>(t_[0]))) return number();
+    const std::string_view w = word();
+    if (w.empty()) fail(fmt::format("unexpected '{}' in an index expression", t_[0]));
+    if (t_.empty() || t_[0] != '(') return Index::dim(w);
+    return call(w, depth);
+  }
+  Index number() {
+    int64_t v = 0;
+    while (!t_.empty() && std::isdigit(static_cast<unsigned char>(t_[0]))) {
+      v = checked_add(checked_mul(v, 10), t_[0] - '0');
+      t_.remove_prefix(1);
+    }
+    return v;
+  }
+  Index call(std::string_view w, int depth) {
+    expect('(');
+    const Index a = sum(depth + 1);
+    expect(',');
+    const Index b = sum(depth + 1);
+    expect(')');
+    if (w == "min") return Index::min(a, b);
+    if (w == "max") return Index::max(a, b);
+    if (w != "floordiv" && w != "mod") fail(fmt::format("unknown function '{}' in an index expression", w));
+    if (b.is_constant() && b.constant_part() <= 0) fail(fmt::format("{} by {}", w, b.str()));
+    return w == "mod" ? a.mod(b) : a.floor_div(b);
+  }
+
+  std::string_view& t_;
+  const std::function<int(std::string_view)>& var_;
+};
+
+}  // namespace
+
+Index parse_index(std::string_view& text, const std::function<int(std::string_view)>& var) {
+  return IndexParser(text, var).sum();
+}
+
+}  // namespace gradc

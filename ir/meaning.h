@@ -30,6 +30,7 @@ struct Meaning {
   int outputs = 0;
   std::vector<Read> reads;
   ScalarBody body;
+  std::vector<Index> values;  // what an Axis node numbered axes.size() + n stands for: an expression over the axes
   Combiner combine = Combiner::None;
   int initial = -1;        // read that starts the chain instead of the combiner's identity; it uses output axes only
   bool fma = false;        // the body's last node is a product that joins the accumulator with one rounding

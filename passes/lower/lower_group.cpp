@@ -229,7 +229,7 @@ class GroupLowerer {
       }
     }
     std::vector<Value> values;
-    for (const ScalarNode& s : m.body) values.push_back(scalar(s, values, reads, axes));
+    for (const ScalarNode& s : m.body) values.push_back(scalar(s, m, values, reads, axes));
     return values;
   }
 
@@ -264,12 +264,14 @@ class GroupLowerer {
     return t == DType::I64 ? v : compute(ScalarOp::Convert, DType::I64, {v, -1, -1});
   }
 
-  Value scalar(const ScalarNode& s, const std::vector<Value>& values, const std::vector<Value>& reads,
+  Value scalar(const ScalarNode& s, const Meaning& m, const std::vector<Value>& values, const std::vector<Value>& reads,
                const std::vector<Index>& axes) {
     if (s.op == ScalarOp::Read) return reads[s.index];
     if (s.op == ScalarOp::Const) return constant(s.dtype, s.value);
     if (s.op == ScalarOp::Axis) {
-      const Value v = compute(ScalarOp::Axis, DType::I64, {-1, -1, -1}, {}, tidy(axes[s.index]));
+      const size_t n = static_cast<size_t>(s.index);
+      const Index e = n < m.axes.size() ? axes[n] : m.values[n - m.axes.size()].substitute([&](int a) { return axes[a]; });
+      const Value v = compute(ScalarOp::Axis, DType::I64, {-1, -1, -1}, {}, tidy(e));
       return s.dtype == DType::I64 ? v : compute(ScalarOp::Convert, s.dtype, {v, -1, -1});
     }
     std::array<Value, 3> args{-1, -1, -1};

@@ -1,0 +1,136 @@
+#include "ir/graph/builder.h"
+
+#include <algorithm>
+
+#include "support/check.h"
+#include "support/diagnostic.h"
+
+namespace gradc::graph {
+
+Builder::Builder(std::string name, const Module* module) : module_(module) { function_.name = std::move(name); }
+
+Builder::Builder(Function f, const Module* module) : function_(std::move(f)), module_(module) {
+  for (NodeId i = 0; i < function_.nodes.size(); ++i)
+    if (function_[i].op->name != "parameter") interned_.emplace(key_hash(function_[i]), i);
+}
+
+size_t Builder::key_hash(const Node& n) const {
+  size_t h = std::hash<const void*>{}(n.op);
+  for (NodeId q : n.operands) h = h * 1099511628211ULL + q;
+  return h * 31 + n.attrs.hash();
+}
+
+NodeId Builder::param(std::string_view name, Type type) {
+  const NodeId id = static_cast<NodeId>(function_.nodes.size());
+  function_.nodes.push_back({&op("parameter"), {}, {}, {std::move(type)}});
+  function_.params.push_back(id);
+  if (loc_) function_.locs[id] = loc_;
+  this->name(id, name);
+  return id;
+}
+
+NodeId Builder::make(std::string_view op_name, std::vector<NodeId> operands, Attrs attrs) {
+  return make(op(op_name), std::move(operands), std::move(attrs));
+}
+
+NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs) {
+  Node n{&def, std::move(operands), std::move(attrs), {}};
+  const size_t h = key_hash(n);
+  for (auto [it, end] = interned_.equal_range(h); it != end; ++it) {
+    const Node& old = function_[it->second];
+    if (old.op == n.op && old.operands == n.operands && old.attrs == n.attrs) return it->second;
+  }
+  std::vector<Type> types;
+  for (NodeId q : n.operands) {
+    GRADC_CHECK(q < function_.nodes.size(), "{} reads a node that does not exist", def.name);
+    types.push_back(function_.type(q));
+  }
+  try {
+    const int count = static_cast<int>(types.size());
+    if (count < def.min_operands || (def.max_operands >= 0 && count > def.max_operands))
+      throw CompileError({}, fmt::format("{} takes {} operands, not {}", def.name, def.min_operands, count));
+    n.types = def.infer({types, n.attrs, module_});
+  } catch (CompileError& e) {
+    if (!e.diagnostic.loc) e.diagnostic.loc = loc_;
+    throw;
+  }
+  const NodeId id = static_cast<NodeId>(function_.nodes.size());
+  function_.nodes.push_back(std::move(n));
+  interned_.emplace(h, id);
+  if (loc_) function_.locs[id] = loc_;
+  return id;
+}
+
+NodeId Builder::get(NodeId tuple, int index) {
+  if (function_[tuple].types.size() == 1 && index == 0) return tuple;
+  const Type t = function_[tuple].types[index];
+  const NodeId id = make("get", {tuple}, {{"index", int64_t{index}}});
+  function_.nodes[id].types = {t};
+  return id;
+}
+
+void Builder::result(NodeId node, std::string name, NodeId into) { function_.results.push_back({node, into, std::move(name)}); }
+
+Function Builder::finish() { return std::move(function_); }
+
+void Builder::name(NodeId id, std::string_view name) {
+  if (!name.empty()) function_.names.emplace(id, std::string(name));
+}
+
+NodeId Builder::constant(double value, DType t, const Shape& shape) {
+  return make("constant", {}, {{"value", value}, {"dtype", t}, {"shape", shape}});
+}
+NodeId Builder::iota(const Shape& shape, int axis, DType t) {
+  return make("iota", {}, {{"shape", shape}, {"axis", int64_t{axis}}, {"dtype", t}});
+}
+NodeId Builder::dim_value(const Dim& d, DType t) {
+  if (d.is_constant()) return constant(static_cast<double>(d.constant_part()), t);
+  return make("dim", {}, {{"value", Shape{d}}, {"dtype", t}});
+}
+NodeId Builder::convert(NodeId x, DType t) { return dtype(x) == t ? x : make("convert", {x}, {{"dtype", t}}); }
+
+NodeId Builder::broadcast(NodeId x, const Shape& s, const std::vector<int64_t>& dims) {
+  if (shape(x) == s) return x;
+  return make("broadcast", {x}, {{"dims", ints(dims)}, {"shape", s}});
+}
+NodeId Builder::reshape(NodeId x, const Shape& s) { return shape(x) == s ? x : make("reshape", {x}, {{"shape", s}}); }
+NodeId Builder::transpose(NodeId x, const std::vector<int64_t>& perm) {
+  return std::is_sorted(perm.begin(), perm.end()) ? x : make("transpose", {x}, {{"perm", ints(perm)}});
+}
+NodeId Builder::slice(NodeId x, const Shape& start, const Shape& limit, const std::vector<int64_t>& stride) {
+  std::vector<int64_t> s = stride.empty() ? std::vector<int64_t>(start.size(), 1) : stride;
+  return make("slice", {x}, {{"start", start}, {"limit", limit}, {"stride", ints(s)}});
+}
+NodeId Builder::concat(const std::vector<NodeId>& xs, int axis) {
+  return xs.size() == 1 ? xs[0] : make("concat", xs, {{"axis", int64_t{axis}}});
+}
+NodeId Builder::reduce(std::string_view op_name, NodeId x, const std::vector<int64_t>& axes) {
+  return axes.empty() ? x : make(op_name, {x}, {{"axes", ints(axes)}});
+}
+NodeId Builder::einsum(NodeId a, NodeId b, const std::string& spec) { return make("einsum", {a, b}, {{"spec", spec}}); }
+
+NodeId copy_node(Builder& b, const Function& from, NodeId id, std::span<const NodeId> map) {
+  std::vector<NodeId> operands;
+  for (NodeId q : from[id].operands) operands.push_back(map[q]);
+  const Loc saved = b.location();
+  if (auto it = from.locs.find(id); it != from.locs.end()) b.set_location(it->second);
+  const NodeId n = from[id].op->name == "get" ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
+                                              : b.make(*from[id].op, std::move(operands), from[id].attrs);
+  b.set_location(saved);
+  if (auto it = from.names.find(id); it != from.names.end()) b.name(n, it->second);
+  return n;
+}
+
+std::vector<NodeId> inline_call(Builder& b, const Function& callee, std::span<const NodeId> arguments) {
+  GRADC_CHECK(arguments.size() == callee.params.size(), "@{} takes {} arguments, not {}", callee.name,
+              callee.params.size(), arguments.size());
+  std::vector<NodeId> map(callee.nodes.size(), kNone);
+  for (size_t i = 0; i < arguments.size(); ++i) map[callee.params[i]] = arguments[i];
+  for (NodeId i = 0; i < callee.nodes.size(); ++i)
+    if (map[i] == kNone) map[i] = copy_node(b, callee, i, map);
+  std::vector<NodeId> results;
+  for (const Result& r : callee.results) results.push_back(map[r.node]);
+  return results;
+}
+
+}  // namespace gradc::graph

@@ -1,0 +1,63 @@
+#include "ir/graph/graph.h"
+
+#include "ir/graph/op_def.h"
+#include "support/check.h"
+#include "support/diagnostic.h"
+
+namespace gradc::graph {
+
+bool Function::is_donated(NodeId param) const {
+  for (const Result& r : results)
+    if (r.into == param) return true;
+  return false;
+}
+
+std::vector<Type> Function::param_types() const {
+  std::vector<Type> out;
+  for (NodeId p : params) out.push_back(type(p));
+  return out;
+}
+
+std::vector<Type> Function::result_types() const {
+  std::vector<Type> out;
+  for (const Result& r : results) out.push_back(type(r.node));
+  return out;
+}
+
+const Function* Module::find(std::string_view name) const {
+  auto it = functions.find(std::string(name));
+  return it == functions.end() ? nullptr : &it->second;
+}
+
+const Function& Module::at(std::string_view name) const {
+  const Function* f = find(name);
+  if (!f) throw CompileError({}, fmt::format("no function @{}", name));
+  return *f;
+}
+
+std::vector<std::vector<NodeId>> users_of(const Function& f) {
+  std::vector<std::vector<NodeId>> users(f.nodes.size());
+  for (NodeId i = 0; i < f.nodes.size(); ++i)
+    for (NodeId q : f[i].operands) users[q].push_back(i);
+  return users;
+}
+
+const OpDef& op(std::string_view name) {
+  const OpDef* d = find_op(name);
+  GRADC_CHECK(d, "no op {}", name);
+  return *d;
+}
+
+bool has_meaning(const Node& n) { return n.op->meaning != nullptr; }
+
+Order order_of(const Node& n) { return n.attrs.text("order", "chain") == "lanes" ? Order::Lanes : Order::Chain; }
+
+Meaning meaning_of(const Function& f, NodeId id) {
+  const Node& n = f[id];
+  GRADC_CHECK(n.op->meaning, "op {} has no meaning", n.op->name);
+  std::vector<Type> operands;
+  for (NodeId q : n.operands) operands.push_back(f.type(q));
+  return n.op->meaning({operands, n.attrs, nullptr}, n.types[0]);
+}
+
+}  // namespace gradc::graph

@@ -1,0 +1,287 @@
+// Reads graph text. A hand-written scanner over lines of the form `%name: type = op(%a, %b) {attr=value, ...}`.
+#include <cctype>
+#include <charconv>
+
+#include "ir/graph/builder.h"
+#include "support/diagnostic.h"
+
+namespace gradc::graph {
+namespace {
+
+class Parser {
+ public:
+  Parser(std::string_view text, uint32_t file) : all_(text), t_(text), file_(file) {}
+
+  Module module() {
+    Module m;
+    for (skip(); !t_.empty(); skip()) {
+      Function f = function(m);
+      if (m.functions.count(f.name)) fail(fmt::format("@{} is defined twice", f.name));
+      m.functions.emplace(f.name, std::move(f));
+    }
+    return m;
+  }
+
+ private:
+  // --- scanning ------------------------------------------------------------------------------------------
+  Loc here() const {
+    const uint32_t at = static_cast<uint32_t>(all_.size() - t_.size());
+    return {file_, at, at + (t_.empty() ? 0 : 1)};
+  }
+  [[noreturn]] void fail(const std::string& why) const { throw CompileError(here(), why); }
+  void skip() {
+    while (!t_.empty()) {
+      if (std::isspace(static_cast<unsigned char>(t_[0]))) t_.remove_prefix(1);
+      else if (t_.starts_with("//") || t_[0] == '#') t_.remove_prefix(std::min(t_.find('\n'), t_.size()));
+      else return;
+    }
+  }
+  bool eat(std::string_view s) {
+    skip();
+    if (!t_.starts_with(s)) return false;
+    t_.remove_prefix(s.size());
+    return true;
+  }
+  void expect(std::string_view s) {
+    if (!eat(s)) fail(fmt::format("expected '{}'", s));
+  }
+  static bool word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == '-'; }
+  bool at_word() {
+    skip();
+    return !t_.empty() && word_char(t_[0]) && t_[0] != '-';
+  }
+  std::string word() {
+    skip();
+    size_t n = 0;
+    while (n < t_.size() && word_char(t_[n]) && !t_.substr(n).starts_with("->")) ++n;
+    if (n == 0) fail("expected a name");
+    std::string w(t_.substr(0, n));
+    t_.remove_prefix(n);
+    return w;
+  }
+  int64_t integer() {
+    skip();
+    int64_t v = 0;
+    const auto [end, error] = std::from_chars(t_.data(), t_.data() + t_.size(), v);
+    if (error != std::errc()) fail("expected an integer of 64 bits");
+    t_.remove_prefix(static_cast<size_t>(end - t_.data()));
+    return v;
+  }
+  Index index() {
+    skip();
+    try {
+      return parse_index(t_, [](std::string_view) -> int { throw CompileError({}, "a dimension has no variables"); });
+    } catch (const CompileError& e) {
+      fail(e.what());
+    }
+  }
+  Shape shape() {
+    Shape s;
+    expect("[");
+    if (eat("]")) return s;
+    do s.push_back(index());
+    while (eat(","));
+    expect("]");
+    return s;
+  }
+  Type type() {
+    const std::string w = word();
+    const std::optional<DType> t = dtype_named(w);
+    if (!t) fail(fmt::format("unknown element type '{}'", w));
+    return {*t, shape()};
+  }
+
+  // --- functions -----------------------------------------------------------------------------------------
+  Function function(const Module& m) {
+    expect("func");
+    expect("@");
+    names_.clear();
+    Builder b(word(), &m);
+    if (eat("[")) dims(b);
+    expect("(");
+    if (!eat(")")) {
+      do {
+        expect("%");
+        const std::string name = word();
+        expect(":");
+        define(name, b.param(name, type()));
+      } while (eat(","));
+      expect(")");
+    }
+    std::vector<Result> results = result_list();
+    std::map<std::string, std::string> notes;
+    while (at_word()) {
+      const std::string key = word();
+      expect("=");
+      notes[key] = word();
+    }
+    expect("{");
+    while (!eat("return")) statement(b);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (i) expect(",");
+      results[i].node = operand();
+    }
+    expect("}");
+    Function f = b.finish();
+    f.results = std::move(results);
+    f.notes = std::move(notes);
+    return f;
+  }
+
+  void dims(Builder& b) {
+    do {
+      const std::string name = word();
+      DimInfo info;
+      if (eat("<=")) info.max = integer();
+      if (eat("plan")) info.plan = integer();
+      b.dim(name, info);
+    } while (eat(","));
+    expect("]");
+  }
+
+  std::vector<Result> result_list() {
+    std::vector<Result> out;
+    expect("->");
+    expect("(");
+    if (eat(")")) return out;
+    do {
+      Result r;
+      const std::string_view before = t_;
+      const std::string w = word();
+      if (eat(":")) r.name = w;
+      else t_ = before;
+      type();
+      if (eat("into")) r.into = operand();
+      out.push_back(std::move(r));
+    } while (eat(","));
+    expect(")");
+    return out;
+  }
+
+  void define(const std::string& name, NodeId id) {
+    if (!names_.emplace(name, id).second) fail(fmt::format("%{} is defined twice", name));
+  }
+  NodeId operand() {
+    expect("%");
+    const std::string w = word();
+    auto it = names_.find(w);
+    if (it == names_.end()) fail(fmt::format("%{} is not defined", w));
+    return it->second;
+  }
+
+  void statement(Builder& b) {
+    b.set_location(here());
+    expect("%");
+    const std::string name = word();
+    std::vector<Type> types;
+    if (eat(":")) {
+      if (eat("(")) {
+        if (!eat(")")) {
+          do types.push_back(type());
+          while (eat(","));
+          expect(")");
+        }
+      } else {
+        types.push_back(type());
+      }
+    }
+    expect("=");
+    const std::string op_name = word();
+    const OpDef* def = find_op(op_name);
+    if (!def) fail(fmt::format("unknown op '{}'", op_name));
+    std::vector<NodeId> operands;
+    expect("(");
+    if (!eat(")")) {
+      do operands.push_back(operand());
+      while (eat(","));
+      expect(")");
+    }
+    const Attrs attrs = attributes();
+    const NodeId id = def->name == "get" ? get(b, operands, attrs) : b.make(*def, std::move(operands), attrs);
+    if (!types.empty() && types != b[id].types)
+      fail(fmt::format("%{} is declared {}, but {} gives {}", name, types[0].str(), op_name, b.type(id).str()));
+    define(name, id);
+    if (!std::isdigit(static_cast<unsigned char>(name[0]))) b.name(id, name);
+  }
+  NodeId get(Builder& b, const std::vector<NodeId>& operands, const Attrs& attrs) {
+    const int64_t i = attrs.integer("index");
+    if (operands.size() != 1 || i < 0 || i >= static_cast<int64_t>(b[operands[0]].types.size())) fail("get is out of range");
+    return b.get(operands[0], static_cast<int>(i));
+  }
+
+  Attrs attributes() {
+    Attrs a;
+    if (!eat("{") || eat("}")) return a;
+    do {
+      const std::string name = word();
+      expect("=");
+      a = a.with(name, value());
+    } while (eat(","));
+    expect("}");
+    return a;
+  }
+
+  AttrValue value() {
+    skip();
+    if (t_.empty()) fail("expected a value");
+    if (t_[0] == '[') return shape();
+    if (eat("@")) return FunctionRef{word()};
+    if (eat("\"")) {
+      const size_t n = t_.find('"');
+      if (n == std::string_view::npos) fail("a string is not closed");
+      std::string s(t_.substr(0, n));
+      t_.remove_prefix(n + 1);
+      return s;
+    }
+    if (eat("<")) return doubles();
+    if (eat("(")) return functions();
+    if (std::isdigit(static_cast<unsigned char>(t_[0])) || t_[0] == '-' || t_.starts_with("inf") || t_.starts_with("nan")) return number();
+    const std::string w = word();
+    if (w == "true" || w == "false") return w == "true";
+    if (const std::optional<DType> t = dtype_named(w)) return *t;
+    fail(fmt::format("'{}' is no value", w));
+  }
+  AttrValue number() {
+    size_t n = 0;
+    while (n < t_.size() && (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '.' || t_[n] == '-' || t_[n] == '+')) ++n;
+    const std::string_view s = t_.substr(0, n);
+    const bool real = s.find_first_of(".ein") != std::string_view::npos;
+    if (!real) return integer();
+    double d = 0;
+    const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), d);
+    if (error != std::errc() || end != s.data() + s.size()) fail(fmt::format("'{}' is no number", s));
+    t_.remove_prefix(n);
+    return d;
+  }
+  std::vector<double> doubles() {
+    std::vector<double> out;
+    if (eat(">")) return out;
+    do {
+      skip();
+      const AttrValue v = number();
+      out.push_back(std::holds_alternative<double>(v) ? std::get<double>(v) : static_cast<double>(std::get<int64_t>(v)));
+    } while (eat(","));
+    expect(">");
+    return out;
+  }
+  std::vector<FunctionRef> functions() {
+    std::vector<FunctionRef> out;
+    if (eat(")")) return out;
+    do {
+      expect("@");
+      out.push_back({word()});
+    } while (eat(","));
+    expect(")");
+    return out;
+  }
+
+  std::string_view all_, t_;
+  uint32_t file_;
+  std::map<std::string, NodeId> names_;
+};
+
+}  // namespace
+
+Module parse(std::string_view text, uint32_t file) { return Parser(text, file).module(); }
+
+}  // namespace gradc::graph

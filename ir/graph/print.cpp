@@ -1,0 +1,95 @@
+// Graph text. Generic: knows no op. Unnamed nodes print as %0, %1, ...; names that occur twice get a suffix.
+#include <set>
+
+#include "ir/graph/op_def.h"
+#include "support/check.h"
+
+namespace gradc::graph {
+namespace {
+
+class Printer {
+ public:
+  explicit Printer(const Function& f) : f_(f) { assign_names(); }
+
+  std::string text() const {
+    std::string out = fmt::format("func @{}{}(", f_.name, dims());
+    for (size_t i = 0; i < f_.params.size(); ++i)
+      out += fmt::format("{}%{}: {}", i ? ", " : "", names_[f_.params[i]], f_.type(f_.params[i]).str());
+    out += ") -> (" + results() + ")";
+    for (const auto& [key, value] : f_.notes) out += fmt::format(" {}={}", key, value);
+    out += " {\n";
+    for (NodeId i = 0; i < f_.nodes.size(); ++i)
+      if (f_[i].op->name != "parameter") out += line(i);
+    out += "  return";
+    for (size_t i = 0; i < f_.results.size(); ++i) out += fmt::format("{}%{}", i ? ", " : " ", names_[f_.results[i].node]);
+    return out + "\n}\n";
+  }
+
+ private:
+  void assign_names() {
+    std::set<std::string> taken;
+    names_.resize(f_.nodes.size());
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) {
+      auto it = f_.names.find(i);
+      if (it == f_.names.end()) continue;
+      std::string name = it->second;
+      for (int n = 2; !taken.insert(name).second; ++n) name = fmt::format("{}_{}", it->second, n);
+      names_[i] = name;
+    }
+    int next = 0;
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) {
+      while (names_[i].empty()) {
+        const std::string name = fmt::format("{}", next++);
+        if (taken.insert(name).second) names_[i] = name;
+      }
+    }
+  }
+
+  std::string dims() const {
+    if (f_.dims.empty()) return "";
+    std::string out = "[";
+    for (const auto& [name, info] : f_.dims) {
+      out += (out.size() > 1 ? ", " : "") + name;
+      if (info.max) out += fmt::format(" <= {}", info.max);
+      if (info.plan) out += fmt::format(" plan {}", info.plan);
+    }
+    return out + "]";
+  }
+
+  std::string results() const {
+    std::string out;
+    for (const Result& r : f_.results) {
+      if (!out.empty()) out += ", ";
+      if (!r.name.empty()) out += r.name + ": ";
+      out += f_.type(r.node).str();
+      if (r.into != kNone) out += " into %" + names_[r.into];
+    }
+    return out;
+  }
+
+  std::string line(NodeId i) const {
+    const Node& n = f_[i];
+    std::string types;
+    for (const Type& t : n.types) types += (types.empty() ? "" : ", ") + t.str();
+    if (n.types.size() != 1) types = "(" + types + ")";
+    std::string operands;
+    for (NodeId q : n.operands) operands += (operands.empty() ? "%" : ", %") + names_[q];
+    const std::string attrs = n.attrs.str();
+    return fmt::format("  %{}: {} = {}({}){}{}\n", names_[i], types, n.op->name, operands, attrs.empty() ? "" : " ", attrs);
+  }
+
+  const Function& f_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace
+
+std::string print(const Function& f) { return Printer(f).text(); }
+
+std::string print(const Module& m) {
+  std::string out;
+  for (const auto& [name, f] : m.functions) out += (out.empty() ? "" : "\n") + print(f);
+  return out;
+}
+
+}  // namespace gradc::graph

@@ -1,0 +1,81 @@
+// Invariants: operands stand before their readers; every node's types are what its op's rule infers; attributes
+// are among those the row names and required ones are present; parameters are listed once; a donated parameter
+// takes at most one result, of its own type; only `get` reads a node with several results. Not checked: that
+// names are unique (printing makes them so), that extents agree at run time.
+#include <set>
+
+#include "ir/graph/op_def.h"
+#include "support/check.h"
+#include "support/diagnostic.h"
+
+namespace gradc::graph {
+namespace {
+
+std::string text_of(const Function& f, NodeId id) {
+  std::string out = fmt::format("@{}: {}(", f.name, f[id].op->name);
+  for (NodeId q : f[id].operands) out += fmt::format("{} ", f[q].types.empty() ? "?" : f.type(q).str());
+  return out + ")" + f[id].attrs.str();
+}
+
+void verify_attributes(const Function& f, NodeId id) {
+  const Node& n = f[id];
+  std::set<std::string_view> allowed{"again", "order", "fma"};
+  for (std::string_view a : n.op->attributes) {
+    const bool required = a.ends_with('!');
+    if (required) a.remove_suffix(1);
+    allowed.insert(a);
+    GRADC_CHECK(!required || n.attrs.has(a), "{} lacks attribute {}", text_of(f, id), a);
+  }
+  for (const auto& [name, value] : n.attrs.list())
+    GRADC_CHECK(allowed.count(name), "{} has an unknown attribute {}", text_of(f, id), name);
+}
+
+void verify_node(const Function& f, NodeId id, const Module& m) {
+  const Node& n = f[id];
+  std::vector<Type> types;
+  for (NodeId q : n.operands) {
+    GRADC_CHECK(q < id, "{} reads a later node", text_of(f, id));
+    GRADC_CHECK(f[q].types.size() == 1 || n.op->name == "get", "{} reads several results", text_of(f, id));
+    types.push_back(f.type(q));
+  }
+  if (n.op->name == "parameter") return;
+  verify_attributes(f, id);
+  if (n.op->name == "get") {
+    const int64_t i = n.attrs.integer("index");
+    const auto& tuple = f[n.operands[0]].types;
+    GRADC_CHECK(i >= 0 && i < static_cast<int64_t>(tuple.size()) && n.types[0] == tuple[i], "{} is out of place", text_of(f, id));
+    return;
+  }
+  std::vector<Type> inferred;
+  try {
+    inferred = n.op->infer({types, n.attrs, &m});
+  } catch (const CompileError& e) {
+    GRADC_CHECK(false, "{}: {}", text_of(f, id), e.what());
+  }
+  GRADC_CHECK(inferred == n.types, "{} is {} but its rule gives {}", text_of(f, id), n.types[0].str(),
+              inferred.empty() ? "nothing" : inferred[0].str());
+}
+
+}  // namespace
+
+void verify(const Function& f, const Module& m) {
+  for (NodeId i = 0; i < f.nodes.size(); ++i) verify_node(f, i, m);
+  std::set<NodeId> params(f.params.begin(), f.params.end()), taken;
+  GRADC_CHECK(params.size() == f.params.size(), "@{} lists a parameter twice", f.name);
+  for (NodeId p : f.params) GRADC_CHECK(f[p].op->name == "parameter", "@{}: a parameter is {}", f.name, f[p].op->name);
+  for (const Result& r : f.results) {
+    GRADC_CHECK(r.node < f.nodes.size() && f[r.node].types.size() == 1, "@{}: a result is no single value", f.name);
+    if (r.into == kNone) continue;
+    GRADC_CHECK(params.count(r.into) && taken.insert(r.into).second, "@{}: a result goes into no free parameter", f.name);
+    GRADC_CHECK(f.type(r.into) == f.type(r.node), "@{}: {} goes into {}", f.name, f.type(r.node).str(), f.type(r.into).str());
+  }
+}
+
+void verify(const Module& m) {
+  for (const auto& [name, f] : m.functions) {
+    GRADC_CHECK(name == f.name, "@{} is filed as {}", f.name, name);
+    verify(f, m);
+  }
+}
+
+}  // namespace gradc::graph

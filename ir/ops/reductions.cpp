@@ -1,0 +1,125 @@
+// Reductions: axes combined away in logical order. `order` says how sums associate (architecture, numerics).
+#include <algorithm>
+
+#include "ir/ops/rows.h"
+
+namespace gradc::graph {
+namespace {
+
+using V = const GradientView&;
+
+std::vector<int64_t> kept_axes(const Shape& shape, const std::vector<int64_t>& axes) {
+  std::vector<int64_t> kept;
+  for (int64_t a = 0; a < static_cast<int64_t>(shape.size()); ++a)
+    if (std::find(axes.begin(), axes.end(), a) == axes.end()) kept.push_back(a);
+  return kept;
+}
+
+Shape reduced_shape(const NodeView& v) {
+  const std::vector<int64_t> axes = v.attrs.integers("axes");
+  const Type& x = v.operands[0];
+  for (size_t i = 0; i < axes.size(); ++i)
+    if (axes[i] < 0 || axes[i] >= x.rank() || (i && axes[i] <= axes[i - 1])) refuse("reduction of {} over axis {}", x.str(), axes[i]);
+  Shape shape;
+  for (int64_t a : kept_axes(x.shape, axes)) shape.push_back(x.shape[a]);
+  return shape;
+}
+
+Meaning reduction(const NodeView& v, const Type& result, Combiner c) {
+  const Type& x = v.operands[0];
+  const std::vector<int64_t> axes = v.attrs.integers("axes"), kept = kept_axes(x.shape, axes);
+  Meaning m;
+  m.axes = result.shape;
+  m.outputs = result.rank();
+  std::vector<Index> at(x.shape.size());
+  for (size_t i = 0; i < kept.size(); ++i) at[kept[i]] = Index::var(static_cast<int>(i));
+  for (int64_t a : axes) {
+    at[a] = Index::var(static_cast<int>(m.axes.size()));
+    m.axes.push_back(x.shape[a]);
+  }
+  m.reads = {{0, at, {}, 0}};
+  m.body = {read_node(0, x.dtype)};
+  m.combine = c;
+  return m;
+}
+
+template <Combiner C>
+OpDef row(std::string_view name, std::string_view doc) {
+  OpDef r;
+  r.name = name;
+  r.doc = doc;
+  r.attributes = {"axes!"};
+  r.min_operands = r.max_operands = 1;
+  r.infer = [](const NodeView& v) {
+    const DType t = v.operands[0].dtype;
+    const bool logical = C == Combiner::And || C == Combiner::Or;
+    if (logical ? is_float(t) : t == DType::Bool) refuse("no {} over {}", name_of(C), v.operands[0].str());
+    return std::vector<Type>{{t, reduced_shape(v)}};
+  };
+  r.meaning = [](const NodeView& v, const Type& t) { return reduction(v, t, C); };
+  r.differentiable = Differentiable::Zero;
+  return r;
+}
+
+template <Combiner C>
+OpDef arg_row(std::string_view name, std::string_view doc) {
+  OpDef r = row<C>(name, doc);
+  r.attributes = {"axes!", "dtype"};
+  r.infer = [](const NodeView& v) {
+    if (v.attrs.shape("axes").size() != 1) refuse("{} takes one axis", name_of(C));
+    const DType t = v.attrs.has("dtype") ? v.attrs.dtype("dtype") : DType::I64;
+    return std::vector<Type>{{t, reduced_shape(v)}};
+  };
+  return r;
+}
+
+// The value of a reduction at every element that went into it.
+NodeId spread(Builder& b, V v, NodeId y) {
+  const Shape& x = b.shape(v.operands[0]);
+  return b.broadcast(y, x, kept_axes(x, b[v.node].attrs.integers("axes")));
+}
+
+// Ties share the cotangent evenly.
+Cotangents extreme_gradient(Builder& b, V v) {
+  const NodeId x = v.operands[0];
+  const NodeId hit = b.convert(b.compare("eq", x, spread(b, v, v.node)), b.dtype(x));
+  const NodeId count = b.sum(hit, b[v.node].attrs.integers("axes"));
+  return {b.div(b.mul(spread(b, v, v.g()), hit), spread(b, v, count))};
+}
+
+// Zero-safe: without zeros y / x; with one zero only its own factor remains; with more nothing does.
+Cotangents product_gradient(Builder& b, V v) {
+  const NodeId x = v.operands[0], zero = b.zeros_like(x), one = b.full_like(x, 1);
+  const std::vector<int64_t> axes = b[v.node].attrs.integers("axes");
+  const NodeId is_zero = b.compare("eq", x, zero);
+  const NodeId safe = b.select(is_zero, one, x);
+  const NodeId others = spread(b, v, b.reduce("reduce_prod", safe, axes));
+  const NodeId zeros = spread(b, v, b.sum(b.select(is_zero, one, zero), axes));
+  const NodeId from_nonzero = b.select(b.compare("eq", zeros, zero), b.div(others, safe), zero);
+  const NodeId from_zero = b.select(b.compare("eq", zeros, one), others, zero);
+  return {b.mul(spread(b, v, v.g()), b.select(is_zero, from_zero, from_nonzero))};
+}
+
+OpDef with_gradient(OpDef r, GradientRule g) {
+  r.differentiable = Differentiable::Rule;
+  r.gradient = g;
+  return r;
+}
+
+}  // namespace
+
+std::vector<OpDef> reduction_ops() {
+  return {
+      with_gradient(row<Combiner::Add>("reduce_sum", "sum over axes"),
+                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }),
+      with_gradient(row<Combiner::Mul>("reduce_prod", "product over axes"), product_gradient),
+      with_gradient(row<Combiner::Max>("reduce_max", "largest over axes; NaN wins"), extreme_gradient),
+      with_gradient(row<Combiner::Min>("reduce_min", "smallest over axes; NaN wins"), extreme_gradient),
+      row<Combiner::And>("reduce_and", "conjunction over axes"),
+      row<Combiner::Or>("reduce_or", "disjunction over axes"),
+      arg_row<Combiner::ArgMax>("argmax", "position of the first largest along an axis"),
+      arg_row<Combiner::ArgMin>("argmin", "position of the first smallest along an axis"),
+  };
+}
+
+}  // namespace gradc::graph

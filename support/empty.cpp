@@ -1,0 +1,1 @@
+// A translation unit for libraries that have no code yet.

@@ -1,4 +1,6 @@
 // The policy: numbers for one kernel, from its accesses, its extents at planned dimensions and the machine.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "passes/kernel/rewrite.h"

@@ -35,14 +35,7 @@ class StepBuilder {
     fma_ = fma == f.notes.end() || fma->second != "off";
   }
 
-  Step run(const Function& f) {
-    std::vector<View> params;
-    for (NodeId p : f.params) params.push_back(parameter(f, p));
-    FunctionLowering body{*this, f, params, {}};
-    for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, params));
-    body.run(s_.body);
-    return std::move(s_);
-  }
+  Step run(const Function& f);
 
  private:
   struct FunctionLowering;
@@ -398,6 +391,15 @@ struct StepBuilder::FunctionLowering {
     out.push_back(b.bind(std::move(k), {view_of(operands[1]), view_of(operands[2]), target}));
   }
 };
+
+Step StepBuilder::run(const Function& f) {
+  std::vector<View> params;
+  for (NodeId p : f.params) params.push_back(parameter(f, p));
+  FunctionLowering body{*this, f, params, {}};
+  for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, params));
+  body.run(s_.body);
+  return std::move(s_);
+}
 
 }  // namespace
 

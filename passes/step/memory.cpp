@@ -92,7 +92,7 @@ int64_t place_scratch(Step& s, const std::map<std::string, int64_t>& dims, bool 
 
 void plan_memory(Step& s, bool reuse) {
   std::map<std::string, int64_t> dims;
-  for (const Dim& d : s.dims) dims[d.name] = d.max;
+  for (const step::Dim& d : s.dims) dims[d.name] = d.max;
   int64_t io = 0;
   for (step::Buffer& b : s.buffers) {
     if (b.region != Region::Io) continue;

@@ -1,0 +1,98 @@
+// Targets: what the host can do by its feature bits (its name is not to be trusted), and named processors.
+#include "codegen/target.h"
+
+#include <llvm/MC/MCSubtargetInfo.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/SubtargetFeature.h>
+#include <llvm/TargetParser/X86TargetParser.h>
+
+#include <mutex>
+
+#include "support/diagnostic.h"
+
+namespace gradc::codegen {
+namespace {
+
+void initialize() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmPrinters();
+  });
+}
+
+const llvm::Target& lookup(const std::string& triple) {
+  initialize();
+  std::string error;
+  const llvm::Target* t = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!t) throw CompileError({}, fmt::format("unknown target '{}'", triple));
+  return *t;
+}
+
+std::string host_features() {
+  llvm::SubtargetFeatures f;
+  for (const auto& kv : llvm::sys::getHostCPUFeatures()) f.AddFeature(kv.first(), kv.second);
+  return f.getString();
+}
+
+// A processor name that says the same as the feature bits, for tuning only.
+std::string host_cpu(const std::string& features) {
+  auto has = [&](const char* name) { return ("," + features + ",").find(std::string(",+") + name + ",") != std::string::npos; };
+  if (has("amx-tile")) return "sapphirerapids";
+  if (has("avx512f") && has("avx512vl")) return has("avx512bf16") ? "znver4" : "icelake-server";
+  if (has("avx2") && has("fma")) return "x86-64-v3";
+  return "x86-64-v2";
+}
+
+void check_cpu(const std::string& cpu, const llvm::Target& target, const std::string& triple) {
+  std::unique_ptr<llvm::MCSubtargetInfo> info(target.createMCSubtargetInfo(triple, "", ""));
+  if (info->isCPUStringValid(cpu)) return;
+  llvm::SmallVector<llvm::StringRef> names;
+  llvm::X86::fillValidCPUArchList(names, true);
+  std::vector<std::string> known{"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  for (llvm::StringRef n : names) known.push_back(n.str());
+  const std::string near = nearest(cpu, known);
+  throw CompileError({}, fmt::format("unknown cpu '{}'{}", cpu, near.empty() ? "; try native, x86-64-v2, x86-64-v3 or x86-64-v4" : fmt::format("; did you mean '{}'?", near)));
+}
+
+}  // namespace
+
+TargetInfo resolve(const Target& t) {
+  TargetInfo r;
+  const std::string host = llvm::sys::getProcessTriple();
+  r.triple = t.triple.empty() ? host : t.triple;
+  const llvm::Target& target = lookup(r.triple);
+  const bool native = (t.cpu.empty() || t.cpu == "native") && t.triple.empty();
+  if (native) {
+    r.features = host_features();
+    r.cpu = host_cpu(r.features);
+  } else {
+    r.cpu = t.cpu.empty() ? "generic" : t.cpu;
+    check_cpu(r.cpu, target, r.triple);
+  }
+  if (!t.features.empty()) r.features += (r.features.empty() ? "" : ",") + t.features;
+  std::unique_ptr<llvm::MCSubtargetInfo> info(target.createMCSubtargetInfo(r.triple, r.cpu, r.features));
+  const bool x86 = llvm::Triple(r.triple).isX86();
+  const bool avx512 = x86 && info->checkFeatures("+avx512f"), avx2 = x86 && info->checkFeatures("+avx2");
+  r.fma = !x86 || info->checkFeatures("+fma");
+  r.lanes = t.lanes ? t.lanes : avx512 ? 16 : avx2 ? 8 : 4;
+  if (r.lanes != 4 && r.lanes != 8 && r.lanes != 16) throw CompileError({}, fmt::format("--lanes is 4, 8 or 16, not {}", t.lanes));
+  r.vector_registers = avx512 || !x86 ? 32 : 16;
+  return r;
+}
+
+std::unique_ptr<llvm::TargetMachine> make_machine(const TargetInfo& t, bool position_independent) {
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  return std::unique_ptr<llvm::TargetMachine>(lookup(t.triple).createTargetMachine(
+      t.triple, t.cpu, t.features, options, position_independent ? std::optional(llvm::Reloc::PIC_) : std::nullopt,
+      std::nullopt, llvm::CodeGenOptLevel::Default));
+}
+
+std::string version() { return "LLVM " LLVM_VERSION_STRING; }
+
+}  // namespace gradc::codegen

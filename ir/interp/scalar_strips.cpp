@@ -2,6 +2,8 @@
 // several instruction sets; every clone performs the same operations, so their bits are the same.
 #include "ir/interp/scalar_strips.h"
 
+#include "ir/math/elementary.h"
+
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -232,24 +234,34 @@ void uniform_strip(DType result, const void* a, void* out, int n) {
 }
 
 
-template <class T>
-void elementary_strip(ScalarOp op, const void* a, const void* b, void* out, int n, bool) {
-  switch (op) {  // TEMPORARY until ir/math is there
-    case Exp: map1<T, T>(a, out, n, [](T x) { return std::exp(x); }); return;
-    case Expm1: map1<T, T>(a, out, n, [](T x) { return std::expm1(x); }); return;
-    case Log: map1<T, T>(a, out, n, [](T x) { return std::log(x); }); return;
-    case Log1p: map1<T, T>(a, out, n, [](T x) { return std::log1p(x); }); return;
-    case Sin: map1<T, T>(a, out, n, [](T x) { return std::sin(x); }); return;
-    case Cos: map1<T, T>(a, out, n, [](T x) { return std::cos(x); }); return;
-    case Tanh: map1<T, T>(a, out, n, [](T x) { return std::tanh(x); }); return;
-    case Sigmoid: map1<T, T>(a, out, n, [](T x) { return 1 / (1 + std::exp(-x)); }); return;
-    case Erf: map1<T, T>(a, out, n, [](T x) { return std::erf(x); }); return;
-    default: map2<T, T>(a, b, out, n, [](T x, T y) { return std::pow(x, y); }); return;
+template <class T, bool Fma>
+void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
+  math::Native<T, Fma> a;
+  switch (op) {
+    case Exp: map1<T, T>(x, out, n, [&](T v) { return math::exp(a, v); }); return;
+    case Expm1: map1<T, T>(x, out, n, [&](T v) { return math::expm1(a, v); }); return;
+    case Log: map1<T, T>(x, out, n, [&](T v) { return math::log(a, v); }); return;
+    case Log1p: map1<T, T>(x, out, n, [&](T v) { return math::log1p(a, v); }); return;
+    case Sin: map1<T, T>(x, out, n, [&](T v) { return math::sin(a, v); }); return;
+    case Cos: map1<T, T>(x, out, n, [&](T v) { return math::cos(a, v); }); return;
+    case Tanh: map1<T, T>(x, out, n, [&](T v) { return math::tanh(a, v); }); return;
+    case Sigmoid: map1<T, T>(x, out, n, [&](T v) { return math::sigmoid(a, v); }); return;
+    case Erf: map1<T, T>(x, out, n, [&](T v) { return math::erf(a, v); }); return;
+    default: map2<T, T>(x, y, out, n, [&](T v, T w) { return math::pow(a, v, w); }); return;
   }
 }
 
+uint64_t mix64(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
 void rng_strip(const void* a, const void* b, void* out, int n) {
-  map2<int64_t, int64_t>(a, b, out, n, [](int64_t x, int64_t y) { return x ^ y; });
+  map2<int64_t, int64_t>(a, b, out, n, [](int64_t key, int64_t counter) {
+    const uint64_t step = (static_cast<uint64_t>(counter) + 1) * 0x9E3779B97F4A7C15ULL;
+    return static_cast<int64_t>(mix64(static_cast<uint64_t>(key) + step));
+  });
 }
 
 bool is_elementary(ScalarOp op) {
@@ -282,8 +294,8 @@ void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const v
     default: break;
   }
   if (is_elementary(op)) {
-    if (result == DType::F32) elementary_strip<float>(op, a, b, out, n, fma);
-    else elementary_strip<double>(op, a, b, out, n, fma);
+    if (result == DType::F32) fma ? elementary_strip<float, true>(op, a, b, out, n) : elementary_strip<float, false>(op, a, b, out, n);
+    else fma ? elementary_strip<double, true>(op, a, b, out, n) : elementary_strip<double, false>(op, a, b, out, n);
     return;
   }
   switch (result) {

@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <limits>
+#include <span>
 
 #include "ir/math/algebra.h"
 
@@ -227,11 +228,12 @@ Quadrant<A> reduce_half_pi(A& a, typename A::F x) {
   const typename A::F q = clamp(a, a.round_even(a.mul(x, a.c(0.636619772367581343075535053490))), -most, most);
   const typename A::F safe = a.select(a.eq(q, q), q, a.c(0));
   typename A::F r = x;
-  // Three parts of pi/2, each of full precision: a multiply-add with one rounding loses nothing in between.
-  const double parts[] = {A::is_f64 ? 0x1.921fb54442d18p+0 : 0x1.921fb6p+0, A::is_f64 ? 0x1.1a62633145c07p-54 : -0x1.777a5cp-25,
-                          A::is_f64 ? -0x1.f1976b7ed8fbcp-110 : -0x1.ee59dap-50};
+  // Parts of pi/2 whose products with q are exact, so that nothing is lost while the large parts cancel.
+  static constexpr double wide[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
+  static constexpr double narrow[] = {0x1.92p+0, 0x1.fb5p-12, 0x1.110b46p-26, 0x1.1a6264p-54};
+  const std::span<const double> parts = A::is_f64 ? std::span<const double>(wide) : std::span<const double>(narrow);
   for (double p : parts) r = a.mad(safe, a.c(-p), r);
-  const double bound = 0.7854;
+  const double bound = 0.8;  // rounding q lets r pass pi/4 a little
   return {a.select(a.eq(r, r), clamp(a, r, -bound, bound), r), a.to_int(safe)};
 }
 template <class A>

@@ -1,0 +1,33 @@
+// One function of an IR module, compiled and called with host tensors: what `gradc run` and the tests use.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "driver/compiler.h"
+#include "ir/tensor.h"
+
+namespace gradc {
+
+class CompiledFunction {
+ public:
+  // The function must be primitive (passes::run_graph_passes). Symbolic dimensions need a maximum.
+  CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o);
+
+  // The results in order, computed by `threads` threads. Arguments are copied; donated ones are not changed.
+  std::vector<Tensor> run(std::span<const Tensor> args, int threads) const;
+
+  const step::Step& step() const { return step_; }
+  const passes::StepReport& report() const { return report_; }
+
+ private:
+  graph::Function f_;
+  step::Step step_;
+  passes::StepReport report_;
+  std::unique_ptr<codegen::Jit> code_;
+};
+
+// Calls an entry with a team of threads that meet at a barrier.
+void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table, int threads);
+
+}  // namespace gradc

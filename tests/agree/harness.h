@@ -1,0 +1,76 @@
+// The agreement harness: one function of IR text, compiled once, run at several batch sizes and thread counts on
+// the caller's arguments, and compared bit for bit with the graph interpreter.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "driver/run_function.h"
+#include "ir/interp/interpret.h"
+#include "passes/pipeline.h"
+
+namespace gradc::test {
+
+struct Variant {
+  int lanes = 0;
+  std::vector<std::string> without;
+  std::string cpu;
+};
+
+inline CompileOptions options_of(const Variant& v) {
+  CompileOptions o;
+  o.codegen.target.lanes = v.lanes;
+  o.codegen.target.cpu = v.cpu;
+  o.without = v.without;
+  return o;
+}
+
+inline Tensor random_tensor(DType t, const std::vector<int64_t>& shape, uint64_t seed) {
+  Tensor x(t, shape);
+  uint64_t s = seed * 0x9E3779B97F4A7C15ULL + 1;
+  for (int64_t i = 0; i < x.count(); ++i) {
+    s = s * 6364136223846793005ULL + 1442695040888963407ULL;
+    const double u = static_cast<double>(s >> 11) * 0x1p-53;
+    x.set(i, is_float(t) ? 2 * u - 1 : static_cast<double>(static_cast<int64_t>(u * 10)));
+  }
+  return x;
+}
+
+inline std::vector<Tensor> random_arguments(const graph::Function& f, const std::map<std::string, int64_t>& dims, uint64_t seed) {
+  std::vector<Tensor> args;
+  for (const Type& t : f.param_types()) args.push_back(random_tensor(t.dtype, concrete(t.shape, dims), seed++));
+  return args;
+}
+
+// Runs `updates` times, feeding donated results back, by both engines; every result must agree at every update.
+inline void expect_agreement(const std::string& text, const std::string& name, const std::vector<int64_t>& batches,
+                             const Variant& v, const std::vector<int>& threads = {1, 2, 3, 7}, int updates = 1) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(text));
+  const graph::Function& f = m.at(name);
+  const CompileOptions o = options_of(v);
+  const CompiledFunction compiled(m, f, o);
+  for (int64_t batch : batches) {
+    std::map<std::string, int64_t> dims;
+    for (const auto& [d, info] : f.dims) dims[d] = batch;
+    for (int n : threads) {
+      std::vector<Tensor> args = random_arguments(f, dims, 11), same = random_arguments(f, dims, 11);
+      for (int u = 0; u < updates; ++u) {
+        const std::vector<Tensor> want = interpret(m, f, args);
+        const std::vector<Tensor> got = compiled.run(same, n);
+        for (size_t r = 0; r < want.size(); ++r) {
+          std::string why;
+          ASSERT_TRUE(bit_equal(want[r], got[r], &why))
+              << "result " << r << " of @" << name << " at " << batch << ", " << n << " threads, lanes " << v.lanes
+              << ", update " << u << ": " << why;
+          if (f.results[r].into == graph::kNone) continue;
+          const size_t p = static_cast<size_t>(std::find(f.params.begin(), f.params.end(), f.results[r].into) - f.params.begin());
+          args[p] = want[r].clone();
+          same[p] = got[r].clone();
+        }
+      }
+    }
+  }
+}
+
+}  // namespace gradc::test

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "support/check.h"
+#include "support/diagnostic.h"
 
 namespace gradc {
 namespace {

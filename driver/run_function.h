@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "driver/compiler.h"
+#include "driver/lower_function.h"
 #include "ir/tensor.h"
 
 namespace gradc {
@@ -22,8 +22,8 @@ class CompiledFunction {
 
  private:
   graph::Function f_;
+  passes::StepReport report_;  // before step_, whose making fills it
   step::Step step_;
-  passes::StepReport report_;
   std::unique_ptr<codegen::Jit> code_;
 };
 

@@ -1,0 +1,37 @@
+#include "driver/lower_function.h"
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+bool is_off(const CompileOptions& o, std::string_view pass) {
+  return std::find(o.without.begin(), o.without.end(), pass) != o.without.end();
+}
+
+}  // namespace
+
+Machine machine_of(const codegen::Target& t) {
+  const codegen::TargetInfo info = codegen::resolve(t);
+  Machine m;
+  m.lanes = info.lanes;
+  m.vector_registers = info.vector_registers;
+  return m;
+}
+
+step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
+                          const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,
+                          passes::StepReport* report) {
+  passes::StepOptions s;
+  s.state_offsets = state_offsets;
+  s.state_bytes = state_bytes;
+  s.schedule.machine = machine_of(o.codegen.target);
+  s.fuse.enabled = !is_off(o, "fuse");
+  s.schedule.tile = !is_off(o, "schedule");
+  s.needless_barriers = is_off(o, "barriers");
+  s.reuse_memory = !is_off(o, "memory");
+  s.pad_rows = !is_off(o, "pad");
+  return passes::build_step(primitive, f, s, report);
+}
+
+}  // namespace gradc

@@ -1,0 +1,170 @@
+// Compiled code against the graph interpreter, bit for bit: batch sizes, thread counts, vector widths, exact
+// passes off, donated state over several updates.
+#include "agree/harness.h"
+
+namespace gradc::test {
+namespace {
+
+const char* kMlp = R"(
+func @loss[B <= 33 plan 32](%w1: f32[24,40], %b1: f32[40], %w2: f32[40,10], %b2: f32[10], %x: f32[B,24], %y: i32[B]) -> (loss: f32[]) {
+  %m1 = einsum(%x, %w1) {spec="bi,ij->bj"}
+  %c1 = broadcast(%b1) {dims=[1], shape=[B,40]}
+  %z1 = add(%m1, %c1)
+  %zero = constant() {value=0.0, dtype=f32, shape=[B,40]}
+  %on = gt(%z1, %zero)
+  %h1 = select(%on, %z1, %zero)
+  %m2 = einsum(%h1, %w2) {spec="bi,ij->bj"}
+  %c2 = broadcast(%b2) {dims=[1], shape=[B,10]}
+  %z2 = add(%m2, %c2)
+  %top = reduce_max(%z2) {axes=[1]}
+  %stop = stop_gradient(%top)
+  %topb = broadcast(%stop) {dims=[0], shape=[B,10]}
+  %s = sub(%z2, %topb)
+  %e = exp(%s)
+  %total = reduce_sum(%e) {axes=[1]}
+  %lse = log(%total)
+  %class = iota() {shape=[B,10], axis=1, dtype=i32}
+  %yb = broadcast(%y) {dims=[0], shape=[B,10]}
+  %hit = eq(%class, %yb)
+  %zeros = constant() {value=0.0, dtype=f32, shape=[B,10]}
+  %chosen = select(%hit, %s, %zeros)
+  %picked = reduce_sum(%chosen) {axes=[1]}
+  %nll = sub(%lse, %picked)
+  %sum = reduce_sum(%nll) {axes=[0]}
+  %n = dim() {value=[B], dtype=f32}
+  %loss = div(%sum, %n)
+  return %loss
+}
+)";
+
+const char* kSgdStep = R"(
+func @train_step[B <= 33 plan 32](%w1: f32[24,40], %b1: f32[40], %w2: f32[40,10], %b2: f32[10],
+    %v1: f32[24,40], %x: f32[B,24], %y: i32[B], %lr: f64[])
+    -> (loss: f32[], f32[24,40] into %w1, f32[40] into %b1, f32[40,10] into %w2, f32[10] into %b2, f32[24,40] into %v1) {
+  %all: (f32[], f32[24,40], f32[40], f32[40,10], f32[10]) = value_and_grad(%w1, %b1, %w2, %b2, %x, %y) {function=@loss, wrt=[0,1,2,3]}
+  %loss = get(%all) {index=0}
+  %g1 = get(%all) {index=1}
+  %gb1 = get(%all) {index=2}
+  %g2 = get(%all) {index=3}
+  %gb2 = get(%all) {index=4}
+  %rate = convert(%lr) {dtype=f32}
+  %mu = constant() {value=0.9, dtype=f32, shape=[24,40]}
+  %old = mul(%v1, %mu)
+  %v1n = add(%old, %g1)
+  %r1 = broadcast(%rate) {dims=[], shape=[24,40]}
+  %d1 = mul(%v1n, %r1)
+  %w1n = sub(%w1, %d1)
+  %rb1 = broadcast(%rate) {dims=[], shape=[40]}
+  %db1 = mul(%gb1, %rb1)
+  %b1n = sub(%b1, %db1)
+  %r2 = broadcast(%rate) {dims=[], shape=[40,10]}
+  %d2 = mul(%g2, %r2)
+  %w2n = sub(%w2, %d2)
+  %rb2 = broadcast(%rate) {dims=[], shape=[10]}
+  %db2 = mul(%gb2, %rb2)
+  %b2n = sub(%b2, %db2)
+  return %loss, %w1n, %b1n, %w2n, %b2n, %v1n
+}
+)";
+
+TEST(Agreement, MlpStepOverBatchesThreadsAndLanes) {
+  for (int lanes : {4, 8, 16}) expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 2, 32, 33}, {lanes, {}, ""}, {1, 2, 3, 7}, 3);
+}
+
+TEST(Agreement, ExactPassesMoveNoBit) {
+  for (const char* pass : {"fuse", "schedule", "barriers", "memory", "pad"})
+    expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {1, 33}, {0, {pass}, ""}, {1, 3}, 2);
+}
+
+TEST(Agreement, TwentyUpdates) {
+  expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {16}, {}, {2}, 20);
+}
+
+TEST(Agreement, WithoutFusedMultiplyAdd) {
+  std::string text = std::string(kMlp) + kSgdStep;
+  for (size_t at = text.find(") {\n"); at != std::string::npos; at = text.find(") {\n", at + 12)) text.replace(at, 3, ") fma=off {");
+  expect_agreement(text, "train_step", {1, 17}, {4, {}, "x86-64-v2"}, {1, 2}, 2);
+}
+
+// One op after another over shapes that do not divide.
+TEST(Agreement, StructureChains) {
+  expect_agreement(R"(
+func @f[B <= 9 plan 8](%x: f32[B,6,5], %i: i32[B]) -> (f32[5,B,7], f32[B,4], f32[B,30], i64[B,6]) {
+  %t = transpose(%x) {perm=[2,0,1]}
+  %p = pad(%t) {low=[0,0,1], high=[0,0,0], interior=[0,0,0], value=2.5}
+  %q = tanh(%p)
+  %r = reshape(%x) {shape=[B,30]}
+  %s = slice(%r) {start=[0,1], limit=[B,30], stride=[1,8]}
+  %u = sin(%s)
+  %g = gather(%r, %i)
+  %v = reverse(%g) {axes=[1]}
+  %w = concat(%s, %s) {axis=1}
+  %l = argmax(%x) {axes=[2]}
+  return %q, %u, %v, %l
+}
+)", "f", {0, 1, 8, 9}, {});
+}
+
+TEST(Agreement, RowKernelsWithLanes) {
+  for (int lanes : {4, 8, 16})
+    expect_agreement(R"(
+func @f[B <= 5 plan 4](%x: f32[B,100]) -> (f32[B,100], f32[B]) {
+  %m = reduce_max(%x) {axes=[1]}
+  %mb = broadcast(%m) {dims=[0], shape=[B,100]}
+  %s = sub(%x, %mb)
+  %e = exp(%s)
+  %t = reduce_sum(%e) {axes=[1]}
+  %tb = broadcast(%t) {dims=[0], shape=[B,100]}
+  %p = div(%e, %tb)
+  return %p, %t
+}
+)", "f", {0, 1, 4, 5}, {lanes, {}, ""});
+}
+
+TEST(Agreement, ScanCondWhileAndScatter) {
+  expect_agreement(R"(
+func @cell(%w: f32[3,3], %h: f32[2,3], %x: f32[2,3]) -> (f32[2,3], f32[2,3]) {
+  %m = einsum(%h, %w) {spec="bi,ij->bj"}
+  %s = add(%m, %x)
+  %t = tanh(%s)
+  return %t, %s
+}
+func @double(%x: f32[4]) -> (f32[4]) {
+  %y = add(%x, %x)
+  return %y
+}
+func @same(%x: f32[4]) -> (f32[4]) {
+  %y = neg(%x)
+  return %y
+}
+func @less(%x: f32[], %n: i64[]) -> (bool[]) {
+  %t = constant() {value=100.0, dtype=f32, shape=[]}
+  %c = lt(%x, %t)
+  return %c
+}
+func @grow(%x: f32[], %n: i64[]) -> (f32[], i64[]) {
+  %k = constant() {value=3.0, dtype=f32, shape=[]}
+  %y = mul(%x, %k)
+  %one = constant() {value=1, dtype=i64, shape=[]}
+  %m = add(%n, %one)
+  return %y, %m
+}
+func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: i64[], %ids: i32[6], %u: f32[6,20], %table: f32[4,20])
+    -> (f32[2,3], f32[5,2,3], f32[4], f32[], i64[], f32[4,20]) {
+  %s: (f32[2,3], f32[5,2,3]) = scan(%w, %h, %xs) {function=@cell, consts=1, carries=1, length=[5]}
+  %hn = get(%s) {index=0}
+  %ys = get(%s) {index=1}
+  %z = constant() {value=0.0, dtype=f32, shape=[]}
+  %c = gt(%a, %z)
+  %q = cond(%c, %p) {then=@double, otherwise=@same}
+  %l: (f32[], i64[]) = while(%a, %n) {condition=@less, body=@grow, bound=7}
+  %x = get(%l) {index=0}
+  %k = get(%l) {index=1}
+  %t = scatter_add(%table, %ids, %u)
+  return %hn, %ys, %q, %x, %k, %t
+}
+)", "f", {0}, {}, {1, 2, 3});
+}
+
+}  // namespace
+}  // namespace gradc::test

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -25,7 +26,9 @@ struct TeamBarrier {
       b.generation.fetch_add(1, std::memory_order_release);
       return;
     }
-    while (b.generation.load(std::memory_order_acquire) == generation) std::this_thread::yield();
+    for (int spins = 0; b.generation.load(std::memory_order_acquire) == generation; ++spins) {
+      if (spins > 20000) std::this_thread::yield();
+    }
   }
 };
 
@@ -67,33 +70,68 @@ void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, cons
 CompiledFunction::CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o)
     : f_(f), step_(lower_function(m, f, o, {}, 0, &report_)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
 
+// The regions of a call, with its arguments in place.
+struct CompiledFunction::Call {
+  Call(const CompiledFunction& c, std::span<const Tensor> args, int threads)
+      : io(c.step_.io_bytes), scratch(codegen::scratch_bytes(c.step_, threads)), state(c.step_.state_bytes) {
+    std::vector<const Tensor*> pointers;
+    for (const Tensor& t : args) pointers.push_back(&t);
+    const std::vector<Type> types = c.f_.param_types();
+    if (types.size() != args.size())
+      throw CompileError({}, fmt::format("@{} takes {} arguments, not {}", c.f_.name, types.size(), args.size()));
+    dims = bind_dims(types, pointers);
+    std::vector<int64_t> values;
+    for (const step::Dim& d : c.step_.dims) {
+      auto it = dims.find(d.name);
+      values.push_back(it == dims.end() ? d.max : it->second);
+      if (values.back() > d.max) throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, values.back(), d.max));
+    }
+    table = codegen::make_table(c.step_, values);
+    for (size_t i = 0; i < args.size(); ++i) {
+      Tensor copy = args[i].clone();
+      copy_strided(c.step_.buffers[c.step_.inputs[i]], dims, io.data(), copy, true);
+    }
+  }
+  Region io, scratch, state;
+  std::map<std::string, int64_t> dims;
+  std::vector<int64_t> table;
+};
+
+std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int threads, int rounds) const {
+  Call call(*this, args, threads);
+  const gradc_entry_v1 entry = code_->entry(step_.name);
+  std::vector<double> ms;
+  TeamBarrier team(static_cast<uint32_t>(threads));
+  const gradc_barrier barrier{sizeof(gradc_barrier), TeamBarrier::wait, &team};
+  // Every thread makes every call; they meet before and after each, and thread 0 keeps the time.
+  auto work = [&](uint32_t tid) {
+    for (int r = -10; r < rounds; ++r) {
+      TeamBarrier::wait(&team, tid);
+      const auto from = std::chrono::steady_clock::now();
+      entry(call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), tid, static_cast<uint32_t>(threads), &barrier);
+      TeamBarrier::wait(&team, tid);
+      if (tid == 0 && r >= 0) ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
+    }
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t) others.emplace_back(work, static_cast<uint32_t>(t));
+  work(0);
+  for (std::thread& t : others) t.join();
+  std::sort(ms.begin(), ms.end());
+  return ms;
+}
+
 std::vector<Tensor> CompiledFunction::run(std::span<const Tensor> args, int threads) const {
-  std::vector<const Tensor*> pointers;
-  for (const Tensor& t : args) pointers.push_back(&t);
-  const std::vector<Type> types = f_.param_types();
-  if (types.size() != args.size()) throw CompileError({}, fmt::format("@{} takes {} arguments, not {}", f_.name, types.size(), args.size()));
-  const std::map<std::string, int64_t> dims = bind_dims(types, pointers);
-  std::vector<int64_t> values;
-  for (const step::Dim& d : step_.dims) {
-    auto it = dims.find(d.name);
-    values.push_back(it == dims.end() ? d.max : it->second);
-    if (values.back() > d.max) throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, values.back(), d.max));
-  }
-  const std::vector<int64_t> table = codegen::make_table(step_, values);
-  Region io(step_.io_bytes), scratch(codegen::scratch_bytes(step_, threads)), state(step_.state_bytes);
-  for (size_t i = 0; i < args.size(); ++i) {
-    Tensor copy = args[i].clone();
-    copy_strided(step_.buffers[step_.inputs[i]], dims, io.data(), copy, true);
-  }
-  call_entry(code_->entry(step_.name), state.data(), io.data(), scratch.data(), table.data(), threads);
+  Call call(*this, args, threads);
+  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), threads);
   std::vector<Tensor> results;
   size_t output = 0;
   for (const graph::Result& r : f_.results) {
     const bool donated = r.into != graph::kNone;
     const size_t p = static_cast<size_t>(std::find(f_.params.begin(), f_.params.end(), r.into) - f_.params.begin());
     const step::Buffer& b = step_.buffers[donated ? step_.inputs[p] : step_.outputs[output++]];
-    Tensor t(b.dtype, concrete(b.shape, dims));
-    copy_strided(b, dims, io.data(), t, false);
+    Tensor t(b.dtype, concrete(b.shape, call.dims));
+    copy_strided(b, call.dims, call.io.data(), t, false);
     results.push_back(std::move(t));
   }
   return results;

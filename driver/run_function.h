@@ -17,10 +17,14 @@ class CompiledFunction {
   // The results in order, computed by `threads` threads. Arguments are copied; donated ones are not changed.
   std::vector<Tensor> run(std::span<const Tensor> args, int threads) const;
 
+  // Milliseconds of `rounds` calls by one team, ascending; donated arguments are updated from call to call.
+  std::vector<double> measure(std::span<const Tensor> args, int threads, int rounds) const;
+
   const step::Step& step() const { return step_; }
   const passes::StepReport& report() const { return report_; }
 
  private:
+  struct Call;
   graph::Function f_;
   passes::StepReport report_;  // before step_, whose making fills it
   step::Step step_;

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Builds everything in build/ and runs all checks; needs nothing but Debian 12 (and root for missing packages).
+set -e
+cd "$(dirname "$0")/.."
+sh tools/setup.sh
+python3 tools/check_layers.py
+cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake --build build -j "$(nproc)"
+ctest --test-dir build --output-on-failure

@@ -91,6 +91,7 @@ class Fuser {
       // The same value donated elsewhere too, or a parameter: it cannot be computed in place.
       bool copy = is_param(r.node) || !has_meaning(r.node) || writes_[r.node]++ > 0;
       for (NodeId reader : readers) copy |= reader != r.node && below[reader];
+      copy = copy || !reads_own_element(r.node, r.into);
       for (const graph::Result& other : f_.results) copy |= other.node == r.into;
       if (copy) {
         fusion_.copied.insert(r.into);
@@ -224,8 +225,15 @@ class Fuser {
     }
     return element_count(meanings_[c]->axes) == element_count(meanings_[p]->axes);
   }
+  // Whether every read that `n` makes of a donated parameter is of the element where n itself stands.
+  bool reads_own_element(NodeId n, NodeId param) {
+    for (const ResolvedRead& r : reads_of(n))
+      if (r.node == param && !(r.at.size() == static_cast<size_t>(meanings_[n]->outputs) && is_identity(r.at, r.at.size()))) return false;
+    return true;
+  }
   // Reads of a donated buffer that move into its writer must be of the element written there.
   bool same_group_safe(NodeId p, NodeId writer) {
+    if (!reads_own_element(p, into_.at(writer))) return false;
     return element_count(meanings_[writer]->axes) == element_count(meanings_[p]->axes) &&
            is_identity(uses_[p][0].maps[0], static_cast<size_t>(meanings_[p]->outputs));
   }

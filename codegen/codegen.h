@@ -31,7 +31,7 @@ TargetInfo resolve(const Target& t);
 
 struct Options {
   Target target;
-  std::string cache_dir;    // "" for no object cache
+  std::string cache_dir;  // "" for no object cache
   int compile_threads = 1;
 };
 
@@ -50,8 +50,8 @@ std::string emit_object(std::span<const step::Step> steps, const std::string& pr
 std::string emit_assembly(std::span<const step::Step> steps, const Options& o);
 std::string emit_llvm(std::span<const step::Step> steps, const Options& o);
 
-// The table argument of a step: dims in order, the offsets of its buffers at these dimensions' planned maximum,
-// then the offset of the threads' scratch within the scratch region.
+// The table argument of a step: dims in order, the offsets of its buffers at these dimensions' planned
+// maximum, then the offset of the threads' scratch within the scratch region.
 std::vector<int64_t> make_table(const step::Step& s, std::span<const int64_t> dims);
 // Bytes of the scratch region for a team: shared buffers, then 64-byte aligned areas of the threads.
 int64_t scratch_bytes(const step::Step& s, int threads);

@@ -27,7 +27,9 @@ struct LlvmAlgebra {
     auto* v = llvm::dyn_cast<llvm::VectorType>(like);
     ints = v ? llvm::VectorType::get(i, v->getElementCount()) : i;
   }
-  F c(double v) { return llvm::ConstantFP::get(floats, F64 ? v : static_cast<double>(static_cast<float>(v))); }
+  F c(double v) {
+    return llvm::ConstantFP::get(floats, F64 ? v : static_cast<double>(static_cast<float>(v)));
+  }
   I ci(int64_t v) { return llvm::ConstantInt::getSigned(ints, F64 ? v : static_cast<int32_t>(v)); }
   F add(F x, F y) { return b.CreateFAdd(x, y); }
   F sub(F x, F y) { return b.CreateFSub(x, y); }
@@ -37,7 +39,8 @@ struct LlvmAlgebra {
   F abs(F x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
   F sqrt(F x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x); }
   F mad(F x, F y, F z) {
-    return fused ? b.CreateIntrinsic(llvm::Intrinsic::fma, {floats}, {x, y, z}) : b.CreateFAdd(b.CreateFMul(x, y), z);
+    return fused ? b.CreateIntrinsic(llvm::Intrinsic::fma, {floats}, {x, y, z})
+                 : b.CreateFAdd(b.CreateFMul(x, y), z);
   }
   F round_even(F x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x); }
   F trunc(F x) { return b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, x); }
@@ -66,18 +69,30 @@ template <bool F64>
 LValue emit(llvm::IRBuilder<>& b, ScalarOp op, llvm::ArrayRef<LValue> args, bool fma) {
   LlvmAlgebra<F64> a(b, args[0]->getType(), fma);
   switch (op) {
-    case ScalarOp::Exp: return math::exp(a, args[0]);
-    case ScalarOp::Expm1: return math::expm1(a, args[0]);
-    case ScalarOp::Log: return math::log(a, args[0]);
-    case ScalarOp::Log1p: return math::log1p(a, args[0]);
-    case ScalarOp::Rsqrt: return math::rsqrt(a, args[0]);
-    case ScalarOp::Sin: return math::sin(a, args[0]);
-    case ScalarOp::Cos: return math::cos(a, args[0]);
-    case ScalarOp::Tanh: return math::tanh(a, args[0]);
-    case ScalarOp::Sigmoid: return math::sigmoid(a, args[0]);
-    case ScalarOp::Erf: return math::erf(a, args[0]);
-    case ScalarOp::Pow: return math::pow(a, args[0], args[1]);
-    default: GRADC_CHECK(false, "{} is no elementary function", def_of(op).name);
+    case ScalarOp::Exp:
+      return math::exp(a, args[0]);
+    case ScalarOp::Expm1:
+      return math::expm1(a, args[0]);
+    case ScalarOp::Log:
+      return math::log(a, args[0]);
+    case ScalarOp::Log1p:
+      return math::log1p(a, args[0]);
+    case ScalarOp::Rsqrt:
+      return math::rsqrt(a, args[0]);
+    case ScalarOp::Sin:
+      return math::sin(a, args[0]);
+    case ScalarOp::Cos:
+      return math::cos(a, args[0]);
+    case ScalarOp::Tanh:
+      return math::tanh(a, args[0]);
+    case ScalarOp::Sigmoid:
+      return math::sigmoid(a, args[0]);
+    case ScalarOp::Erf:
+      return math::erf(a, args[0]);
+    case ScalarOp::Pow:
+      return math::pow(a, args[0], args[1]);
+    default:
+      GRADC_CHECK(false, "{} is no elementary function", def_of(op).name);
   }
 }
 

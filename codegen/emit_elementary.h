@@ -7,6 +7,7 @@
 
 namespace gradc::codegen {
 
-llvm::Value* emit_elementary(llvm::IRBuilder<>& b, ScalarOp op, DType t, llvm::ArrayRef<llvm::Value*> args, bool fma);
+llvm::Value* emit_elementary(llvm::IRBuilder<>& b, ScalarOp op, DType t, llvm::ArrayRef<llvm::Value*> args,
+                             bool fma);
 
 }  // namespace gradc::codegen

@@ -16,7 +16,8 @@ Index IndexEmitter::fold(const Index& e) const {
 
 void IndexEmitter::set_var(int var, Value* v) {
   if (vars_.count(var))
-    for (Level& l : levels_) std::erase_if(l.cache, [&](const auto& entry) { return entry.first.uses_var(var); });
+    for (Level& l : levels_)
+      std::erase_if(l.cache, [&](const auto& entry) { return entry.first.uses_var(var); });
   vars_[var] = {v, static_cast<int>(levels_.size()) - 1};
 }
 
@@ -42,7 +43,8 @@ int IndexEmitter::level_of(const Index& e) const {
 Value* IndexEmitter::value(const Index& e) {
   if (e.is_constant()) return b_.getInt64(static_cast<uint64_t>(e.constant_part()));
   // The constant stays apart, so that neighbours share the rest.
-  if (e.constant_part() != 0) return b_.CreateAdd(value(e - e.constant_part()), b_.getInt64(static_cast<uint64_t>(e.constant_part())));
+  if (e.constant_part() != 0)
+    return b_.CreateAdd(value(e - e.constant_part()), b_.getInt64(static_cast<uint64_t>(e.constant_part())));
   return at_level(e, level_of(e));
 }
 
@@ -71,7 +73,8 @@ Value* IndexEmitter::sum(const Index& e, int level) {
       Value* f = atom(a, level);
       product = product ? b_.CreateMul(product, f) : f;
     }
-    if (t.coefficient != 1) product = b_.CreateMul(product, b_.getInt64(static_cast<uint64_t>(t.coefficient)));
+    if (t.coefficient != 1)
+      product = b_.CreateMul(product, b_.getInt64(static_cast<uint64_t>(t.coefficient)));
     add(product);
   }
   if (e.constant_part() != 0 || !total) add(b_.getInt64(static_cast<uint64_t>(e.constant_part())));
@@ -85,7 +88,8 @@ Value* IndexEmitter::atom(const Atom& a, int) {
   if (a.kind == Atom::Kind::Min) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, x, y);
   if (a.kind == Atom::Kind::Max) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, x, y);
   // A symbolic divisor may be an extent of 0, of which nothing is computed but this may be hoisted.
-  if (!llvm::isa<llvm::ConstantInt>(y)) y = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, y, b_.getInt64(1));
+  if (!llvm::isa<llvm::ConstantInt>(y))
+    y = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, y, b_.getInt64(1));
   Value* q = b_.CreateSDiv(x, y);
   Value* r = b_.CreateSub(x, b_.CreateMul(q, y));
   Value* negative = b_.CreateICmpSLT(r, b_.getInt64(0));

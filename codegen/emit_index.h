@@ -1,5 +1,5 @@
-// Index expressions to i64 instructions. An expression is split by the loop level of its innermost variable, and
-// each part is emitted once, in front of the loop that does not change it.
+// Index expressions to i64 instructions. An expression is split by the loop level of its innermost variable,
+// and each part is emitted once, in front of the loop that does not change it.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>

@@ -35,8 +35,10 @@ class KernelEmitter {
 
   llvm::Function* run() {
     find_vector_tiles(k_.body, {});
-    if (const For* p = parallel_loop(k_)) emit_range(*p);
-    else emit_body(k_.body);
+    if (const For* p = parallel_loop(k_))
+      emit_range(*p);
+    else
+      emit_body(k_.body);
     b_.CreateRetVoid();
     llvm::DominatorTree dt(*f_);
     llvm::PromoteMemToReg(registers_, dt);
@@ -67,7 +69,8 @@ class KernelEmitter {
     const step::ThreadScratch places = step::thread_scratch(k_);
     size_t s = 0;
     for (size_t i = parameters; i < k_.buffers.size(); ++i)
-      bases_.push_back(k_.buffers[i].space == Space::Scratch ? offset(scratch, places.offsets[s++]) : nullptr);
+      bases_.push_back(k_.buffers[i].space == Space::Scratch ? offset(scratch, places.offsets[s++])
+                                                             : nullptr);
     for (const std::string& d : dims) index_.set_dim(d, f_->getArg(static_cast<unsigned>(a++)));
     for (int p : k_.params) index_.set_var(p, f_->getArg(static_cast<unsigned>(a++)));
     begin_ = f_->getArg(static_cast<unsigned>(a++));
@@ -77,9 +80,13 @@ class KernelEmitter {
     b_.SetInsertPoint(start);
     index_.enter(entry_->getTerminator());
   }
-  LValue offset(LValue base, int64_t bytes) { return bytes ? b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), base, static_cast<uint64_t>(bytes)) : base; }
+  LValue offset(LValue base, int64_t bytes) {
+    return bytes ? b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), base, static_cast<uint64_t>(bytes)) : base;
+  }
 
-  llvm::Type* vector_of(llvm::Type* t) const { return llvm::FixedVectorType::get(t, static_cast<unsigned>(width_)); }
+  llvm::Type* vector_of(llvm::Type* t) const {
+    return llvm::FixedVectorType::get(t, static_cast<unsigned>(width_));
+  }
 
   // --- loops ----------------------------------------------------------------------------------------------
   void emit_body(const Body& body) {
@@ -92,7 +99,8 @@ class KernelEmitter {
     auto* head = b_.GetInsertBlock();
     auto* body = llvm::BasicBlock::Create(c_, "body", f_);
     auto* exit = llvm::BasicBlock::Create(c_, "exit", f_);
-    llvm::Instruction* jump = may_be_empty ? b_.CreateCondBr(b_.CreateICmpSLT(from, to), body, exit) : b_.CreateBr(body);
+    llvm::Instruction* jump =
+        may_be_empty ? b_.CreateCondBr(b_.CreateICmpSLT(from, to), body, exit) : b_.CreateBr(body);
     b_.SetInsertPoint(body);
     llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
     phi->addIncoming(from, head);
@@ -123,7 +131,9 @@ class KernelEmitter {
     forget();
   }
 
-  void emit_range(const For& p) { loop(p.var, begin_, end_, true, [&] { emit_body(p.body); }); }
+  void emit_range(const For& p) {
+    loop(p.var, begin_, end_, true, [&] { emit_body(p.body); });
+  }
 
   void emit(const std::shared_ptr<const For>& f) {
     const Index extent = index_.fold(f->extent);
@@ -148,8 +158,10 @@ class KernelEmitter {
       LValue ok = b_.CreateICmpSGE(index_.value(e), b_.getInt64(0));
       all = all ? b_.CreateAnd(all, ok) : ok;
     }
-    if (!all) emit_body(i->body);
-    else branch(all, [&] { emit_body(i->body); });
+    if (!all)
+      emit_body(i->body);
+    else
+      branch(all, [&] { emit_body(i->body); });
   }
 
   // --- vector loops ---------------------------------------------------------------------------------------
@@ -157,14 +169,16 @@ class KernelEmitter {
     const bool known = extent.is_constant();
     const int64_t n = extent.constant_part();
     if (known && (uses_tile(f) || n <= kUnrolledVectors * width_)) {
-      for (int64_t at = 0; at < n; at += width_) chunk(f, {f.var, at, std::min<int64_t>(width_, n - at), nullptr});
+      for (int64_t at = 0; at < n; at += width_)
+        chunk(f, {f.var, at, std::min<int64_t>(width_, n - at), nullptr});
       return;
     }
     GRADC_CHECK(!uses_tile(f), "@{}: a vector loop over tiles has a constant extent", k_.name);
     const int piece = fresh_var_++;
     const Index base = Index::var(piece) * width_;
     LValue count = index_.value(extent);
-    LValue whole = b_.CreateUDiv(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, b_.getInt64(0)), b_.getInt64(static_cast<uint64_t>(width_)));
+    LValue whole = b_.CreateUDiv(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, b_.getInt64(0)),
+                                 b_.getInt64(static_cast<uint64_t>(width_)));
     loop(piece, b_.getInt64(0), whole, true, [&] { chunk(f, {f.var, base, width_, nullptr}); });
     index_.set_var(piece, whole);
     if (known) {
@@ -179,7 +193,8 @@ class KernelEmitter {
     lanes_ = l;
     mask_ = nullptr;
     if (l.active < 0) {
-      LValue n = b_.CreateVectorSplat(static_cast<unsigned>(width_), b_.CreateTrunc(l.remaining, b_.getInt32Ty()));
+      LValue n =
+          b_.CreateVectorSplat(static_cast<unsigned>(width_), b_.CreateTrunc(l.remaining, b_.getInt32Ty()));
       mask_ = b_.CreateICmpULT(lane_numbers(), n);
     } else if (l.active < width_) {
       std::vector<llvm::Constant*> bits;
@@ -207,7 +222,8 @@ class KernelEmitter {
     if (c.op == ScalarOp::Axis) return define(c.result, c.dtype, index_value(index_.fold(c.index)));
     std::vector<LValue> args;
     bool vector = false;
-    for (int i = 0; i < def_of(c.op).arity; ++i) args.push_back(values_.at(c.args[i])), vector |= is_vector(args.back());
+    for (int i = 0; i < def_of(c.op).arity; ++i)
+      args.push_back(values_.at(c.args[i])), vector |= is_vector(args.back());
     if (vector)
       for (LValue& a : args) a = splat(a);
     const DType operand = types_.at(c.args[c.op == ScalarOp::Select ? 1 : 0]);
@@ -217,8 +233,10 @@ class KernelEmitter {
   void emit(const Bind& b) {
     forget();  // an unrolled loop binds the same variable again
     LValue v = values_.at(b.value);
-    if (is_vector(v)) lane_vars_[b.var] = v;
-    else index_.set_var(b.var, v);
+    if (is_vector(v))
+      lane_vars_[b.var] = v;
+    else
+      index_.set_var(b.var, v);
   }
 
   bool varies(const Index& e) const {
@@ -254,7 +272,8 @@ class KernelEmitter {
   LValue index_value(const Index& e) {
     if (!varies(e)) return index_.value(e);
     LValue v = llvm::PoisonValue::get(vector_of(b_.getInt64Ty()));
-    for (int l = 0; l < width_; ++l) v = b_.CreateInsertElement(v, index_.value(at_lane(e, l)), static_cast<uint64_t>(l));
+    for (int l = 0; l < width_; ++l)
+      v = b_.CreateInsertElement(v, index_.value(at_lane(e, l)), static_cast<uint64_t>(l));
     return v;
   }
 
@@ -262,7 +281,8 @@ class KernelEmitter {
   // A tile is kept in vectors along its last axis when a vector loop walks that axis.
   void find_vector_tiles(const Body& body, std::optional<int> lane) {
     auto note = [&](int buffer, const std::vector<Index>& at) {
-      if (k_.buffers[buffer].space == Space::Tile && lane && !at.empty() && at.back().uses_var(*lane)) vector_tiles_[buffer] = true;
+      if (k_.buffers[buffer].space == Space::Tile && lane && !at.empty() && at.back().uses_var(*lane))
+        vector_tiles_[buffer] = true;
     };
     for (const Stmt& s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
@@ -312,7 +332,8 @@ class KernelEmitter {
         continue;
       }
       const int64_t per_row = (t.shape[i].constant_part() + width_ - 1) / width_;
-      GRADC_CHECK(!lane || e.constant_part() % width_ == 0, "@{}: tile columns start at lane {}", k_.name, e.constant_part() % width_);
+      GRADC_CHECK(!lane || e.constant_part() % width_ == 0, "@{}: tile columns start at lane {}", k_.name,
+                  e.constant_part() % width_);
       number = number * per_row + e.constant_part() / width_;
       return {tile_register(buffer, number), lane ? -1 : static_cast<int>(e.constant_part() % width_)};
     }
@@ -328,17 +349,21 @@ class KernelEmitter {
     const Element e = tile_element(s.buffer, s.at);
     if (e.reg->getAllocatedType()->isVectorTy()) {
       if (e.lane >= 0) {
-        v = b_.CreateInsertElement(b_.CreateLoad(e.reg->getAllocatedType(), e.reg), v, static_cast<uint64_t>(e.lane));
+        v = b_.CreateInsertElement(b_.CreateLoad(e.reg->getAllocatedType(), e.reg), v,
+                                   static_cast<uint64_t>(e.lane));
       } else {
         v = splat(v);
         // Lanes that this chunk does not use keep what they hold, unless the tile ends here too.
-        if (mask_ && !ends_with_tile(s)) v = b_.CreateSelect(mask_, v, b_.CreateLoad(e.reg->getAllocatedType(), e.reg));
+        if (mask_ && !ends_with_tile(s))
+          v = b_.CreateSelect(mask_, v, b_.CreateLoad(e.reg->getAllocatedType(), e.reg));
       }
     }
     b_.CreateStore(v, e.reg);
   }
   bool ends_with_tile(const Store& s) const {
-    const Index last = index_.fold(s.at.back()).substitute([&](int v) { return v == lanes_->var ? lanes_->base : Index::var(v); });
+    const Index last = index_.fold(s.at.back()).substitute([&](int v) {
+      return v == lanes_->var ? lanes_->base : Index::var(v);
+    });
     return last.constant_part() + lanes_->active == k_.buffers[s.buffer].shape.back().constant_part();
   }
 
@@ -352,7 +377,8 @@ class KernelEmitter {
       const Element e = tile_element(t.tile, at);
       regs.push_back(b_.CreateLoad(e.reg->getAllocatedType(), e.reg));
     }
-    static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max, ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
+    static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max,
+                                       ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
     const ScalarOp op = ops[static_cast<int>(t.combine)];
     auto combine = [&](LValue a, LValue b) { return emit_scalar(b_, op, type, type, {a, b}, k_.fma); };
     for (; regs.size() > 1; regs.resize(regs.size() / 2))
@@ -383,10 +409,13 @@ class KernelEmitter {
     LValue p = bases_[buffer];
     const Index moving = e - e.constant_part();
     if (!moving.is(0)) p = b_.CreateInBoundsGEP(t, p, index_.value(moving));
-    if (e.constant_part()) p = b_.CreateInBoundsGEP(t, p, b_.getInt64(static_cast<uint64_t>(e.constant_part())));
+    if (e.constant_part())
+      p = b_.CreateInBoundsGEP(t, p, b_.getInt64(static_cast<uint64_t>(e.constant_part())));
     return p;
   }
-  llvm::Align align(int buffer) const { return llvm::Align(static_cast<uint64_t>(size_of(k_.buffers[buffer].dtype))); }
+  llvm::Align align(int buffer) const {
+    return llvm::Align(static_cast<uint64_t>(size_of(k_.buffers[buffer].dtype)));
+  }
   LValue from_memory(LValue v, DType t) {
     return t == DType::Bool ? b_.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType())) : v;
   }
@@ -440,7 +469,8 @@ class KernelEmitter {
     return all;
   }
 
-  LValue load_scalar(const Load& l, const Index& e, DType t, const std::function<Index(const Index&)>& place) {
+  LValue load_scalar(const Load& l, const Index& e, DType t,
+                     const std::function<Index(const Index&)>& place) {
     LValue ok = guard_of(l.guards, place);
     LValue p = pointer(l.buffer, e);
     if (ok) p = b_.CreateSelect(ok, p, nowhere_);
@@ -478,8 +508,10 @@ class KernelEmitter {
     const int64_t n = lanes_->active < 0 ? width_ : lanes_->active;
     for (int lane = 0; lane < width_; ++lane) {
       LValue x = nullptr;
-      if (lane < n) x = load_scalar(l, at_lane(e, lane), t, [&](const Index& g) { return at_lane(g, lane); });
-      else x = emit_literal(c_, t, l.fill);
+      if (lane < n)
+        x = load_scalar(l, at_lane(e, lane), t, [&](const Index& g) { return at_lane(g, lane); });
+      else
+        x = emit_literal(c_, t, l.fill);
       v = b_.CreateInsertElement(v, x, static_cast<uint64_t>(lane));
     }
     return v;
@@ -499,10 +531,13 @@ class KernelEmitter {
     LValue stored = to_memory(splat(v), t);
     std::optional<Index> step = stride(e);
     if (step && step->is(1)) {
-      const Index first = e.substitute([&](int x) { return x == lanes_->var ? lanes_->base : Index::var(x); });
+      const Index first =
+          e.substitute([&](int x) { return x == lanes_->var ? lanes_->base : Index::var(x); });
       LValue p = pointer(s.buffer, first);
-      if (mask_) b_.CreateMaskedStore(stored, p, align(s.buffer), mask_);
-      else b_.CreateAlignedStore(stored, p, align(s.buffer));
+      if (mask_)
+        b_.CreateMaskedStore(stored, p, align(s.buffer), mask_);
+      else
+        b_.CreateAlignedStore(stored, p, align(s.buffer));
       return;
     }
     store_lanes(s, e, stored);
@@ -512,7 +547,8 @@ class KernelEmitter {
     const int64_t n = lanes_->active < 0 ? width_ : lanes_->active;
     for (int lane = 0; lane < n; ++lane) {
       LValue p = pointer(s.buffer, at_lane(e, lane));
-      if (lanes_->active < 0) p = b_.CreateSelect(b_.CreateExtractElement(mask_, static_cast<uint64_t>(lane)), p, nowhere_);
+      if (lanes_->active < 0)
+        p = b_.CreateSelect(b_.CreateExtractElement(mask_, static_cast<uint64_t>(lane)), p, nowhere_);
       b_.CreateAlignedStore(b_.CreateExtractElement(stored, static_cast<uint64_t>(lane)), p, align(s.buffer));
     }
   }
@@ -527,13 +563,13 @@ class KernelEmitter {
   std::vector<LValue> bases_;
   LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, mask_ = nullptr;
   std::optional<Lanes> lanes_;
-  std::map<int, LValue> lane_vars_;                       // bound variables that differ between lanes
+  std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
   std::map<Value, LValue> values_;
   std::map<Value, DType> types_;
   std::map<int, bool> vector_tiles_;
   std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;
   std::vector<llvm::AllocaInst*> registers_;
-  std::map<std::string, LValue> known_;                   // loads since the last store, loop edge or branch
+  std::map<std::string, LValue> known_;  // loads since the last store, loop edge or branch
   int fresh_var_ = 1 << 24;
 };
 
@@ -547,7 +583,8 @@ void collect(const Body& body, std::map<std::string, int>& names) {
     }
     if (auto* w = std::get_if<Store>(&s))
       for (const Index& e : w->at) collect(e, names);
-    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) collect((*f)->extent, names), collect((*f)->body, names);
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+      collect((*f)->extent, names), collect((*f)->body, names);
     if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
       for (const Index& e : (*i)->conditions) collect(e, names);
       collect((*i)->body, names);

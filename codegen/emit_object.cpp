@@ -10,7 +10,8 @@
 namespace gradc::codegen {
 namespace {
 
-std::string emit_file(std::span<const step::Step> steps, const std::string& prefix, const Options& o, llvm::CodeGenFileType kind) {
+std::string emit_file(std::span<const step::Step> steps, const std::string& prefix, const Options& o,
+                      llvm::CodeGenFileType kind) {
   const TargetInfo t = resolve(o.target);
   llvm::LLVMContext c;
   auto machine = make_machine(t, true);
@@ -19,7 +20,8 @@ std::string emit_file(std::span<const step::Step> steps, const std::string& pref
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
   llvm::legacy::PassManager passes;
-  GRADC_CHECK(!machine->addPassesToEmitFile(passes, out, nullptr, kind), "the target {} has no object files", t.triple);
+  GRADC_CHECK(!machine->addPassesToEmitFile(passes, out, nullptr, kind), "the target {} has no object files",
+              t.triple);
   passes.run(*m);
   return {bytes.data(), bytes.size()};
 }

@@ -17,17 +17,21 @@ llvm::Type* shaped(llvm::Type* element, const Value* like) {
 }
 Value* constant(const Value* like, llvm::Type* element, double value) {
   llvm::Type* t = shaped(element, like);
-  return element->isFloatingPointTy() ? llvm::ConstantFP::get(t, value)
-                                      : static_cast<Value*>(llvm::ConstantInt::getSigned(t, static_cast<int64_t>(value)));
+  return element->isFloatingPointTy()
+             ? llvm::ConstantFP::get(t, value)
+             : static_cast<Value*>(llvm::ConstantInt::getSigned(t, static_cast<int64_t>(value)));
 }
 Value* zero(const Value* like) { return llvm::Constant::getNullValue(like->getType()); }
 
 Value* compare(B& b, ScalarOp op, DType t, Value* x, Value* y) {
   using P = llvm::CmpInst;
   const int i = static_cast<int>(op) - static_cast<int>(ScalarOp::Eq);
-  static constexpr P::Predicate floats[] = {P::FCMP_OEQ, P::FCMP_UNE, P::FCMP_OLT, P::FCMP_OLE, P::FCMP_OGT, P::FCMP_OGE};
-  static constexpr P::Predicate sints[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_SLT, P::ICMP_SLE, P::ICMP_SGT, P::ICMP_SGE};
-  static constexpr P::Predicate uints[] = {P::ICMP_EQ, P::ICMP_NE, P::ICMP_ULT, P::ICMP_ULE, P::ICMP_UGT, P::ICMP_UGE};
+  static constexpr P::Predicate floats[] = {P::FCMP_OEQ, P::FCMP_UNE, P::FCMP_OLT,
+                                            P::FCMP_OLE, P::FCMP_OGT, P::FCMP_OGE};
+  static constexpr P::Predicate sints[] = {P::ICMP_EQ,  P::ICMP_NE,  P::ICMP_SLT,
+                                           P::ICMP_SLE, P::ICMP_SGT, P::ICMP_SGE};
+  static constexpr P::Predicate uints[] = {P::ICMP_EQ,  P::ICMP_NE,  P::ICMP_ULT,
+                                           P::ICMP_ULE, P::ICMP_UGT, P::ICMP_UGE};
   if (is_float(t)) return b.CreateFCmp(floats[i], x, y);
   return b.CreateICmp(t == DType::U8 || t == DType::Bool ? uints[i] : sints[i], x, y);
 }
@@ -53,7 +57,8 @@ Value* shift(B& b, ScalarOp op, Value* x, Value* y) {
   Value* inside = b.CreateICmpULT(y, llvm::ConstantInt::get(y->getType(), width));
   if (width == 1) return b.CreateAnd(x, b.CreateNot(y));
   Value* amount = b.CreateSelect(inside, y, zero(y));
-  return b.CreateSelect(inside, op == ScalarOp::ShiftLeft ? b.CreateShl(x, amount) : b.CreateLShr(x, amount), zero(x));
+  return b.CreateSelect(inside, op == ScalarOp::ShiftLeft ? b.CreateShl(x, amount) : b.CreateLShr(x, amount),
+                        zero(x));
 }
 
 Value* mix64(B& b, Value* z) {
@@ -66,7 +71,8 @@ Value* mix64(B& b, Value* z) {
 
 Value* rng_bits(B& b, Value* key, Value* counter) {
   Value* next = b.CreateAdd(counter, llvm::ConstantInt::get(counter->getType(), 1));
-  return mix64(b, b.CreateAdd(key, b.CreateMul(next, llvm::ConstantInt::get(next->getType(), 0x9E3779B97F4A7C15ULL))));
+  return mix64(
+      b, b.CreateAdd(key, b.CreateMul(next, llvm::ConstantInt::get(next->getType(), 0x9E3779B97F4A7C15ULL))));
 }
 
 Value* uniform(B& b, DType t, Value* bits) {
@@ -86,7 +92,8 @@ Value* convert(B& b, DType to, DType from, Value* x) {
     return unsigned_from ? b.CreateUIToFP(x, t) : b.CreateSIToFP(x, t);
   }
   if (is_float(from))
-    return b.CreateIntrinsic(to == DType::U8 ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat, {t, x->getType()}, {x});
+    return b.CreateIntrinsic(to == DType::U8 ? llvm::Intrinsic::fptoui_sat : llvm::Intrinsic::fptosi_sat,
+                             {t, x->getType()}, {x});
   return unsigned_from ? b.CreateZExtOrTrunc(x, t) : b.CreateSExtOrTrunc(x, t);
 }
 
@@ -103,42 +110,60 @@ Value* sign(B& b, DType t, Value* x) {
   llvm::Type* e = x->getType()->getScalarType();
   Value *one = constant(x, e, 1), *minus = constant(x, e, -1);
   if (t == DType::U8) return b.CreateSelect(b.CreateICmpNE(x, zero(x)), one, x);
-  if (!is_float(t)) return b.CreateSelect(b.CreateICmpSGT(x, zero(x)), one, b.CreateSelect(b.CreateICmpSLT(x, zero(x)), minus, x));
-  return b.CreateSelect(b.CreateFCmpOGT(x, zero(x)), one, b.CreateSelect(b.CreateFCmpOLT(x, zero(x)), minus, x));
+  if (!is_float(t))
+    return b.CreateSelect(b.CreateICmpSGT(x, zero(x)), one,
+                          b.CreateSelect(b.CreateICmpSLT(x, zero(x)), minus, x));
+  return b.CreateSelect(b.CreateFCmpOGT(x, zero(x)), one,
+                        b.CreateSelect(b.CreateFCmpOLT(x, zero(x)), minus, x));
 }
 
 Value* one_operand(B& b, ScalarOp op, DType to, DType from, Value* x, bool fma) {
   const bool f = is_float(from);
   using llvm::Intrinsic::ID;
   switch (op) {
-    case ScalarOp::Neg: return f ? b.CreateFNeg(x) : b.CreateNeg(x);
+    case ScalarOp::Neg:
+      return f ? b.CreateFNeg(x) : b.CreateNeg(x);
     case ScalarOp::Abs:
       if (f) return b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
       return from == DType::U8 ? x : b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b.getFalse());
-    case ScalarOp::Sqrt: return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
-    case ScalarOp::Floor: return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
-    case ScalarOp::Ceil: return b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x);
-    case ScalarOp::RoundEven: return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x);
-    case ScalarOp::Sign: return sign(b, from, x);
+    case ScalarOp::Sqrt:
+      return b.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
+    case ScalarOp::Floor:
+      return b.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
+    case ScalarOp::Ceil:
+      return b.CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x);
+    case ScalarOp::RoundEven:
+      return b.CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x);
+    case ScalarOp::Sign:
+      return sign(b, from, x);
     case ScalarOp::IsFinite: {
       Value* a = b.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x);
       return b.CreateFCmpOLT(a, llvm::ConstantFP::getInfinity(x->getType()));
     }
-    case ScalarOp::Not: return b.CreateNot(x);
-    case ScalarOp::Convert: return convert(b, to, from, x);
-    case ScalarOp::Bitcast: return bitcast(b, to, from, x);
-    case ScalarOp::Uniform: return uniform(b, to, x);
-    default: return emit_elementary(b, op, from, {x}, fma);
+    case ScalarOp::Not:
+      return b.CreateNot(x);
+    case ScalarOp::Convert:
+      return convert(b, to, from, x);
+    case ScalarOp::Bitcast:
+      return bitcast(b, to, from, x);
+    case ScalarOp::Uniform:
+      return uniform(b, to, x);
+    default:
+      return emit_elementary(b, op, from, {x}, fma);
   }
 }
 
 Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
   const bool f = is_float(t);
   switch (op) {
-    case ScalarOp::Add: return f ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
-    case ScalarOp::Sub: return f ? b.CreateFSub(x, y) : b.CreateSub(x, y);
-    case ScalarOp::Mul: return f ? b.CreateFMul(x, y) : b.CreateMul(x, y);
-    case ScalarOp::Div: return f ? b.CreateFDiv(x, y) : integer_division(b, t, x, y, false);
+    case ScalarOp::Add:
+      return f ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+    case ScalarOp::Sub:
+      return f ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+    case ScalarOp::Mul:
+      return f ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+    case ScalarOp::Div:
+      return f ? b.CreateFDiv(x, y) : integer_division(b, t, x, y, false);
     case ScalarOp::Rem: {
       if (!f) return integer_division(b, t, x, y, true);
       Value* q = b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, b.CreateFDiv(x, y));
@@ -150,14 +175,21 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
     case ScalarOp::Min:
       if (f) return b.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, x, y);
       return b.CreateBinaryIntrinsic(t == DType::U8 ? llvm::Intrinsic::umin : llvm::Intrinsic::smin, x, y);
-    case ScalarOp::And: return b.CreateAnd(x, y);
-    case ScalarOp::Or: return b.CreateOr(x, y);
-    case ScalarOp::Xor: return b.CreateXor(x, y);
+    case ScalarOp::And:
+      return b.CreateAnd(x, y);
+    case ScalarOp::Or:
+      return b.CreateOr(x, y);
+    case ScalarOp::Xor:
+      return b.CreateXor(x, y);
     case ScalarOp::ShiftLeft:
-    case ScalarOp::ShiftRight: return shift(b, op, x, y);
-    case ScalarOp::RngBits: return rng_bits(b, x, y);
-    case ScalarOp::Pow: return emit_elementary(b, op, t, {x, y}, fma);
-    default: return compare(b, op, t, x, y);
+    case ScalarOp::ShiftRight:
+      return shift(b, op, x, y);
+    case ScalarOp::RngBits:
+      return rng_bits(b, x, y);
+    case ScalarOp::Pow:
+      return emit_elementary(b, op, t, {x, y}, fma);
+    default:
+      return compare(b, op, t, x, y);
   }
 }
 
@@ -165,15 +197,23 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
 
 llvm::Type* scalar_type(llvm::LLVMContext& c, DType t) {
   switch (t) {
-    case DType::Bool: return llvm::Type::getInt1Ty(c);
-    case DType::U8: return llvm::Type::getInt8Ty(c);
-    case DType::I32: return llvm::Type::getInt32Ty(c);
-    case DType::I64: return llvm::Type::getInt64Ty(c);
-    case DType::F32: return llvm::Type::getFloatTy(c);
-    default: return llvm::Type::getDoubleTy(c);
+    case DType::Bool:
+      return llvm::Type::getInt1Ty(c);
+    case DType::U8:
+      return llvm::Type::getInt8Ty(c);
+    case DType::I32:
+      return llvm::Type::getInt32Ty(c);
+    case DType::I64:
+      return llvm::Type::getInt64Ty(c);
+    case DType::F32:
+      return llvm::Type::getFloatTy(c);
+    default:
+      return llvm::Type::getDoubleTy(c);
   }
 }
-llvm::Type* memory_type(llvm::LLVMContext& c, DType t) { return t == DType::Bool ? llvm::Type::getInt8Ty(c) : scalar_type(c, t); }
+llvm::Type* memory_type(llvm::LLVMContext& c, DType t) {
+  return t == DType::Bool ? llvm::Type::getInt8Ty(c) : scalar_type(c, t);
+}
 
 llvm::Constant* emit_literal(llvm::LLVMContext& c, DType t, const Literal& l) {
   if (is_float(t)) return llvm::ConstantFP::get(scalar_type(c, t), l.f);
@@ -182,9 +222,12 @@ llvm::Constant* emit_literal(llvm::LLVMContext& c, DType t, const Literal& l) {
 
 Value* emit_scalar(B& b, ScalarOp op, DType result, DType operand, llvm::ArrayRef<Value*> args, bool fma) {
   switch (def_of(op).arity) {
-    case 1: return one_operand(b, op, result, operand, args[0], fma);
-    case 2: return two_operands(b, op, operand, args[0], args[1], fma);
-    default: break;
+    case 1:
+      return one_operand(b, op, result, operand, args[0], fma);
+    case 2:
+      return two_operands(b, op, operand, args[0], args[1], fma);
+    default:
+      break;
   }
   if (op == ScalarOp::Select) return b.CreateSelect(args[0], args[1], args[2]);
   GRADC_CHECK(op == ScalarOp::Fma, "no instructions for {}", def_of(op).name);

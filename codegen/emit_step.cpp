@@ -18,7 +18,8 @@ using LValue = llvm::Value*;
 
 class StepEmitter {
  public:
-  StepEmitter(llvm::Module& m, const Step& s, const std::vector<llvm::Function*>& kernels, const std::string& name, bool x86)
+  StepEmitter(llvm::Module& m, const Step& s, const std::vector<llvm::Function*>& kernels,
+              const std::string& name, bool x86)
       : c_(m.getContext()), m_(m), b_(c_), index_(b_), s_(s), kernels_(kernels), x86_(x86) {
     llvm::Type *ptr = llvm::PointerType::getUnqual(c_), *i32 = b_.getInt32Ty();
     auto* type = llvm::FunctionType::get(b_.getVoidTy(), {ptr, ptr, ptr, ptr, i32, i32, ptr}, false);
@@ -46,7 +47,8 @@ class StepEmitter {
   }
 
   LValue table(size_t i) {
-    return b_.CreateAlignedLoad(b_.getInt64Ty(), b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), f_->getArg(3), i), llvm::Align(8));
+    return b_.CreateAlignedLoad(
+        b_.getInt64Ty(), b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), f_->getArg(3), i), llvm::Align(8));
   }
   void prepare() {
     tid_ = b_.CreateZExt(f_->getArg(4), b_.getInt64Ty());
@@ -59,8 +61,9 @@ class StepEmitter {
       LValue base = f_->getArg(static_cast<unsigned>(s_.buffers[i].region));
       buffers_.push_back(b_.CreateInBoundsGEP(b_.getInt8Ty(), base, table(s_.dims.size() + i)));
     }
-    LValue area = b_.CreateAdd(table(s_.dims.size() + s_.buffers.size()),
-                               b_.CreateMul(tid_, b_.getInt64(static_cast<uint64_t>(thread_scratch_bytes(s_)))));
+    LValue area =
+        b_.CreateAdd(table(s_.dims.size() + s_.buffers.size()),
+                     b_.CreateMul(tid_, b_.getInt64(static_cast<uint64_t>(thread_scratch_bytes(s_)))));
     scratch_ = b_.CreateInBoundsGEP(b_.getInt8Ty(), f_->getArg(2), area);
   }
 
@@ -97,7 +100,8 @@ class StepEmitter {
   std::pair<LValue, LValue> range(LValue extent) {
     LValue each = b_.CreateUDiv(extent, threads_);
     LValue rest = b_.CreateSub(extent, b_.CreateMul(each, threads_));
-    LValue begin = b_.CreateAdd(b_.CreateMul(tid_, each), b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid_, rest));
+    LValue begin =
+        b_.CreateAdd(b_.CreateMul(tid_, each), b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid_, rest));
     LValue more = b_.CreateZExt(b_.CreateICmpSLT(tid_, rest), b_.getInt64Ty());
     return {begin, b_.CreateAdd(begin, b_.CreateAdd(each, more))};
   }
@@ -121,7 +125,8 @@ class StepEmitter {
       LValue barrier = f_->getArg(6);
       LValue wait = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), barrier, 8));
       LValue context = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), barrier, 16));
-      b_.CreateCall(llvm::FunctionType::get(b_.getVoidTy(), {ptr, b_.getInt32Ty()}, false), wait, {context, f_->getArg(4)});
+      b_.CreateCall(llvm::FunctionType::get(b_.getVoidTy(), {ptr, b_.getInt32Ty()}, false), wait,
+                    {context, f_->getArg(4)});
     });
   }
 
@@ -165,8 +170,8 @@ class StepEmitter {
 
 }  // namespace
 
-std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const Step> steps, const std::string& prefix,
-                                          const TargetInfo& t) {
+std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const Step> steps,
+                                          const std::string& prefix, const TargetInfo& t) {
   auto m = std::make_unique<llvm::Module>("gradc", c);
   m->setTargetTriple(t.triple);
   std::map<std::string, llvm::Function*> known;  // equal kernels of all steps, once

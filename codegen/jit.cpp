@@ -1,5 +1,5 @@
-// Code in this process, by ORC. With a cache folder, an object that was compiled before from the same text, by
-// the same compiler for the same instruction set, is loaded without building any LLVM IR.
+// Code in this process, by ORC. With a cache folder, an object that was compiled before from the same text,
+// by the same compiler for the same instruction set, is loaded without building any LLVM IR.
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/Support/MemoryBuffer.h>
 
@@ -35,7 +35,8 @@ class Cache {
  public:
   Cache(const std::string& dir, std::span<const step::Step> steps, const TargetInfo& t) {
     if (dir.empty()) return;
-    std::string key = fmt::format("{} {} {} {} {} {}\n", kCacheVersion, version(), t.triple, t.cpu, t.features, t.lanes);
+    std::string key =
+        fmt::format("{} {} {} {} {} {}\n", kCacheVersion, version(), t.triple, t.cpu, t.features, t.lanes);
     for (const step::Step& s : steps) key += step::print(s);
     path_ = std::filesystem::path(dir) / fmt::format("{:016x}{:016x}.o", hash_of(key), hash_of(key + "#"));
   }
@@ -81,7 +82,8 @@ class OrcJit : public Jit {
       cache.store(object);
     }
     jit_ = expect(llvm::orc::LLJITBuilder().create());
-    expect(jit_->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(llvm::StringRef(object.data(), object.size()))));
+    expect(jit_->addObjectFile(
+        llvm::MemoryBuffer::getMemBufferCopy(llvm::StringRef(object.data(), object.size()))));
   }
   gradc_entry_v1 entry(const std::string& name) const override {
     return expect(jit_->lookup(name)).toPtr<gradc_entry_v1>();
@@ -95,6 +97,8 @@ class OrcJit : public Jit {
 
 }  // namespace
 
-std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o) { return std::make_unique<OrcJit>(steps, o); }
+std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o) {
+  return std::make_unique<OrcJit>(steps, o);
+}
 
 }  // namespace gradc::codegen

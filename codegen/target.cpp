@@ -41,7 +41,9 @@ std::string host_features() {
 
 // A processor name that says the same as the feature bits, for tuning only.
 std::string host_cpu(const std::string& features) {
-  auto has = [&](const char* name) { return ("," + features + ",").find(std::string(",+") + name + ",") != std::string::npos; };
+  auto has = [&](const char* name) {
+    return ("," + features + ",").find(std::string(",+") + name + ",") != std::string::npos;
+  };
   if (has("amx-tile")) return "sapphirerapids";
   if (has("avx512f") && has("avx512vl")) return has("avx512bf16") ? "znver4" : "icelake-server";
   if (has("avx2") && has("fma")) return "x86-64-v3";
@@ -56,7 +58,9 @@ void check_cpu(const std::string& cpu, const llvm::Target& target, const std::st
   std::vector<std::string> known{"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
   for (llvm::StringRef n : names) known.push_back(n.str());
   const std::string near = nearest(cpu, known);
-  throw CompileError({}, fmt::format("unknown cpu '{}'{}", cpu, near.empty() ? "; try native, x86-64-v2, x86-64-v3 or x86-64-v4" : fmt::format("; did you mean '{}'?", near)));
+  throw CompileError({}, fmt::format("unknown cpu '{}'{}", cpu,
+                                     near.empty() ? "; try native, x86-64-v2, x86-64-v3 or x86-64-v4"
+                                                  : fmt::format("; did you mean '{}'?", near)));
 }
 
 }  // namespace
@@ -80,7 +84,8 @@ TargetInfo resolve(const Target& t) {
   const bool avx512 = x86 && info->checkFeatures("+avx512f"), avx2 = x86 && info->checkFeatures("+avx2");
   r.fma = !x86 || info->checkFeatures("+fma");
   r.lanes = t.lanes ? t.lanes : avx512 ? 16 : avx2 ? 8 : 4;
-  if (r.lanes != 4 && r.lanes != 8 && r.lanes != 16) throw CompileError({}, fmt::format("--lanes is 4, 8 or 16, not {}", t.lanes));
+  if (r.lanes != 4 && r.lanes != 8 && r.lanes != 16)
+    throw CompileError({}, fmt::format("--lanes is 4, 8 or 16, not {}", t.lanes));
   r.vector_registers = avx512 || !x86 ? 32 : 16;
   return r;
 }
@@ -89,8 +94,9 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const TargetInfo& t, bool posi
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   return std::unique_ptr<llvm::TargetMachine>(lookup(t.triple).createTargetMachine(
-      t.triple, t.cpu, t.features, options, position_independent ? std::optional(llvm::Reloc::PIC_) : std::nullopt,
-      std::nullopt, llvm::CodeGenOptLevel::Default));
+      t.triple, t.cpu, t.features, options,
+      position_independent ? std::optional(llvm::Reloc::PIC_) : std::nullopt, std::nullopt,
+      llvm::CodeGenOptLevel::Default));
 }
 
 std::string version() { return "LLVM " LLVM_VERSION_STRING; }

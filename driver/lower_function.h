@@ -14,7 +14,8 @@ namespace gradc {
 
 struct CompileOptions {
   codegen::Options codegen;
-  // Exact passes that are switched off: fuse, schedule, barriers (one after every kernel), memory (no reuse), pad.
+  // Exact passes that are switched off: fuse, schedule, barriers (one after every kernel), memory (no reuse),
+  // pad.
   std::vector<std::string> without;
 };
 

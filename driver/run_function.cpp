@@ -39,30 +39,37 @@ struct Region {
 };
 
 // Copies a row-major tensor to or from a buffer with strides.
-void copy_strided(const step::Buffer& b, const std::map<std::string, int64_t>& dims, std::byte* region, Tensor& t, bool in) {
+void copy_strided(const step::Buffer& b, const std::map<std::string, int64_t>& dims, std::byte* region,
+                  Tensor& t, bool in) {
   const std::vector<int64_t> shape = concrete(b.shape, dims);
   const std::vector<int64_t> strides = b.strides.empty() ? std::vector<int64_t>{} : concrete(b.strides, dims);
   const int64_t size = size_of(b.dtype);
   std::byte* base = region + b.offset;
   if (strides.empty()) {
-    if (t.bytes() > 0) in ? std::memcpy(base, t.data(), static_cast<size_t>(t.bytes())) : std::memcpy(t.data(), base, static_cast<size_t>(t.bytes()));
+    if (t.bytes() > 0)
+      in ? std::memcpy(base, t.data(), static_cast<size_t>(t.bytes()))
+         : std::memcpy(t.data(), base, static_cast<size_t>(t.bytes()));
     return;
   }
   for (int64_t i = 0; i < t.count(); ++i) {
     int64_t rest = i, at = 0;
     for (size_t d = shape.size(); d-- > 0; rest /= shape[d]) at += rest % shape[d] * strides[d];
-    in ? std::memcpy(base + at * size, t.data() + i * size, static_cast<size_t>(size)) : std::memcpy(t.data() + i * size, base + at * size, static_cast<size_t>(size));
+    in ? std::memcpy(base + at * size, t.data() + i * size, static_cast<size_t>(size))
+       : std::memcpy(t.data() + i * size, base + at * size, static_cast<size_t>(size));
   }
 }
 
 }  // namespace
 
-void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table, int threads) {
+void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table,
+                int threads) {
   TeamBarrier team(static_cast<uint32_t>(threads));
   const gradc_barrier barrier{sizeof(gradc_barrier), TeamBarrier::wait, &team};
   std::vector<std::thread> others;
   for (int t = 1; t < threads; ++t)
-    others.emplace_back([&, t] { entry(state, io, scratch, table, static_cast<uint32_t>(t), static_cast<uint32_t>(threads), &barrier); });
+    others.emplace_back([&, t] {
+      entry(state, io, scratch, table, static_cast<uint32_t>(t), static_cast<uint32_t>(threads), &barrier);
+    });
   entry(state, io, scratch, table, 0, static_cast<uint32_t>(threads), &barrier);
   for (std::thread& t : others) t.join();
 }
@@ -78,13 +85,15 @@ struct CompiledFunction::Call {
     for (const Tensor& t : args) pointers.push_back(&t);
     const std::vector<Type> types = c.f_.param_types();
     if (types.size() != args.size())
-      throw CompileError({}, fmt::format("@{} takes {} arguments, not {}", c.f_.name, types.size(), args.size()));
+      throw CompileError({},
+                         fmt::format("@{} takes {} arguments, not {}", c.f_.name, types.size(), args.size()));
     dims = bind_dims(types, pointers);
     std::vector<int64_t> values;
     for (const step::Dim& d : c.step_.dims) {
       auto it = dims.find(d.name);
       values.push_back(it == dims.end() ? d.max : it->second);
-      if (values.back() > d.max) throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, values.back(), d.max));
+      if (values.back() > d.max)
+        throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, values.back(), d.max));
     }
     table = codegen::make_table(c.step_, values);
     for (size_t i = 0; i < args.size(); ++i) {
@@ -108,9 +117,12 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
     for (int r = -10; r < rounds; ++r) {
       TeamBarrier::wait(&team, tid);
       const auto from = std::chrono::steady_clock::now();
-      entry(call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), tid, static_cast<uint32_t>(threads), &barrier);
+      entry(call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), tid,
+            static_cast<uint32_t>(threads), &barrier);
       TeamBarrier::wait(&team, tid);
-      if (tid == 0 && r >= 0) ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
+      if (tid == 0 && r >= 0)
+        ms.push_back(
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
     }
   };
   std::vector<std::thread> others;
@@ -123,12 +135,14 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
 
 std::vector<Tensor> CompiledFunction::run(std::span<const Tensor> args, int threads) const {
   Call call(*this, args, threads);
-  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), threads);
+  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), call.scratch.data(),
+             call.table.data(), threads);
   std::vector<Tensor> results;
   size_t output = 0;
   for (const graph::Result& r : f_.results) {
     const bool donated = r.into != graph::kNone;
-    const size_t p = static_cast<size_t>(std::find(f_.params.begin(), f_.params.end(), r.into) - f_.params.begin());
+    const size_t p =
+        static_cast<size_t>(std::find(f_.params.begin(), f_.params.end(), r.into) - f_.params.begin());
     const step::Buffer& b = step_.buffers[donated ? step_.inputs[p] : step_.outputs[output++]];
     Tensor t(b.dtype, concrete(b.shape, call.dims));
     copy_strided(b, call.dims, call.io.data(), t, false);

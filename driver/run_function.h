@@ -32,6 +32,7 @@ class CompiledFunction {
 };
 
 // Calls an entry with a team of threads that meet at a barrier.
-void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table, int threads);
+void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table,
+                int threads);
 
 }  // namespace gradc

@@ -18,7 +18,7 @@ struct FieldSpec {
   bool all_columns = false;          // csv: columns() or columns(except=...)
   bool scalar = false;               // csv: column(...): shape [B], not [B, 1]
   DType dtype = DType::F32;
-  std::string path;                  // idx
+  std::string path;  // idx
   Loc loc;
 };
 
@@ -32,19 +32,19 @@ struct SourceSpec {
 // One step of the chain from sources to splits, over numbered datasets.
 struct DataOp {
   enum class Kind { Source, Shuffle, Split } kind = Kind::Source;
-  int input = -1;                 // dataset that a shuffle or split reads
-  int source = -1;                // index into sources
-  int64_t seed = 0;               // shuffle
-  std::vector<double> parts;      // split: fractions (percent / 100) or counts
-  bool fractions = true;          // split
-  std::vector<int> outputs;       // numbers of the datasets it makes
+  int input = -1;             // dataset that a shuffle or split reads
+  int source = -1;            // index into sources
+  int64_t seed = 0;           // shuffle
+  std::vector<double> parts;  // split: fractions (percent / 100) or counts
+  bool fractions = true;      // split
+  std::vector<int> outputs;   // numbers of the datasets it makes
   Loc loc;
 };
 
 struct DataSpec {
   std::string name;
   std::vector<SourceSpec> sources;
-  std::vector<DataOp> ops;          // in order
+  std::vector<DataOp> ops;  // in order
   int datasets = 0;
   int train = -1, val = -1, test = -1;  // dataset numbers
   Loc loc;

@@ -50,7 +50,7 @@ struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.
 };
 
 struct TrainSpec {
-  std::string name;  // of the model
+  std::string name;                                     // of the model
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
   std::optional<Keep> keep, stop;
   std::vector<std::string> metrics;     // values of @finish: "loss" first
@@ -78,7 +78,8 @@ struct Unit {
   std::string rendered;  // the file with every default
 };
 
-// Parses, checks and elaborates the file. Errors go to `diagnostics`; the unit is meaningful only without any.
+// Parses, checks and elaborates the file. Errors go to `diagnostics`; the unit is meaningful only without
+// any.
 Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostics& diagnostics);
 
 }  // namespace gradc::frontend

@@ -11,12 +11,14 @@ namespace {
 
 int64_t checked_add(int64_t a, int64_t b) {
   int64_t r;
-  if (__builtin_add_overflow(a, b, &r)) throw CompileError({}, fmt::format("{} + {} does not fit 64 bits", a, b));
+  if (__builtin_add_overflow(a, b, &r))
+    throw CompileError({}, fmt::format("{} + {} does not fit 64 bits", a, b));
   return r;
 }
 int64_t checked_mul(int64_t a, int64_t b) {
   int64_t r;
-  if (__builtin_mul_overflow(a, b, &r)) throw CompileError({}, fmt::format("{} * {} does not fit 64 bits", a, b));
+  if (__builtin_mul_overflow(a, b, &r))
+    throw CompileError({}, fmt::format("{} * {} does not fit 64 bits", a, b));
   return r;
 }
 int64_t floor_div(int64_t a, int64_t b) {
@@ -82,8 +84,9 @@ Index Index::of(const Term& term) {
 
 void Index::add_term(int64_t coefficient, std::vector<Atom> factors) {
   if (coefficient == 0) return;
-  auto it = std::lower_bound(terms_.begin(), terms_.end(), factors,
-                             [](const Term& t, const std::vector<Atom>& f) { return compare(t.factors, f) < 0; });
+  auto it =
+      std::lower_bound(terms_.begin(), terms_.end(), factors,
+                       [](const Term& t, const std::vector<Atom>& f) { return compare(t.factors, f) < 0; });
   if (it != terms_.end() && compare(it->factors, factors) == 0) {
     it->coefficient = checked_add(it->coefficient, coefficient);
     if (it->coefficient == 0) terms_.erase(it);
@@ -144,8 +147,10 @@ std::optional<Index> Index::exact_div(const Index& d) const {
   for (const Term& t : terms_) {
     std::optional<Term> r = divide_term(t, c, factors);
     if (!r) return std::nullopt;
-    if (r->factors.empty()) q.constant_ = checked_add(q.constant_, r->coefficient);
-    else q.add_term(r->coefficient, r->factors);
+    if (r->factors.empty())
+      q.constant_ = checked_add(q.constant_, r->coefficient);
+    else
+      q.add_term(r->coefficient, r->factors);
   }
   return q;
 }
@@ -157,8 +162,10 @@ std::pair<Index, Index> split_multiples(const Index& e, const Index& d) {
   Index quotient, rest;
   for (const Index::Term& t : e.terms()) {
     const Index term = Index::of(t);
-    if (std::optional<Index> q = term.exact_div(d)) quotient += *q;
-    else rest += term;
+    if (std::optional<Index> q = term.exact_div(d))
+      quotient += *q;
+    else
+      rest += term;
   }
   if (d.is_constant()) {
     const int64_t q = floor_div(e.constant_part(), d.constant_part());
@@ -267,8 +274,10 @@ std::optional<Index> Index::coefficient_of(int id) const {
     }
     if (direct > 1) return std::nullopt;
     if (direct == 0) continue;
-    if (rest.empty()) c.constant_ = checked_add(c.constant_, t.coefficient);
-    else c.add_term(t.coefficient, std::move(rest));
+    if (rest.empty())
+      c.constant_ = checked_add(c.constant_, t.coefficient);
+    else
+      c.add_term(t.coefficient, std::move(rest));
   }
   return c;
 }
@@ -286,10 +295,14 @@ int64_t Index::evaluate(const std::function<int64_t(int)>& var,
         v = dim(a.name);
       } else {
         const int64_t x = a.args->first.evaluate(var, dim), y = a.args->second.evaluate(var, dim);
-        if (a.kind == Atom::Kind::FloorDiv) v = y > 0 ? gradc::floor_div(x, y) : 0;
-        else if (a.kind == Atom::Kind::Mod) v = y > 0 ? x - gradc::floor_div(x, y) * y : 0;
-        else if (a.kind == Atom::Kind::Min) v = std::min(x, y);
-        else v = std::max(x, y);
+        if (a.kind == Atom::Kind::FloorDiv)
+          v = y > 0 ? gradc::floor_div(x, y) : 0;
+        else if (a.kind == Atom::Kind::Mod)
+          v = y > 0 ? x - gradc::floor_div(x, y) * y : 0;
+        else if (a.kind == Atom::Kind::Min)
+          v = std::min(x, y);
+        else
+          v = std::max(x, y);
       }
       product = checked_mul(product, v);
     }
@@ -310,12 +323,16 @@ namespace {
 
 std::string atom_text(const Atom& a, const std::function<std::string(int)>& name) {
   switch (a.kind) {
-    case Atom::Kind::Dim: return a.name;
-    case Atom::Kind::Var: return name ? name(a.var) : fmt::format("%{}", a.var);
-    default: break;
+    case Atom::Kind::Dim:
+      return a.name;
+    case Atom::Kind::Var:
+      return name ? name(a.var) : fmt::format("%{}", a.var);
+    default:
+      break;
   }
   static constexpr std::string_view functions[] = {"", "", "floordiv", "mod", "min", "max"};
-  return fmt::format("{}({}, {})", functions[static_cast<int>(a.kind)], a.args->first.str(name), a.args->second.str(name));
+  return fmt::format("{}({}, {})", functions[static_cast<int>(a.kind)], a.args->first.str(name),
+                     a.args->second.str(name));
 }
 
 }  // namespace
@@ -325,11 +342,16 @@ std::string Index::str(const std::function<std::string(int)>& name) const {
   auto append = [&](int64_t c, const std::string& text) {
     const bool negative = c < 0;
     const std::string magnitude = fmt::format("{}", c).substr(negative ? 1 : 0);
-    if (out.empty()) out += negative ? "-" : "";
-    else out += negative ? " - " : " + ";
-    if (text.empty()) out += magnitude;
-    else if (magnitude == "1") out += text;
-    else out += magnitude + "*" + text;
+    if (out.empty())
+      out += negative ? "-" : "";
+    else
+      out += negative ? " - " : " + ";
+    if (text.empty())
+      out += magnitude;
+    else if (magnitude == "1")
+      out += text;
+    else
+      out += magnitude + "*" + text;
   };
   for (const Term& t : terms_) {
     std::string text;
@@ -344,7 +366,8 @@ namespace {
 
 class IndexParser {
  public:
-  IndexParser(std::string_view& text, const std::function<int(std::string_view)>& var) : t_(text), var_(var) {}
+  IndexParser(std::string_view& text, const std::function<int(std::string_view)>& var)
+      : t_(text), var_(var) {}
   Index sum(int depth = 0) {
     if (depth > 256) fail("nesting beyond 256");
     skip();
@@ -353,9 +376,12 @@ class IndexParser {
     if (negative) r = r * Index(-1);
     for (;;) {
       skip();
-      if (eat('+')) r += product(depth);
-      else if (eat('-')) r = r - product(depth);
-      else return r;
+      if (eat('+'))
+        r += product(depth);
+      else if (eat('-'))
+        r = r - product(depth);
+      else
+        return r;
     }
   }
 
@@ -383,7 +409,8 @@ class IndexParser {
   }
   std::string_view word() {
     size_t n = 0;
-    while (n < t_.size() && (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '_' || t_[n] == '.')) ++n;
+    while (n < t_.size() && (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '_' || t_[n] == '.'))
+      ++n;
     const std::string_view w = t_.substr(0, n);
     t_.remove_prefix(n);
     return w;

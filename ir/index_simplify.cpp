@@ -1,5 +1,5 @@
-// Simplification of index expressions under bounds. Everything rests on one question, whether an expression is
-// provably not negative, answered by interval reasoning term by term.
+// Simplification of index expressions under bounds. Everything rests on one question, whether an expression
+// is provably not negative, answered by interval reasoning term by term.
 #include "ir/index.h"
 
 namespace gradc {
@@ -58,7 +58,8 @@ class Simplifier {
   // Bounds of an atom whose low end is known; all that occur are at least 0.
   std::optional<Range> range(const Atom& a) const {
     switch (a.kind) {
-      case Atom::Kind::Dim: return Range{Index::dim(a.name), Index::dim(a.name)};
+      case Atom::Kind::Dim:
+        return Range{Index::dim(a.name), Index::dim(a.name)};
       case Atom::Kind::Var: {
         const Index e = extent_(a.var);
         if (e.is_constant() && e.constant_part() >= kUnknown) return std::nullopt;
@@ -75,7 +76,8 @@ class Simplifier {
         if (!high || a.args->second.has_vars()) return std::nullopt;
         return Range{0, high->floor_div(a.args->second)};
       }
-      default: return min_max_range(a);
+      default:
+        return min_max_range(a);
     }
   }
   std::optional<Range> min_max_range(const Atom& a) const {
@@ -116,8 +118,10 @@ class Simplifier {
         if (nonnegative(y - x)) return y;
         if (nonnegative(x - y)) return x;
         return Index::max(x, y);
-      case Atom::Kind::FloorDiv: return divide(x, y);
-      default: return modulo(x, y);
+      case Atom::Kind::FloorDiv:
+        return divide(x, y);
+      default:
+        return modulo(x, y);
     }
   }
 
@@ -140,8 +144,10 @@ class Simplifier {
   static Split split(const Index& x, const Index& d) {
     Split s;
     auto put = [&](const Index& term) {
-      if (std::optional<Index> q = term.exact_div(d)) s.quotient += *q;
-      else s.rest += term;
+      if (std::optional<Index> q = term.exact_div(d))
+        s.quotient += *q;
+      else
+        s.rest += term;
     };
     for (const Index::Term& t : x.terms()) put(Index::of(t));
     int64_t c = x.constant_part();

@@ -10,9 +10,9 @@
 
 namespace gradc {
 
-// Element `at` of an operand. Variable v < axes.size() is axis v; variable axes.size() + r is the integer value
-// of read r (r smaller than this read's number), clamped by the op's index map where it must be in range.
-// When any guard is negative nothing is read and the value is `fill`.
+// Element `at` of an operand. Variable v < axes.size() is axis v; variable axes.size() + r is the integer
+// value of read r (r smaller than this read's number), clamped by the op's index map where it must be in
+// range. When any guard is negative nothing is read and the value is `fill`.
 struct Read {
   int operand = 0;
   std::vector<Index> at;
@@ -22,18 +22,21 @@ struct Read {
 
 enum class Combiner : uint8_t { None, Add, Mul, Max, Min, And, Or, ArgMax, ArgMin };
 
-// Element (axes 0 .. outputs-1) of the result is: without combiner, the body; else the combination of the body
-// over the remaining axes, in the order that the node's `order` attribute says. An ArgMax or ArgMin gives the
-// position along its single reduction axis, the first among equals (a NaN counts as larger than all, first).
+// Element (axes 0 .. outputs-1) of the result is: without combiner, the body; else the combination of the
+// body over the remaining axes, in the order that the node's `order` attribute says. An ArgMax or ArgMin
+// gives the position along its single reduction axis, the first among equals (a NaN counts as larger than
+// all, first).
 struct Meaning {
   std::vector<Dim> axes;
   int outputs = 0;
   std::vector<Read> reads;
   ScalarBody body;
-  std::vector<Index> values;  // what an Axis node numbered axes.size() + n stands for: an expression over the axes
+  std::vector<Index>
+      values;  // what an Axis node numbered axes.size() + n stands for: an expression over the axes
   Combiner combine = Combiner::None;
-  int initial = -1;        // read that starts the chain instead of the combiner's identity; it uses output axes only
-  bool fma = false;        // the body's last node is a product that joins the accumulator with one rounding
+  int initial =
+      -1;  // read that starts the chain instead of the combiner's identity; it uses output axes only
+  bool fma = false;  // the body's last node is a product that joins the accumulator with one rounding
 
   int reductions() const { return static_cast<int>(axes.size()) - outputs; }
 };

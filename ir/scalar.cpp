@@ -78,22 +78,33 @@ std::optional<DType> infer_scalar(ScalarOp op, std::span<const DType> t) {
   if (static_cast<int>(t.size()) != d.arity || d.arity == 0) return std::nullopt;
   const bool same = t.size() < 2 || (t[0] == t[1] && (t.size() < 3 || t[1] == t[2]));
   switch (d.rule) {
-    case Float: return same && is_float(t[0]) ? std::optional(t[0]) : std::nullopt;
-    case Number: return same && t[0] != DType::Bool ? std::optional(t[0]) : std::nullopt;
-    case Integer: return same && !is_float(t[0]) ? std::optional(t[0]) : std::nullopt;
-    case Compare: return same ? std::optional(DType::Bool) : std::nullopt;
-    case Predicate: return is_float(t[0]) ? std::optional(DType::Bool) : std::nullopt;
-    case Choose: return t[0] == DType::Bool && t[1] == t[2] ? std::optional(t[1]) : std::nullopt;
-    case Bits: return same && t[0] == DType::I64 ? std::optional(DType::I64) : std::nullopt;
-    default: return std::nullopt;
+    case Float:
+      return same && is_float(t[0]) ? std::optional(t[0]) : std::nullopt;
+    case Number:
+      return same && t[0] != DType::Bool ? std::optional(t[0]) : std::nullopt;
+    case Integer:
+      return same && !is_float(t[0]) ? std::optional(t[0]) : std::nullopt;
+    case Compare:
+      return same ? std::optional(DType::Bool) : std::nullopt;
+    case Predicate:
+      return is_float(t[0]) ? std::optional(DType::Bool) : std::nullopt;
+    case Choose:
+      return t[0] == DType::Bool && t[1] == t[2] ? std::optional(t[1]) : std::nullopt;
+    case Bits:
+      return same && t[0] == DType::I64 ? std::optional(DType::I64) : std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
 Literal literal(DType t, double value) {
   Literal l;
-  if (is_float(t)) l.f = t == DType::F32 ? static_cast<double>(static_cast<float>(value)) : value;
-  else if (t == DType::Bool) l.i = value != 0;
-  else l.i = static_cast<int64_t>(value);
+  if (is_float(t))
+    l.f = t == DType::F32 ? static_cast<double>(static_cast<float>(value)) : value;
+  else if (t == DType::Bool)
+    l.i = value != 0;
+  else
+    l.i = static_cast<int64_t>(value);
   return l;
 }
 

@@ -16,26 +16,68 @@ namespace gradc {
 
 enum class ScalarOp : uint8_t {
   // leaves
-  Const, Axis, Read,
+  Const,
+  Axis,
+  Read,
   // one operand
-  Neg, Abs, Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Sin, Cos, Tanh, Sigmoid, Erf, Floor, Ceil, RoundEven, Sign,
-  IsFinite, Not, Convert, Bitcast, Uniform,
+  Neg,
+  Abs,
+  Exp,
+  Expm1,
+  Log,
+  Log1p,
+  Sqrt,
+  Rsqrt,
+  Sin,
+  Cos,
+  Tanh,
+  Sigmoid,
+  Erf,
+  Floor,
+  Ceil,
+  RoundEven,
+  Sign,
+  IsFinite,
+  Not,
+  Convert,
+  Bitcast,
+  Uniform,
   // two operands
-  Add, Sub, Mul, Div, Pow, Max, Min, Rem, And, Or, Xor, ShiftLeft, ShiftRight, Eq, Ne, Lt, Le, Gt, Ge, RngBits,
+  Add,
+  Sub,
+  Mul,
+  Div,
+  Pow,
+  Max,
+  Min,
+  Rem,
+  And,
+  Or,
+  Xor,
+  ShiftLeft,
+  ShiftRight,
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,
+  RngBits,
   // three operands
-  Fma, Select,
+  Fma,
+  Select,
 };
 
 enum class ScalarRule : uint8_t {
-  Leaf,        // typed by the node itself
-  Float,       // float -> same
-  Number,      // float or integer -> same
-  Integer,     // integer or bool -> same
-  Compare,     // two of the same type -> bool
-  Predicate,   // float -> bool
-  Cast,        // any -> the node's type
-  Choose,      // bool, T, T -> T
-  Bits,        // i64 key, i64 counter -> i64
+  Leaf,       // typed by the node itself
+  Float,      // float -> same
+  Number,     // float or integer -> same
+  Integer,    // integer or bool -> same
+  Compare,    // two of the same type -> bool
+  Predicate,  // float -> bool
+  Cast,       // any -> the node's type
+  Choose,     // bool, T, T -> T
+  Bits,       // i64 key, i64 counter -> i64
 };
 
 struct ScalarOpDef {

@@ -27,9 +27,13 @@ class Tensor {
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }
   template <class T>
-  std::span<T> as() { return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(count_)}; }
+  std::span<T> as() {
+    return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(count_)};
+  }
   template <class T>
-  std::span<const T> as() const { return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(count_)}; }
+  std::span<const T> as() const {
+    return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(count_)};
+  }
   double at(int64_t i) const;  // element i as f64, whatever the type
   void set(int64_t i, double v);
   Tensor clone() const;

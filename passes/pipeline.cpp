@@ -1,5 +1,6 @@
-// Why this order: calls go first, since differentiation walks bodies; differentiation goes before pruning, which
-// then drops what the walk built in vain; numerics is last, since whatever may change a rounding must precede it.
+// Why this order: calls go first, since differentiation walks bodies; differentiation goes before pruning,
+// which then drops what the walk built in vain; numerics is last, since whatever may change a rounding must
+// precede it.
 #include "passes/pipeline.h"
 
 #include <algorithm>

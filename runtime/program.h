@@ -42,11 +42,11 @@ struct StateTensor {
 struct Entry {
   std::string name;
   gradc_entry_v1 function = nullptr;
-  std::vector<std::string> dims;     // names of the symbolic dimensions, "B" first when there is one
-  std::vector<int64_t> max_dims;     // the planned maximum of each
-  std::vector<int64_t> offsets;      // of the buffers, in the order that `table` wants them, after the dims
-  std::vector<Tensor> inputs;        // in the io region
-  std::vector<Tensor> outputs;       // in the io region
+  std::vector<std::string> dims;  // names of the symbolic dimensions, "B" first when there is one
+  std::vector<int64_t> max_dims;  // the planned maximum of each
+  std::vector<int64_t> offsets;   // of the buffers, in the order that `table` wants them, after the dims
+  std::vector<Tensor> inputs;     // in the io region
+  std::vector<Tensor> outputs;    // in the io region
   int64_t io_bytes = 0;
   int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
   int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
@@ -57,19 +57,21 @@ struct Entry {
 
 // Entry points by name. Those that a training program has, and their io tensors by reserved name:
 //   init        in: seed i64[]                                       writes every parameter and state
-//   train_step  in: the fields of the batch, step i64[], total i64[] (planned steps), seed i64[], one f64[] for
+//   train_step  in: the fields of the batch, step i64[], total i64[] (planned steps), seed i64[], one f64[]
+//   for
 //                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
-//   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the metrics
-//   predict     in: the input fields of the batch                    out: the model's named results
-//   fit_N, fit_N_finish, N = 0, 1, ...  in: the input fields; out: sums f64[S]  /  in: sums; writes the states
+//   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
+//   metrics predict     in: the input fields of the batch                    out: the model's named results
+//   fit_N, fit_N_finish, N = 0, 1, ...  in: the input fields; out: sums f64[S]  /  in: sums; writes the
+//   states
 //               of phase N; phases run in order, each one pass over the training split in order
 struct Program {
   std::map<std::string, Entry> entries;
   std::vector<StateTensor> state;
   int64_t state_bytes = 0;
-  std::vector<std::string> metrics;       // names of finish's values: "loss" first
-  std::map<std::string, double> hyper;    // hyper-parameters by name, with their values
+  std::vector<std::string> metrics;     // names of finish's values: "loss" first
+  std::map<std::string, double> hyper;  // hyper-parameters by name, with their values
   int fit_phases = 0;
   uint64_t model_hash = 0;
 

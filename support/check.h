@@ -15,9 +15,9 @@ class InternalError : public std::logic_error {
 
 }  // namespace gradc
 
-#define GRADC_CHECK(condition, ...)                                                              \
-  do {                                                                                           \
-    if (!(condition))                                                                            \
+#define GRADC_CHECK(condition, ...)                                                               \
+  do {                                                                                            \
+    if (!(condition))                                                                             \
       throw ::gradc::InternalError(fmt::format("{}:{}: check failed: {}: {}", __FILE__, __LINE__, \
                                                #condition, fmt::format(__VA_ARGS__)));            \
   } while (0)

@@ -9,7 +9,8 @@ constexpr int kMaxErrors = 100;
 constexpr size_t kMaxLine = 200;  // code points of a source line that are shown
 
 size_t code_points(std::string_view s) {
-  return static_cast<size_t>(std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 // The source line and under it a caret and tildes for each range on that line.
@@ -22,7 +23,8 @@ std::string excerpt(const Diagnostic& d, const Sources& sources) {
     const LineColumn from = sources.position(loc.file, loc.begin);
     if (loc.file != d.loc.file || from.line != row) return;
     const size_t at = static_cast<size_t>(from.column - 1);
-    const std::string_view rest = line.substr(std::min<size_t>(line.size(), loc.begin - (line.data() - sources.text(loc.file).data())));
+    const std::string_view rest =
+        line.substr(std::min<size_t>(line.size(), loc.begin - (line.data() - sources.text(loc.file).data())));
     const size_t n = std::max<size_t>(1, code_points(rest.substr(0, loc.end - loc.begin)));
     if (marks.size() < at + n) marks.resize(at + n, ' ');
     for (size_t i = 0; i < n; ++i) marks[at + i] = i == 0 ? first : '~';
@@ -61,7 +63,8 @@ std::string render(const Diagnostic& d, const Sources& sources, bool color) {
   const bool error = d.severity == Severity::Error;
   const std::string_view kind = error ? "error" : "warning";
   std::string out = place(d.loc, sources);
-  out += color ? fmt::format("\033[1;{}m{}:\033[0m \033[1m{}\033[0m\n", error ? 31 : 35, kind, d.text) : fmt::format("{}: {}\n", kind, d.text);
+  out += color ? fmt::format("\033[1;{}m{}:\033[0m \033[1m{}\033[0m\n", error ? 31 : 35, kind, d.text)
+               : fmt::format("{}: {}\n", kind, d.text);
   if (d.loc) out += excerpt(d, sources);
   for (const Note& n : d.notes) out += fmt::format("{}note: {}\n", place(n.loc, sources), n.text);
   if (!d.help.empty()) out += fmt::format("help: {}\n", d.help);

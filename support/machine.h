@@ -1,5 +1,5 @@
-// A plain description of the processor that schedules are made for. Passes read it; the driver fills it from the
-// code generator's target. No result depends on it, only speed does.
+// A plain description of the processor that schedules are made for. Passes read it; the driver fills it from
+// the code generator's target. No result depends on it, only speed does.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 namespace gradc {
 
 struct Machine {
-  int lanes = 8;              // f32 elements of a vector
+  int lanes = 8;  // f32 elements of a vector
   int vector_registers = 16;
   int64_t l1_bytes = 32 << 10;
   int64_t l2_bytes = 512 << 10;

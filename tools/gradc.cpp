@@ -52,14 +52,16 @@ CompileOptions options_of(const Arguments& a) {
 std::string schedule_text(const passes::StepReport& r) {
   std::string out;
   for (const auto& k : r.kernels)
-    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work, k.parallel ? "parallel" : "", k.schedule, k.members);
+    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
+                       k.parallel ? "parallel" : "", k.schedule, k.members);
   return out;
 }
 
 void run_opt(const Arguments& a, const graph::Module& m) {
   const std::vector<std::string> names = passes::graph_pass_names();
   if (!a.after.empty() && std::find(names.begin(), names.end(), a.after) == names.end())
-    throw CompileError({}, fmt::format("unknown pass '{}'; the passes are {}", a.after, fmt::join(names, ", ")));
+    throw CompileError({},
+                       fmt::format("unknown pass '{}'; the passes are {}", a.after, fmt::join(names, ", ")));
   passes::PipelineOptions o;
   o.stop_after = a.after;
   o.without = a.without;
@@ -80,11 +82,13 @@ void run_compile(const Arguments& a, const graph::Module& m) {
 }
 
 double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Zeros would flatter a processor's adders; small numbers of both signs do not.
-std::vector<Tensor> synthetic_arguments(const graph::Function& f, const std::map<std::string, int64_t>& dims) {
+std::vector<Tensor> synthetic_arguments(const graph::Function& f,
+                                        const std::map<std::string, int64_t>& dims) {
   std::vector<Tensor> args;
   uint64_t s = 1;
   for (const Type& t : f.param_types()) {
@@ -110,10 +114,13 @@ void run_bench(const Arguments& a, const graph::Module& m) {
   const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), a.threads, a.rounds);
   double work = 0;
   for (const auto& k : compiled.report().kernels) work += k.work;
-  fmt::print("{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, \"threads\": {}, "
-             "\"kernels\": {}, \"arena_bytes\": {}, \"io_bytes\": {}}}\n",
-             ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, a.threads,
-             compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), a.threads), compiled.step().io_bytes);
+  fmt::print(
+      "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
+      "\"threads\": {}, "
+      "\"kernels\": {}, \"arena_bytes\": {}, \"io_bytes\": {}}}\n",
+      ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, a.threads,
+      compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), a.threads),
+      compiled.step().io_bytes);
 }
 
 void common(CLI::App* app, Arguments& a) {
@@ -121,7 +128,8 @@ void common(CLI::App* app, Arguments& a) {
   app->add_option("--function", a.function, "which function of the file")->capture_default_str();
   app->add_option("--cpu", a.cpu, "native, x86-64-v2, x86-64-v3, x86-64-v4 or any name LLVM knows");
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
-  app->add_option("--without", a.without, "exact passes to switch off: fuse, schedule, barriers, memory, pad");
+  app->add_option("--without", a.without,
+                  "exact passes to switch off: fuse, schedule, barriers, memory, pad");
   app->add_option("-o,--output", a.output, "where to write; standard output if absent");
 }
 
@@ -136,14 +144,21 @@ int run(int argc, char** argv) {
   CLI::App* compile = app.add_subcommand("compile", "lower or compile one function of an IR file");
   common(compile, a);
   compile->add_option("--emit", a.emit, "graph, schedule, step, llvm or asm")
-      ->check(CLI::IsMember({"graph", "schedule", "step", "llvm", "asm"}))->capture_default_str();
+      ->check(CLI::IsMember({"graph", "schedule", "step", "llvm", "asm"}))
+      ->capture_default_str();
   compile->add_flag("-c", a.object, "write an object file");
   compile->add_option("--prefix", a.prefix, "what the entry's symbol starts with");
-  CLI::App* bench = app.add_subcommand("bench", "compile one function and time it on synthetic data; prints JSON");
+  CLI::App* bench =
+      app.add_subcommand("bench", "compile one function and time it on synthetic data; prints JSON");
   common(bench, a);
-  bench->add_option("--threads", a.threads, "size of the team")->check(CLI::Range(1, 1024))->capture_default_str();
-  bench->add_option("--batch", a.batch, "value of every symbolic dimension; the maximum if absent")->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-  bench->add_option("--rounds", a.rounds, "timed calls")->check(CLI::Range(11, 1000000))->capture_default_str();
+  bench->add_option("--threads", a.threads, "size of the team")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  bench->add_option("--batch", a.batch, "value of every symbolic dimension; the maximum if absent")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  bench->add_option("--rounds", a.rounds, "timed calls")
+      ->check(CLI::Range(11, 1000000))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

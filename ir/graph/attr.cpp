@@ -44,7 +44,9 @@ Attrs::Attrs(std::initializer_list<std::pair<std::string, AttrValue>> list) {
   for (const auto& [name, value] : list) *this = with(name, value);
 }
 
-const std::vector<std::pair<std::string, AttrValue>>& Attrs::list() const { return list_ ? *list_ : no_attributes(); }
+const std::vector<std::pair<std::string, AttrValue>>& Attrs::list() const {
+  return list_ ? *list_ : no_attributes();
+}
 
 const AttrValue* Attrs::find(std::string_view name) const {
   for (const auto& [n, v] : list())
@@ -54,9 +56,12 @@ const AttrValue* Attrs::find(std::string_view name) const {
 
 Attrs Attrs::with(std::string name, AttrValue value) const {
   auto copy = list();
-  auto it = std::lower_bound(copy.begin(), copy.end(), name, [](const auto& a, const std::string& n) { return a.first < n; });
-  if (it != copy.end() && it->first == name) it->second = std::move(value);
-  else copy.insert(it, {std::move(name), std::move(value)});
+  auto it = std::lower_bound(copy.begin(), copy.end(), name,
+                             [](const auto& a, const std::string& n) { return a.first < n; });
+  if (it != copy.end() && it->first == name)
+    it->second = std::move(value);
+  else
+    copy.insert(it, {std::move(name), std::move(value)});
   Attrs a;
   a.list_ = std::make_shared<const std::vector<std::pair<std::string, AttrValue>>>(std::move(copy));
   return a;
@@ -84,15 +89,21 @@ const T& get(const Attrs& a, std::string_view name) {
 }  // namespace
 
 int64_t Attrs::integer(std::string_view name) const { return get<int64_t>(*this, name); }
-int64_t Attrs::integer(std::string_view name, int64_t otherwise) const { return has(name) ? integer(name) : otherwise; }
+int64_t Attrs::integer(std::string_view name, int64_t otherwise) const {
+  return has(name) ? integer(name) : otherwise;
+}
 double Attrs::number(std::string_view name) const {
   const AttrValue* v = find(name);
   if (v)
     if (const int64_t* i = std::get_if<int64_t>(v)) return static_cast<double>(*i);
   return get<double>(*this, name);
 }
-double Attrs::number(std::string_view name, double otherwise) const { return has(name) ? number(name) : otherwise; }
-bool Attrs::flag(std::string_view name, bool otherwise) const { return has(name) ? get<bool>(*this, name) : otherwise; }
+double Attrs::number(std::string_view name, double otherwise) const {
+  return has(name) ? number(name) : otherwise;
+}
+bool Attrs::flag(std::string_view name, bool otherwise) const {
+  return has(name) ? get<bool>(*this, name) : otherwise;
+}
 const std::string& Attrs::text(std::string_view name) const { return get<std::string>(*this, name); }
 std::string Attrs::text(std::string_view name, std::string_view otherwise) const {
   return has(name) ? text(name) : std::string(otherwise);
@@ -115,7 +126,8 @@ size_t Attrs::hash() const { return empty() ? 0 : std::hash<std::string>{}(str()
 std::string Attrs::str() const {
   if (empty()) return "";
   std::string out = "{";
-  for (const auto& [name, value] : list()) out += (out.size() > 1 ? ", " : "") + name + "=" + value_text(value);
+  for (const auto& [name, value] : list())
+    out += (out.size() > 1 ? ", " : "") + name + "=" + value_text(value);
   return out + "}";
 }
 

@@ -7,7 +7,9 @@
 
 namespace gradc::graph {
 
-Builder::Builder(std::string name, const Module* module) : module_(module) { function_.name = std::move(name); }
+Builder::Builder(std::string name, const Module* module) : module_(module) {
+  function_.name = std::move(name);
+}
 
 Builder::Builder(Function f, const Module* module) : function_(std::move(f)), module_(module) {
   for (NodeId i = 0; i < function_.nodes.size(); ++i)
@@ -69,7 +71,9 @@ NodeId Builder::get(NodeId tuple, int index) {
   return id;
 }
 
-void Builder::result(NodeId node, std::string name, NodeId into) { function_.results.push_back({node, into, std::move(name)}); }
+void Builder::result(NodeId node, std::string name, NodeId into) {
+  function_.results.push_back({node, into, std::move(name)});
+}
 
 Function Builder::finish() { return std::move(function_); }
 
@@ -87,13 +91,17 @@ NodeId Builder::dim_value(const Dim& d, DType t) {
   if (d.is_constant()) return constant(static_cast<double>(d.constant_part()), t);
   return make("dim", {}, {{"value", Shape{d}}, {"dtype", t}});
 }
-NodeId Builder::convert(NodeId x, DType t) { return dtype(x) == t ? x : make("convert", {x}, {{"dtype", t}}); }
+NodeId Builder::convert(NodeId x, DType t) {
+  return dtype(x) == t ? x : make("convert", {x}, {{"dtype", t}});
+}
 
 NodeId Builder::broadcast(NodeId x, const Shape& s, const std::vector<int64_t>& dims) {
   if (shape(x) == s) return x;
   return make("broadcast", {x}, {{"dims", ints(dims)}, {"shape", s}});
 }
-NodeId Builder::reshape(NodeId x, const Shape& s) { return shape(x) == s ? x : make("reshape", {x}, {{"shape", s}}); }
+NodeId Builder::reshape(NodeId x, const Shape& s) {
+  return shape(x) == s ? x : make("reshape", {x}, {{"shape", s}});
+}
 NodeId Builder::transpose(NodeId x, const std::vector<int64_t>& perm) {
   return std::is_sorted(perm.begin(), perm.end()) ? x : make("transpose", {x}, {{"perm", ints(perm)}});
 }
@@ -107,15 +115,18 @@ NodeId Builder::concat(const std::vector<NodeId>& xs, int axis) {
 NodeId Builder::reduce(std::string_view op_name, NodeId x, const std::vector<int64_t>& axes) {
   return axes.empty() ? x : make(op_name, {x}, {{"axes", ints(axes)}});
 }
-NodeId Builder::einsum(NodeId a, NodeId b, const std::string& spec) { return make("einsum", {a, b}, {{"spec", spec}}); }
+NodeId Builder::einsum(NodeId a, NodeId b, const std::string& spec) {
+  return make("einsum", {a, b}, {{"spec", spec}});
+}
 
 NodeId copy_node(Builder& b, const Function& from, NodeId id, std::span<const NodeId> map) {
   std::vector<NodeId> operands;
   for (NodeId q : from[id].operands) operands.push_back(map[q]);
   const Loc saved = b.location();
   if (auto it = from.locs.find(id); it != from.locs.end()) b.set_location(it->second);
-  const NodeId n = from[id].op->name == "get" ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
-                                              : b.make(*from[id].op, std::move(operands), from[id].attrs);
+  const NodeId n = from[id].op->name == "get"
+                       ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
+                       : b.make(*from[id].op, std::move(operands), from[id].attrs);
   b.set_location(saved);
   if (auto it = from.names.find(id); it != from.names.end()) b.name(n, it->second);
   return n;

@@ -60,13 +60,15 @@ class Builder {
   NodeId convert(NodeId x, DType t);
 
   // Structure.
-  NodeId broadcast(NodeId x, const Shape& shape, const std::vector<int64_t>& dims);  // x axis n -> result axis dims[n]
+  NodeId broadcast(NodeId x, const Shape& shape,
+                   const std::vector<int64_t>& dims);  // x axis n -> result axis dims[n]
   NodeId splat(NodeId scalar, const Shape& shape) { return broadcast(scalar, shape, {}); }
   NodeId reshape(NodeId x, const Shape& shape);
   NodeId transpose(NodeId x, const std::vector<int64_t>& perm);  // result axis n is x axis perm[n]
   NodeId slice(NodeId x, const Shape& start, const Shape& limit, const std::vector<int64_t>& stride = {});
   NodeId concat(const std::vector<NodeId>& xs, int axis);
-  NodeId reduce(std::string_view op, NodeId x, const std::vector<int64_t>& axes);  // reduce_sum, reduce_max, ...
+  NodeId reduce(std::string_view op, NodeId x,
+                const std::vector<int64_t>& axes);  // reduce_sum, reduce_max, ...
   NodeId sum(NodeId x, const std::vector<int64_t>& axes) { return reduce("reduce_sum", x, axes); }
   NodeId einsum(NodeId a, NodeId b, const std::string& spec);
 

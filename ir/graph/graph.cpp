@@ -50,7 +50,9 @@ const OpDef& op(std::string_view name) {
 
 bool has_meaning(const Node& n) { return n.op->meaning != nullptr; }
 
-Order order_of(const Node& n) { return n.attrs.text("order", "chain") == "lanes" ? Order::Lanes : Order::Chain; }
+Order order_of(const Node& n) {
+  return n.attrs.text("order", "chain") == "lanes" ? Order::Lanes : Order::Chain;
+}
 
 Meaning meaning_of(const Function& f, NodeId id) {
   const Node& n = f[id];

@@ -30,7 +30,8 @@ struct Node {
   const Type& type() const { return types[0]; }
 };
 
-// A symbolic dimension of a function: bound 0 means none known; `plan` is the value that cost decisions assume.
+// A symbolic dimension of a function: bound 0 means none known; `plan` is the value that cost decisions
+// assume.
 struct DimInfo {
   int64_t max = 0;
   int64_t plan = 0;

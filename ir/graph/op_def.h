@@ -22,8 +22,9 @@ struct NodeView {
   const Module* module = nullptr;  // for ops that name functions
 };
 
-// What a gradient rule sees: the forward node already copied into the function under construction. It returns,
-// per operand, its cotangent or kNone. `cotangents` has one entry per result, kNone for a structural zero.
+// What a gradient rule sees: the forward node already copied into the function under construction. It
+// returns, per operand, its cotangent or kNone. `cotangents` has one entry per result, kNone for a structural
+// zero.
 struct GradientView {
   NodeId node;
   std::span<const NodeId> operands;
@@ -43,8 +44,8 @@ struct OpDef {
   std::string_view name;
   std::string_view doc;
   int min_operands = 0;
-  int max_operands = 0;                      // -1: any number
-  std::vector<std::string_view> attributes;  // allowed names; "name!" is required
+  int max_operands = 0;                                   // -1: any number
+  std::vector<std::string_view> attributes;               // allowed names; "name!" is required
   std::vector<Type> (*infer)(const NodeView&) = nullptr;  // throws CompileError without place on bad operands
   Meaning (*meaning)(const NodeView&, const Type& result) = nullptr;  // null: own kernel or control flow
   Differentiable differentiable = Differentiable::Missing;

@@ -1,4 +1,5 @@
-// Reads graph text. A hand-written scanner over lines of the form `%name: type = op(%a, %b) {attr=value, ...}`.
+// Reads graph text. A hand-written scanner over lines of the form `%name: type = op(%a, %b) {attr=value,
+// ...}`.
 #include <cctype>
 #include <charconv>
 
@@ -31,9 +32,12 @@ class Parser {
   [[noreturn]] void fail(const std::string& why) const { throw CompileError(here(), why); }
   void skip() {
     while (!t_.empty()) {
-      if (std::isspace(static_cast<unsigned char>(t_[0]))) t_.remove_prefix(1);
-      else if (t_.starts_with("//") || t_[0] == '#') t_.remove_prefix(std::min(t_.find('\n'), t_.size()));
-      else return;
+      if (std::isspace(static_cast<unsigned char>(t_[0])))
+        t_.remove_prefix(1);
+      else if (t_.starts_with("//") || t_[0] == '#')
+        t_.remove_prefix(std::min(t_.find('\n'), t_.size()));
+      else
+        return;
     }
   }
   bool eat(std::string_view s) {
@@ -45,7 +49,9 @@ class Parser {
   void expect(std::string_view s) {
     if (!eat(s)) fail(fmt::format("expected '{}'", s));
   }
-  static bool word_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == '-'; }
+  static bool word_char(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == '-';
+  }
   bool at_word() {
     skip();
     return !t_.empty() && word_char(t_[0]) && t_[0] != '-';
@@ -70,7 +76,8 @@ class Parser {
   Index index() {
     skip();
     try {
-      return parse_index(t_, [](std::string_view) -> int { throw CompileError({}, "a dimension has no variables"); });
+      return parse_index(
+          t_, [](std::string_view) -> int { throw CompileError({}, "a dimension has no variables"); });
     } catch (const CompileError& e) {
       fail(e.what());
     }
@@ -148,8 +155,10 @@ class Parser {
       Result r;
       const std::string_view before = t_;
       const std::string w = word();
-      if (eat(":")) r.name = w;
-      else t_ = before;
+      if (eat(":"))
+        r.name = w;
+      else
+        t_ = before;
       type();
       if (eat("into")) r.into = operand();
       out.push_back(std::move(r));
@@ -199,13 +208,15 @@ class Parser {
     const Attrs attrs = attributes();
     const NodeId id = def->name == "get" ? get(b, operands, attrs) : b.make(*def, std::move(operands), attrs);
     if (!types.empty() && types != b[id].types)
-      fail(fmt::format("%{} is declared {}, but {} gives {}", name, types[0].str(), op_name, b.type(id).str()));
+      fail(fmt::format("%{} is declared {}, but {} gives {}", name, types[0].str(), op_name,
+                       b.type(id).str()));
     define(name, id);
     if (!std::isdigit(static_cast<unsigned char>(name[0]))) b.name(id, name);
   }
   NodeId get(Builder& b, const std::vector<NodeId>& operands, const Attrs& attrs) {
     const int64_t i = attrs.integer("index");
-    if (operands.size() != 1 || i < 0 || i >= static_cast<int64_t>(b[operands[0]].types.size())) fail("get is out of range");
+    if (operands.size() != 1 || i < 0 || i >= static_cast<int64_t>(b[operands[0]].types.size()))
+      fail("get is out of range");
     return b.get(operands[0], static_cast<int>(i));
   }
 
@@ -235,7 +246,9 @@ class Parser {
     }
     if (eat("<")) return doubles();
     if (eat("(")) return functions();
-    if (std::isdigit(static_cast<unsigned char>(t_[0])) || t_[0] == '-' || t_.starts_with("inf") || t_.starts_with("nan")) return number();
+    if (std::isdigit(static_cast<unsigned char>(t_[0])) || t_[0] == '-' || t_.starts_with("inf") ||
+        t_.starts_with("nan"))
+      return number();
     const std::string w = word();
     if (w == "true" || w == "false") return w == "true";
     if (const std::optional<DType> t = dtype_named(w)) return *t;
@@ -243,7 +256,9 @@ class Parser {
   }
   AttrValue number() {
     size_t n = 0;
-    while (n < t_.size() && (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '.' || t_[n] == '-' || t_[n] == '+')) ++n;
+    while (n < t_.size() &&
+           (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '.' || t_[n] == '-' || t_[n] == '+'))
+      ++n;
     const std::string_view s = t_.substr(0, n);
     const bool real = s.find_first_of(".ein") != std::string_view::npos;
     if (!real) return integer();
@@ -259,7 +274,8 @@ class Parser {
     do {
       skip();
       const AttrValue v = number();
-      out.push_back(std::holds_alternative<double>(v) ? std::get<double>(v) : static_cast<double>(std::get<int64_t>(v)));
+      out.push_back(std::holds_alternative<double>(v) ? std::get<double>(v)
+                                                      : static_cast<double>(std::get<int64_t>(v)));
     } while (eat(","));
     expect(">");
     return out;

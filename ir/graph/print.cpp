@@ -21,7 +21,8 @@ class Printer {
     for (NodeId i = 0; i < f_.nodes.size(); ++i)
       if (f_[i].op->name != "parameter") out += line(i);
     out += "  return";
-    for (size_t i = 0; i < f_.results.size(); ++i) out += fmt::format("{}%{}", i ? ", " : " ", names_[f_.results[i].node]);
+    for (size_t i = 0; i < f_.results.size(); ++i)
+      out += fmt::format("{}%{}", i ? ", " : " ", names_[f_.results[i].node]);
     return out + "\n}\n";
   }
 
@@ -75,7 +76,8 @@ class Printer {
     std::string operands;
     for (NodeId q : n.operands) operands += (operands.empty() ? "%" : ", %") + names_[q];
     const std::string attrs = n.attrs.str();
-    return fmt::format("  %{}: {} = {}({}){}{}\n", names_[i], types, n.op->name, operands, attrs.empty() ? "" : " ", attrs);
+    return fmt::format("  %{}: {} = {}({}){}{}\n", names_[i], types, n.op->name, operands,
+                       attrs.empty() ? "" : " ", attrs);
   }
 
   const Function& f_;
@@ -86,9 +88,24 @@ class Printer {
 
 std::string print(const Function& f) { return Printer(f).text(); }
 
+namespace {
+
+// Functions that others name come before them, as the parser wants.
+void print_after_callees(const Module& m, const Function& f, std::set<std::string>& done, std::string& out) {
+  if (!done.insert(f.name).second) return;
+  for (const Node& n : f.nodes)
+    for (const auto& [attr, value] : n.attrs.list())
+      if (auto* r = std::get_if<FunctionRef>(&value))
+        if (const Function* callee = m.find(r->name)) print_after_callees(m, *callee, done, out);
+  out += (out.empty() ? "" : "\n") + print(f);
+}
+
+}  // namespace
+
 std::string print(const Module& m) {
   std::string out;
-  for (const auto& [name, f] : m.functions) out += (out.empty() ? "" : "\n") + print(f);
+  std::set<std::string> done;
+  for (const auto& [name, f] : m.functions) print_after_callees(m, f, done, out);
   return out;
 }
 

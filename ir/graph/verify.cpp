@@ -1,7 +1,7 @@
-// Invariants: operands stand before their readers; every node's types are what its op's rule infers; attributes
-// are among those the row names and required ones are present; parameters are listed once; a donated parameter
-// takes at most one result, of its own type; only `get` reads a node with several results. Not checked: that
-// names are unique (printing makes them so), that extents agree at run time.
+// Invariants: operands stand before their readers; every node's types are what its op's rule infers;
+// attributes are among those the row names and required ones are present; parameters are listed once; a
+// donated parameter takes at most one result, of its own type; only `get` reads a node with several results.
+// Not checked: that names are unique (printing makes them so), that extents agree at run time.
 #include <set>
 
 #include "ir/graph/op_def.h"
@@ -43,7 +43,8 @@ void verify_node(const Function& f, NodeId id, const Module& m) {
   if (n.op->name == "get") {
     const int64_t i = n.attrs.integer("index");
     const auto& tuple = f[n.operands[0]].types;
-    GRADC_CHECK(i >= 0 && i < static_cast<int64_t>(tuple.size()) && n.types[0] == tuple[i], "{} is out of place", text_of(f, id));
+    GRADC_CHECK(i >= 0 && i < static_cast<int64_t>(tuple.size()) && n.types[0] == tuple[i],
+                "{} is out of place", text_of(f, id));
     return;
   }
   std::vector<Type> inferred;
@@ -62,12 +63,16 @@ void verify(const Function& f, const Module& m) {
   for (NodeId i = 0; i < f.nodes.size(); ++i) verify_node(f, i, m);
   std::set<NodeId> params(f.params.begin(), f.params.end()), taken;
   GRADC_CHECK(params.size() == f.params.size(), "@{} lists a parameter twice", f.name);
-  for (NodeId p : f.params) GRADC_CHECK(f[p].op->name == "parameter", "@{}: a parameter is {}", f.name, f[p].op->name);
+  for (NodeId p : f.params)
+    GRADC_CHECK(f[p].op->name == "parameter", "@{}: a parameter is {}", f.name, f[p].op->name);
   for (const Result& r : f.results) {
-    GRADC_CHECK(r.node < f.nodes.size() && f[r.node].types.size() == 1, "@{}: a result is no single value", f.name);
+    GRADC_CHECK(r.node < f.nodes.size() && f[r.node].types.size() == 1, "@{}: a result is no single value",
+                f.name);
     if (r.into == kNone) continue;
-    GRADC_CHECK(params.count(r.into) && taken.insert(r.into).second, "@{}: a result goes into no free parameter", f.name);
-    GRADC_CHECK(f.type(r.into) == f.type(r.node), "@{}: {} goes into {}", f.name, f.type(r.node).str(), f.type(r.into).str());
+    GRADC_CHECK(params.count(r.into) && taken.insert(r.into).second,
+                "@{}: a result goes into no free parameter", f.name);
+    GRADC_CHECK(f.type(r.into) == f.type(r.node), "@{}: {} goes into {}", f.name, f.type(r.node).str(),
+                f.type(r.into).str());
   }
 }
 

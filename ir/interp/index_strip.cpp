@@ -31,10 +31,14 @@ void divide_ramp(const IndexStrip& a, int64_t b, bool quotient, int n, int64_t* 
 
 int64_t apply(Atom::Kind kind, int64_t a, int64_t b) {
   switch (kind) {
-    case Atom::Kind::FloorDiv: return floor_div(a, b);
-    case Atom::Kind::Mod: return a - floor_div(a, b) * b;
-    case Atom::Kind::Min: return std::min(a, b);
-    default: return std::max(a, b);
+    case Atom::Kind::FloorDiv:
+      return floor_div(a, b);
+    case Atom::Kind::Mod:
+      return a - floor_div(a, b) * b;
+    case Atom::Kind::Min:
+      return std::min(a, b);
+    default:
+      return std::max(a, b);
   }
 }
 
@@ -132,7 +136,8 @@ IndexStrip IndexProgram::evaluate_factor(Factor& f, const Position& p, std::vect
   if (f.kind == Atom::Kind::Var) {
     if (f.var < axes_) return {p.at[f.var], f.var == p.axis ? 1 : 0, nullptr};
     const size_t read = static_cast<size_t>(f.var - axes_);
-    GRADC_CHECK(read < p.reads.size() && p.reads[read], "an index uses read {}, which has no value yet", read);
+    GRADC_CHECK(read < p.reads.size() && p.reads[read], "an index uses read {}, which has no value yet",
+                read);
     return {0, 0, p.reads[read]};
   }
   const IndexStrip a = f.a->evaluate(p), b = f.b->evaluate(p);
@@ -140,7 +145,8 @@ IndexStrip IndexProgram::evaluate_factor(Factor& f, const Position& p, std::vect
   if (flat_a && flat_b) return {apply(f.kind, a.base, b.base), 0, nullptr};
   room.resize(static_cast<size_t>(p.n));
   const bool division = f.kind == Atom::Kind::FloorDiv || f.kind == Atom::Kind::Mod;
-  if (division && !a.each && flat_b) divide_ramp(a, b.base, f.kind == Atom::Kind::FloorDiv, p.n, room.data());
+  if (division && !a.each && flat_b)
+    divide_ramp(a, b.base, f.kind == Atom::Kind::FloorDiv, p.n, room.data());
   else
     for (int i = 0; i < p.n; ++i) room[i] = apply(f.kind, a[i], b[i]);
   return {0, 0, room.data()};

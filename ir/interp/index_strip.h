@@ -1,5 +1,5 @@
-// Index expressions over strips: compiled once with the dimensions' values, then evaluated for a run of positions
-// along one axis. Most results are ramps (a start and a step), which cost one evaluation a strip.
+// Index expressions over strips: compiled once with the dimensions' values, then evaluated for a run of
+// positions along one axis. Most results are ramps (a start and a step), which cost one evaluation a strip.
 #pragma once
 
 #include <cstdint>

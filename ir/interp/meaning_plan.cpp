@@ -8,11 +8,12 @@ namespace gradc::interp {
 namespace {
 
 int64_t value_of(const Index& e, const Dims& dims) {
-  return e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& n) {
-    auto it = dims.find(n);
-    GRADC_CHECK(it != dims.end(), "dimension {} has no value", n);
-    return it->second;
-  });
+  return e.evaluate([](int) -> int64_t { return 0; },
+                    [&](const std::string& n) {
+                      auto it = dims.find(n);
+                      GRADC_CHECK(it != dims.end(), "dimension {} has no value", n);
+                      return it->second;
+                    });
 }
 
 bool has_opaque(const Index& e) {
@@ -45,11 +46,15 @@ std::byte* StripArena::strip() {
 
 MeaningPlan::MeaningPlan(const Meaning& m, std::span<const Tensor* const> operands, const Dims& dims,
                          bool keep_reductions)
-    : outputs(m.outputs), m_(m), operands_(operands.begin(), operands.end()), is_index_(m.reads.size(), false) {
+    : outputs(m.outputs),
+      m_(m),
+      operands_(operands.begin(), operands.end()),
+      is_index_(m.reads.size(), false) {
   for (const Dim& d : m.axes) extents.push_back(std::max<int64_t>(0, value_of(d, dims)));
   for (int64_t e : extents) empty_ = empty_ || e == 0;
   // With an empty reduction the initial read is still made, and nothing else.
-  const bool no_result = std::any_of(extents.begin(), extents.begin() + outputs, [](int64_t e) { return e == 0; });
+  const bool no_result =
+      std::any_of(extents.begin(), extents.begin() + outputs, [](int64_t e) { return e == 0; });
   if (!no_result) {
     plan_reads(dims);
     merge(keep_reductions);
@@ -72,7 +77,8 @@ void MeaningPlan::plan_reads(const Dims& dims) {
       continue;
     }
     const std::vector<int64_t> strides = row_major(operands_[read.operand]->shape());
-    GRADC_CHECK(read.at.size() == strides.size(), "read {} has {} indices for rank {}", r, read.at.size(), strides.size());
+    GRADC_CHECK(read.at.size() == strides.size(), "read {} has {} indices for rank {}", r, read.at.size(),
+                strides.size());
     Index address;
     for (size_t d = 0; d < strides.size(); ++d) address += with_dims(read.at[d], dims) * strides[d];
     planned.address = IndexProgram(tidy(address), {}, axes);
@@ -84,7 +90,8 @@ void MeaningPlan::plan_reads(const Dims& dims) {
     reads_.push_back(std::move(planned));
     for (int used = 0; used < static_cast<int>(r); ++used) {
       const auto uses = [&](const Index& e) { return e.uses_var(axes + used); };
-      if (std::any_of(read.at.begin(), read.at.end(), uses) || std::any_of(read.guards.begin(), read.guards.end(), uses))
+      if (std::any_of(read.at.begin(), read.at.end(), uses) ||
+          std::any_of(read.guards.begin(), read.guards.end(), uses))
         is_index_[used] = true;
     }
   }
@@ -94,6 +101,7 @@ void MeaningPlan::plan_reads(const Dims& dims) {
 
 // Axes a and a+1 act as one where every read moves as far over all of a+1 as over one step of a.
 bool MeaningPlan::can_merge(int a) const {
+  if (extents[a] == 1) return true;
   for (const PlannedRead& r : reads_)
     if (r.address.coefficient(a) != r.address.coefficient(a + 1) * extents[a + 1]) return false;
   return true;
@@ -153,13 +161,63 @@ Located MeaningPlan::locate(int read, const Position& p) {
   where.address = r.address.evaluate(p);
   const int64_t count = operand(read).count();
   const auto check = [&](int i) {
-    GRADC_CHECK(where.address[i] >= 0 && where.address[i] < count, "read {} takes element {} of {}", read, where.address[i], count);
+    GRADC_CHECK(where.address[i] >= 0 && where.address[i] < count, "read {} takes element {} of {}", read,
+                where.address[i], count);
   };
-  if (!where.address.each) check(where.from), check(where.to - 1);
+  if (!where.address.each)
+    check(where.from), check(where.to - 1);
   else
     for (int i = where.from; i < where.to; ++i)
       if (!where.mask || where.mask[i]) check(i);
   return where;
+}
+
+namespace {
+
+template <class T>
+void copy_strip(const T* from, const Located& w, T fill, int n, T* out) {
+  for (int i = 0; i < w.from; ++i) out[i] = fill;
+  if (w.mask) {
+    for (int i = w.from; i < w.to; ++i) out[i] = w.mask[i] ? from[w.address[i]] : fill;
+  } else if (w.address.each) {
+    for (int i = w.from; i < w.to; ++i) out[i] = from[w.address.each[i]];
+  } else if (w.address.step == 0 && w.from < w.to) {
+    std::fill(out + w.from, out + w.to, from[w.address.base]);
+  } else if (w.from < w.to) {
+    const int64_t step = w.address.step;
+    const T* at = from + w.address[w.from];
+    for (int i = w.from; i < w.to; ++i, at += step) out[i] = *at;
+  }
+  for (int i = w.to; i < n; ++i) out[i] = fill;
+}
+
+template <class T>
+void copy_as(const Tensor& from, const Located& w, double fill, int n, void* room) {
+  T value;
+  fill_strip(from.dtype(), literal(from.dtype(), fill), &value, 1);
+  copy_strip(reinterpret_cast<const T*>(from.data()), w, value, n, static_cast<T*>(room));
+}
+
+}  // namespace
+
+const void* read_strip(const Tensor& from, const Located& w, double fill, int n, void* room) {
+  const int64_t size = size_of(from.dtype());
+  if (w.from == 0 && w.to == n && !w.mask && !w.address.each && w.address.step == 1)
+    return from.data() + w.address.base * size;
+  if (size == 1)
+    copy_as<uint8_t>(from, w, fill, n, room);
+  else if (size == 4)
+    copy_as<uint32_t>(from, w, fill, n, room);
+  else
+    copy_as<uint64_t>(from, w, fill, n, room);
+  return room;
+}
+
+void index_strip(const IndexStrip& v, DType t, int n, void* out) {
+  int64_t room[kStrip];
+  int64_t* whole = t == DType::I64 ? static_cast<int64_t*>(out) : room;
+  for (int i = 0; i < n; ++i) whole[i] = v[i];
+  if (t != DType::I64) eval_strip(ScalarOp::Convert, t, DType::I64, whole, nullptr, nullptr, out, n, true);
 }
 
 }  // namespace gradc::interp

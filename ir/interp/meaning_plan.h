@@ -12,8 +12,8 @@
 
 namespace gradc::interp {
 
-// The elements that a read takes for one strip: element i lies at address[i] of its operand, or is `fill` where
-// i is outside [from, to) or masked.
+// The elements that a read takes for one strip: element i lies at address[i] of its operand, or is `fill`
+// where i is outside [from, to) or masked.
 struct Located {
   IndexStrip address;
   int from = 0, to = 0;
@@ -35,7 +35,8 @@ class StripArena {
 class MeaningPlan {
  public:
   // `keep_reductions`: reduction axes are not merged (their numbers matter to the order of lanes).
-  MeaningPlan(const Meaning& m, std::span<const Tensor* const> operands, const Dims& dims, bool keep_reductions);
+  MeaningPlan(const Meaning& m, std::span<const Tensor* const> operands, const Dims& dims,
+              bool keep_reductions);
 
   std::vector<int64_t> extents;  // after merging; outputs first
   int outputs = 0;
@@ -78,6 +79,11 @@ class MeaningPlan {
   std::vector<bool> is_index_;
   bool empty_ = false;
 };
+
+// The located elements, in place where they lie together, else copied to `room`.
+const void* read_strip(const Tensor& from, const Located& where, double fill, int n, void* room);
+// n values of an expression as elements of an integer or float type.
+void index_strip(const IndexStrip& v, DType t, int n, void* out);
 
 template <class F>
 void MeaningPlan::each(Position& p, int begin, int end, F&& visit) const {

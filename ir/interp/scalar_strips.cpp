@@ -12,9 +12,10 @@
 
 #include "support/check.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define GRADC_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), flatten, noinline))
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define GRADC_CLONES \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), flatten, noinline))
 #else
 #define GRADC_CLONES
 #endif
@@ -30,12 +31,24 @@ enum class Boolean : uint8_t {};
 template <class F>
 void with_type(DType t, F&& f) {
   switch (t) {
-    case DType::Bool: f(Boolean{}); return;
-    case DType::U8: f(uint8_t{}); return;
-    case DType::I32: f(int32_t{}); return;
-    case DType::I64: f(int64_t{}); return;
-    case DType::F32: f(float{}); return;
-    case DType::F64: f(double{}); return;
+    case DType::Bool:
+      f(Boolean{});
+      return;
+    case DType::U8:
+      f(uint8_t{});
+      return;
+    case DType::I32:
+      f(int32_t{});
+      return;
+    case DType::I64:
+      f(int64_t{});
+      return;
+    case DType::F32:
+      f(float{});
+      return;
+    case DType::F64:
+      f(double{});
+      return;
   }
 }
 
@@ -68,23 +81,54 @@ inline T minimum(T a, T b) {
 }
 
 template <class T>
-GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const void* c, void* out, int n, bool fma) {
+GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const void* c, void* out, int n,
+                              bool fma) {
   switch (op) {
-    case Neg: map1<T, T>(a, out, n, [](T x) { return -x; }); return;
-    case Abs: map1<T, T>(a, out, n, [](T x) { return std::abs(x); }); return;
-    case Sqrt: map1<T, T>(a, out, n, [](T x) { return std::sqrt(x); }); return;
-    case Rsqrt: map1<T, T>(a, out, n, [](T x) { return T(1) / std::sqrt(x); }); return;
-    case Floor: map1<T, T>(a, out, n, [](T x) { return std::floor(x); }); return;
-    case Ceil: map1<T, T>(a, out, n, [](T x) { return std::ceil(x); }); return;
-    case RoundEven: map1<T, T>(a, out, n, [](T x) { return std::nearbyint(x); }); return;
-    case Sign: map1<T, T>(a, out, n, [](T x) { return x > 0 ? T(1) : x < 0 ? T(-1) : x; }); return;
-    case Add: map2<T, T>(a, b, out, n, [](T x, T y) { return x + y; }); return;
-    case Sub: map2<T, T>(a, b, out, n, [](T x, T y) { return x - y; }); return;
-    case Mul: map2<T, T>(a, b, out, n, [](T x, T y) { return x * y; }); return;
-    case Div: map2<T, T>(a, b, out, n, [](T x, T y) { return x / y; }); return;
-    case Max: map2<T, T>(a, b, out, n, maximum<T>); return;
-    case Min: map2<T, T>(a, b, out, n, minimum<T>); return;
-    case Rem: map2<T, T>(a, b, out, n, [](T x, T y) { return x - y * std::trunc(x / y); }); return;
+    case Neg:
+      map1<T, T>(a, out, n, [](T x) { return -x; });
+      return;
+    case Abs:
+      map1<T, T>(a, out, n, [](T x) { return std::abs(x); });
+      return;
+    case Sqrt:
+      map1<T, T>(a, out, n, [](T x) { return std::sqrt(x); });
+      return;
+    case Rsqrt:
+      map1<T, T>(a, out, n, [](T x) { return T(1) / std::sqrt(x); });
+      return;
+    case Floor:
+      map1<T, T>(a, out, n, [](T x) { return std::floor(x); });
+      return;
+    case Ceil:
+      map1<T, T>(a, out, n, [](T x) { return std::ceil(x); });
+      return;
+    case RoundEven:
+      map1<T, T>(a, out, n, [](T x) { return std::nearbyint(x); });
+      return;
+    case Sign:
+      map1<T, T>(a, out, n, [](T x) { return x > 0 ? T(1) : x < 0 ? T(-1) : x; });
+      return;
+    case Add:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x + y; });
+      return;
+    case Sub:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x - y; });
+      return;
+    case Mul:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x * y; });
+      return;
+    case Div:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x / y; });
+      return;
+    case Max:
+      map2<T, T>(a, b, out, n, maximum<T>);
+      return;
+    case Min:
+      map2<T, T>(a, b, out, n, minimum<T>);
+      return;
+    case Rem:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x - y * std::trunc(x / y); });
+      return;
     case Fma: {
       const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b), *z = static_cast<const T*>(c);
       T* o = static_cast<T*>(out);
@@ -94,7 +138,8 @@ GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const v
         for (int i = 0; i < n; ++i) o[i] = x[i] * y[i] + z[i];
       return;
     }
-    default: GRADC_CHECK(false, "{} is no float operation", def_of(op).name);
+    default:
+      GRADC_CHECK(false, "{} is no float operation", def_of(op).name);
   }
 }
 
@@ -107,18 +152,42 @@ GRADC_CLONES void integer_strip(ScalarOp op, const void* a, const void* b, void*
     return [f](T x, T y) { return static_cast<T>(f(static_cast<U>(x), static_cast<U>(y))); };
   };
   switch (op) {
-    case Neg: map1<T, T>(a, out, n, [](T x) { return static_cast<T>(U(0) - static_cast<U>(x)); }); return;
-    case Abs: map1<T, T>(a, out, n, [](T x) { return x < 0 ? static_cast<T>(U(0) - static_cast<U>(x)) : x; }); return;
-    case Sign: map1<T, T>(a, out, n, [](T x) { return static_cast<T>((x > 0) - (x < 0)); }); return;
-    case Not: map1<T, T>(a, out, n, [](T x) { return static_cast<T>(~x); }); return;
-    case Add: map2<T, T>(a, b, out, n, wrap([](U x, U y) { return x + y; })); return;
-    case Sub: map2<T, T>(a, b, out, n, wrap([](U x, U y) { return x - y; })); return;
-    case Mul: map2<T, T>(a, b, out, n, wrap([](U x, U y) { return U(1) * x * y; })); return;
-    case Max: map2<T, T>(a, b, out, n, [](T x, T y) { return x > y ? x : y; }); return;
-    case Min: map2<T, T>(a, b, out, n, [](T x, T y) { return x < y ? x : y; }); return;
-    case And: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x & y); }); return;
-    case Or: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x | y); }); return;
-    case Xor: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x ^ y); }); return;
+    case Neg:
+      map1<T, T>(a, out, n, [](T x) { return static_cast<T>(U(0) - static_cast<U>(x)); });
+      return;
+    case Abs:
+      map1<T, T>(a, out, n, [](T x) { return x < 0 ? static_cast<T>(U(0) - static_cast<U>(x)) : x; });
+      return;
+    case Sign:
+      map1<T, T>(a, out, n, [](T x) { return static_cast<T>((x > 0) - (x < 0)); });
+      return;
+    case Not:
+      map1<T, T>(a, out, n, [](T x) { return static_cast<T>(~x); });
+      return;
+    case Add:
+      map2<T, T>(a, b, out, n, wrap([](U x, U y) { return x + y; }));
+      return;
+    case Sub:
+      map2<T, T>(a, b, out, n, wrap([](U x, U y) { return x - y; }));
+      return;
+    case Mul:
+      map2<T, T>(a, b, out, n, wrap([](U x, U y) { return U(1) * x * y; }));
+      return;
+    case Max:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x > y ? x : y; });
+      return;
+    case Min:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return x < y ? x : y; });
+      return;
+    case And:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x & y); });
+      return;
+    case Or:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x | y); });
+      return;
+    case Xor:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x ^ y); });
+      return;
     case Div:
       map2<T, T>(a, b, out, n, [](T x, T y) {
         if (y == 0) return T(0);
@@ -143,19 +212,32 @@ GRADC_CLONES void integer_strip(ScalarOp op, const void* a, const void* b, void*
         return shift < width ? static_cast<T>(static_cast<U>(x) >> shift) : T(0);
       });
       return;
-    default: GRADC_CHECK(false, "{} is no integer operation", def_of(op).name);
+    default:
+      GRADC_CHECK(false, "{} is no integer operation", def_of(op).name);
   }
 }
 
 GRADC_CLONES void bool_strip(ScalarOp op, const void* a, const void* b, void* out, int n) {
   using T = uint8_t;
   switch (op) {
-    case Not: map1<T, T>(a, out, n, [](T x) { return static_cast<T>(x ^ 1); }); return;
-    case And: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x & y); }); return;
-    case Or: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x | y); }); return;
-    case Xor: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x ^ y); }); return;
-    case ShiftLeft: case ShiftRight: map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(y ? 0 : x); }); return;
-    default: GRADC_CHECK(false, "{} is no bool operation", def_of(op).name);
+    case Not:
+      map1<T, T>(a, out, n, [](T x) { return static_cast<T>(x ^ 1); });
+      return;
+    case And:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x & y); });
+      return;
+    case Or:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x | y); });
+      return;
+    case Xor:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(x ^ y); });
+      return;
+    case ShiftLeft:
+    case ShiftRight:
+      map2<T, T>(a, b, out, n, [](T x, T y) { return static_cast<T>(y ? 0 : x); });
+      return;
+    default:
+      GRADC_CHECK(false, "{} is no bool operation", def_of(op).name);
   }
 }
 
@@ -163,13 +245,26 @@ template <class T>
 GRADC_CLONES void compare_strip(ScalarOp op, const void* a, const void* b, void* out, int n) {
   using R = uint8_t;
   switch (op) {
-    case Eq: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x == y); }); return;
-    case Ne: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x != y); }); return;
-    case Lt: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x < y); }); return;
-    case Le: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x <= y); }); return;
-    case Gt: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x > y); }); return;
-    case Ge: map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x >= y); }); return;
-    default: GRADC_CHECK(false, "{} is no comparison", def_of(op).name);
+    case Eq:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x == y); });
+      return;
+    case Ne:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x != y); });
+      return;
+    case Lt:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x < y); });
+      return;
+    case Le:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x <= y); });
+      return;
+    case Gt:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x > y); });
+      return;
+    case Ge:
+      map2<R, T>(a, b, out, n, [](T x, T y) { return static_cast<R>(x >= y); });
+      return;
+    default:
+      GRADC_CHECK(false, "{} is no comparison", def_of(op).name);
   }
 }
 
@@ -187,27 +282,46 @@ inline R to_integer(T x) {
   constexpr T top = std::is_same_v<R, uint8_t> ? T(256) : T(uint64_t(1) << (8 * sizeof(R) - 1));
   constexpr T bottom = std::is_same_v<R, uint8_t> ? T(0) : -top;
   if (!(x == x)) return 0;
-  return x >= top ? std::numeric_limits<R>::max() : x <= bottom ? std::numeric_limits<R>::min() : static_cast<R>(x);
+  return x >= top      ? std::numeric_limits<R>::max()
+         : x <= bottom ? std::numeric_limits<R>::min()
+                       : static_cast<R>(x);
 }
 
 template <class R, class T>
 inline R convert_one(T x) {
-  if constexpr (std::is_same_v<R, T>) return x;
-  else if constexpr (std::is_same_v<R, Boolean>) return static_cast<Boolean>(x != T(0));
-  else if constexpr (std::is_same_v<T, Boolean>) return static_cast<R>(static_cast<uint8_t>(x));
-  else if constexpr (std::is_integral_v<R> && std::is_floating_point_v<T>) return to_integer<R, T>(x);
-  else return static_cast<R>(x);
+  if constexpr (std::is_same_v<R, T>)
+    return x;
+  else if constexpr (std::is_same_v<R, Boolean>)
+    return static_cast<Boolean>(x != T(0));
+  else if constexpr (std::is_same_v<T, Boolean>)
+    return static_cast<R>(static_cast<uint8_t>(x));
+  else if constexpr (std::is_integral_v<R> && std::is_floating_point_v<T>)
+    return to_integer<R, T>(x);
+  else
+    return static_cast<R>(x);
 }
 
 template <class T>
 GRADC_CLONES void convert_strip(DType result, const void* a, void* out, int n) {
   switch (result) {
-    case DType::Bool: map1<Boolean, T>(a, out, n, convert_one<Boolean, T>); return;
-    case DType::U8: map1<uint8_t, T>(a, out, n, convert_one<uint8_t, T>); return;
-    case DType::I32: map1<int32_t, T>(a, out, n, convert_one<int32_t, T>); return;
-    case DType::I64: map1<int64_t, T>(a, out, n, convert_one<int64_t, T>); return;
-    case DType::F32: map1<float, T>(a, out, n, convert_one<float, T>); return;
-    case DType::F64: map1<double, T>(a, out, n, convert_one<double, T>); return;
+    case DType::Bool:
+      map1<Boolean, T>(a, out, n, convert_one<Boolean, T>);
+      return;
+    case DType::U8:
+      map1<uint8_t, T>(a, out, n, convert_one<uint8_t, T>);
+      return;
+    case DType::I32:
+      map1<int32_t, T>(a, out, n, convert_one<int32_t, T>);
+      return;
+    case DType::I64:
+      map1<int64_t, T>(a, out, n, convert_one<int64_t, T>);
+      return;
+    case DType::F32:
+      map1<float, T>(a, out, n, convert_one<float, T>);
+      return;
+    case DType::F64:
+      map1<double, T>(a, out, n, convert_one<double, T>);
+      return;
   }
 }
 
@@ -217,8 +331,10 @@ void bitcast_strip(DType result, DType operand, const void* a, void* out, int n)
       using T = decltype(zero);
       map1<T, T>(a, out, n, [](T x) { return x == x ? x : std::numeric_limits<T>::quiet_NaN(); });
     };
-    if (operand == DType::F32) canonical(float{});
-    else canonical(double{});
+    if (operand == DType::F32)
+      canonical(float{});
+    else
+      canonical(double{});
   } else if (result == DType::Bool) {
     map1<uint8_t, uint8_t>(a, out, n, [](uint8_t x) { return static_cast<uint8_t>(x != 0); });
   } else if (a != out) {
@@ -228,26 +344,47 @@ void bitcast_strip(DType result, DType operand, const void* a, void* out, int n)
 
 void uniform_strip(DType result, const void* a, void* out, int n) {
   if (result == DType::F32)
-    map1<float, int64_t>(a, out, n, [](int64_t x) { return static_cast<float>(static_cast<uint64_t>(x) >> 40) * 0x1p-24f; });
+    map1<float, int64_t>(
+        a, out, n, [](int64_t x) { return static_cast<float>(static_cast<uint64_t>(x) >> 40) * 0x1p-24f; });
   else
-    map1<double, int64_t>(a, out, n, [](int64_t x) { return static_cast<double>(static_cast<uint64_t>(x) >> 11) * 0x1p-53; });
+    map1<double, int64_t>(
+        a, out, n, [](int64_t x) { return static_cast<double>(static_cast<uint64_t>(x) >> 11) * 0x1p-53; });
 }
-
 
 template <class T, bool Fma>
 void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
   math::Native<T, Fma> a;
   switch (op) {
-    case Exp: map1<T, T>(x, out, n, [&](T v) { return math::exp(a, v); }); return;
-    case Expm1: map1<T, T>(x, out, n, [&](T v) { return math::expm1(a, v); }); return;
-    case Log: map1<T, T>(x, out, n, [&](T v) { return math::log(a, v); }); return;
-    case Log1p: map1<T, T>(x, out, n, [&](T v) { return math::log1p(a, v); }); return;
-    case Sin: map1<T, T>(x, out, n, [&](T v) { return math::sin(a, v); }); return;
-    case Cos: map1<T, T>(x, out, n, [&](T v) { return math::cos(a, v); }); return;
-    case Tanh: map1<T, T>(x, out, n, [&](T v) { return math::tanh(a, v); }); return;
-    case Sigmoid: map1<T, T>(x, out, n, [&](T v) { return math::sigmoid(a, v); }); return;
-    case Erf: map1<T, T>(x, out, n, [&](T v) { return math::erf(a, v); }); return;
-    default: map2<T, T>(x, y, out, n, [&](T v, T w) { return math::pow(a, v, w); }); return;
+    case Exp:
+      map1<T, T>(x, out, n, [&](T v) { return math::exp(a, v); });
+      return;
+    case Expm1:
+      map1<T, T>(x, out, n, [&](T v) { return math::expm1(a, v); });
+      return;
+    case Log:
+      map1<T, T>(x, out, n, [&](T v) { return math::log(a, v); });
+      return;
+    case Log1p:
+      map1<T, T>(x, out, n, [&](T v) { return math::log1p(a, v); });
+      return;
+    case Sin:
+      map1<T, T>(x, out, n, [&](T v) { return math::sin(a, v); });
+      return;
+    case Cos:
+      map1<T, T>(x, out, n, [&](T v) { return math::cos(a, v); });
+      return;
+    case Tanh:
+      map1<T, T>(x, out, n, [&](T v) { return math::tanh(a, v); });
+      return;
+    case Sigmoid:
+      map1<T, T>(x, out, n, [&](T v) { return math::sigmoid(a, v); });
+      return;
+    case Erf:
+      map1<T, T>(x, out, n, [&](T v) { return math::erf(a, v); });
+      return;
+    default:
+      map2<T, T>(x, y, out, n, [&](T v, T w) { return math::pow(a, v, w); });
+      return;
   }
 }
 
@@ -266,45 +403,87 @@ void rng_strip(const void* a, const void* b, void* out, int n) {
 
 bool is_elementary(ScalarOp op) {
   switch (op) {
-    case Exp: case Expm1: case Log: case Log1p: case Sin: case Cos: case Tanh: case Sigmoid: case Erf: case Pow:
+    case Exp:
+    case Expm1:
+    case Log:
+    case Log1p:
+    case Sin:
+    case Cos:
+    case Tanh:
+    case Sigmoid:
+    case Erf:
+    case Pow:
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
 }  // namespace
 
-void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const void* b, const void* c, void* out,
-                int n, bool fma) {
+void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const void* b, const void* c,
+                void* out, int n, bool fma) {
   switch (op) {
     case Convert:
       with_type(operand, [&](auto t) { convert_strip<decltype(t)>(result, a, out, n); });
       return;
-    case Bitcast: bitcast_strip(result, operand, a, out, n); return;
-    case Uniform: uniform_strip(result, a, out, n); return;
-    case RngBits: rng_strip(a, b, out, n); return;
-    case Select: with_type(result, [&](auto t) { select_strip<decltype(t)>(a, b, c, out, n); }); return;
-    case Eq: case Ne: case Lt: case Le: case Gt: case Ge:
+    case Bitcast:
+      bitcast_strip(result, operand, a, out, n);
+      return;
+    case Uniform:
+      uniform_strip(result, a, out, n);
+      return;
+    case RngBits:
+      rng_strip(a, b, out, n);
+      return;
+    case Select:
+      with_type(result, [&](auto t) { select_strip<decltype(t)>(a, b, c, out, n); });
+      return;
+    case Eq:
+    case Ne:
+    case Lt:
+    case Le:
+    case Gt:
+    case Ge:
       with_type(operand, [&](auto t) { compare_strip<decltype(t)>(op, a, b, out, n); });
       return;
     case IsFinite:
-      if (operand == DType::F32) map1<uint8_t, float>(a, out, n, [](float x) { return static_cast<uint8_t>(x - x == 0); });
-      else map1<uint8_t, double>(a, out, n, [](double x) { return static_cast<uint8_t>(x - x == 0); });
+      if (operand == DType::F32)
+        map1<uint8_t, float>(a, out, n, [](float x) { return static_cast<uint8_t>(x - x == 0); });
+      else
+        map1<uint8_t, double>(a, out, n, [](double x) { return static_cast<uint8_t>(x - x == 0); });
       return;
-    default: break;
+    default:
+      break;
   }
   if (is_elementary(op)) {
-    if (result == DType::F32) fma ? elementary_strip<float, true>(op, a, b, out, n) : elementary_strip<float, false>(op, a, b, out, n);
-    else fma ? elementary_strip<double, true>(op, a, b, out, n) : elementary_strip<double, false>(op, a, b, out, n);
+    if (result == DType::F32)
+      fma ? elementary_strip<float, true>(op, a, b, out, n)
+          : elementary_strip<float, false>(op, a, b, out, n);
+    else
+      fma ? elementary_strip<double, true>(op, a, b, out, n)
+          : elementary_strip<double, false>(op, a, b, out, n);
     return;
   }
   switch (result) {
-    case DType::Bool: bool_strip(op, a, b, out, n); return;
-    case DType::U8: integer_strip<uint8_t>(op, a, b, out, n); return;
-    case DType::I32: integer_strip<int32_t>(op, a, b, out, n); return;
-    case DType::I64: integer_strip<int64_t>(op, a, b, out, n); return;
-    case DType::F32: float_strip<float>(op, a, b, c, out, n, fma); return;
-    case DType::F64: float_strip<double>(op, a, b, c, out, n, fma); return;
+    case DType::Bool:
+      bool_strip(op, a, b, out, n);
+      return;
+    case DType::U8:
+      integer_strip<uint8_t>(op, a, b, out, n);
+      return;
+    case DType::I32:
+      integer_strip<int32_t>(op, a, b, out, n);
+      return;
+    case DType::I64:
+      integer_strip<int64_t>(op, a, b, out, n);
+      return;
+    case DType::F32:
+      float_strip<float>(op, a, b, c, out, n, fma);
+      return;
+    case DType::F64:
+      float_strip<double>(op, a, b, c, out, n, fma);
+      return;
   }
 }
 
@@ -312,12 +491,114 @@ void fill_strip(DType t, const Literal& value, void* out, int n) {
   with_type(t, [&](auto zero) {
     using T = decltype(zero);
     T v;
-    if constexpr (std::is_floating_point_v<T>) v = static_cast<T>(value.f);
-    else if constexpr (std::is_same_v<T, Boolean>) v = static_cast<Boolean>(value.i != 0);
-    else v = static_cast<T>(value.i);
+    if constexpr (std::is_floating_point_v<T>)
+      v = static_cast<T>(value.f);
+    else if constexpr (std::is_same_v<T, Boolean>)
+      v = static_cast<Boolean>(value.i != 0);
+    else
+      v = static_cast<T>(value.i);
     T* o = static_cast<T*>(out);
     for (int i = 0; i < n; ++i) o[i] = v;
   });
+}
+
+namespace {
+
+template <class T, class F>
+inline void fold(void* acc, const void* x, int n, F f) {
+  T v = *static_cast<T*>(acc);
+  const T* from = static_cast<const T*>(x);
+  for (int i = 0; i < n; ++i) v = f(v, from[i]);
+  *static_cast<T*>(acc) = v;
+}
+
+template <class T>
+void fold_integers(ScalarOp op, void* acc, const void* x, int n) {
+  using U = std::make_unsigned_t<T>;
+  switch (op) {
+    case Add:
+      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(static_cast<U>(a) + static_cast<U>(b)); });
+      return;
+    case Mul:
+      fold<T>(acc, x, n,
+              [](T a, T b) { return static_cast<T>(U(1) * static_cast<U>(a) * static_cast<U>(b)); });
+      return;
+    case Max:
+      fold<T>(acc, x, n, [](T a, T b) { return a > b ? a : b; });
+      return;
+    case Min:
+      fold<T>(acc, x, n, [](T a, T b) { return a < b ? a : b; });
+      return;
+    case And:
+      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(a & b); });
+      return;
+    case Or:
+      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(a | b); });
+      return;
+    default:
+      GRADC_CHECK(false, "{} joins no values", def_of(op).name);
+  }
+}
+
+template <class T>
+void fold_floats(ScalarOp op, void* acc, const void* x, int n) {
+  switch (op) {
+    case Add:
+      fold<T>(acc, x, n, [](T a, T b) { return a + b; });
+      return;
+    case Mul:
+      fold<T>(acc, x, n, [](T a, T b) { return a * b; });
+      return;
+    case Max:
+      fold<T>(acc, x, n, maximum<T>);
+      return;
+    case Min:
+      fold<T>(acc, x, n, minimum<T>);
+      return;
+    default:
+      GRADC_CHECK(false, "{} joins no values", def_of(op).name);
+  }
+}
+
+template <class T>
+GRADC_CLONES void fold_products(void* acc, const void* a, const void* b, int n, bool fma) {
+  T v = *static_cast<T*>(acc);
+  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+  if (fma)
+    for (int i = 0; i < n; ++i) v = std::fma(x[i], y[i], v);
+  else
+    for (int i = 0; i < n; ++i) v = x[i] * y[i] + v;
+  *static_cast<T*>(acc) = v;
+}
+
+}  // namespace
+
+void fold_strip(ScalarOp op, DType t, void* acc, const void* x, int n) {
+  switch (t) {
+    case DType::Bool:
+    case DType::U8:
+      fold_integers<uint8_t>(op, acc, x, n);
+      return;
+    case DType::I32:
+      fold_integers<int32_t>(op, acc, x, n);
+      return;
+    case DType::I64:
+      fold_integers<int64_t>(op, acc, x, n);
+      return;
+    case DType::F32:
+      fold_floats<float>(op, acc, x, n);
+      return;
+    case DType::F64:
+      fold_floats<double>(op, acc, x, n);
+      return;
+  }
+}
+
+void fold_fma_strip(DType t, void* acc, const void* a, const void* b, int n, bool fma) {
+  if (t == DType::F32)
+    fold_products<float>(acc, a, b, n, fma);
+  else
+    fold_products<double>(acc, a, b, n, fma);
 }
 
 }  // namespace gradc::interp

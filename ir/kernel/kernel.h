@@ -1,6 +1,7 @@
-// The kernel IR: loops over buffers, with scalar code in SSA form. Access is by logical index; where an element
-// lies in memory is the buffer's layout. One text serves every vector width: a `vector` loop's iterations are
-// independent, and code generation deals them to lanes. Passes are functions from kernel to kernel.
+// The kernel IR: loops over buffers, with scalar code in SSA form. Access is by logical index; where an
+// element lies in memory is the buffer's layout. One text serves every vector width: a `vector` loop's
+// iterations are independent, and code generation deals them to lanes. Passes are functions from kernel to
+// kernel.
 #pragma once
 
 #include <array>
@@ -67,7 +68,8 @@ struct Bind {
   Value value = -1;
 };
 
-// The fixed tree over the last axis of a tile, strides lanes/2, ..., 1: element l becomes combine(l, l + stride).
+// The fixed tree over the last axis of a tile, strides lanes/2, ..., 1: element l becomes combine(l, l +
+// stride).
 struct Tree {
   Value result = -1;
   int tile = 0;
@@ -79,12 +81,13 @@ enum class LoopKind : uint8_t { Serial, Parallel, Vector, Unroll };
 
 struct For;
 struct If;
-using Stmt = std::variant<Compute, Load, Store, Bind, Tree, std::shared_ptr<const For>, std::shared_ptr<const If>>;
+using Stmt =
+    std::variant<Compute, Load, Store, Bind, Tree, std::shared_ptr<const For>, std::shared_ptr<const If>>;
 using Body = std::vector<Stmt>;
 
-// `var` runs over 0 .. extent-1. Serial runs ascending. Parallel (at most one, the outermost and only statement
-// of the kernel), Vector and Unroll iterations may run in any order or at once: none reads what another writes.
-// An Unroll extent is constant; a Vector body holds no loop but Unroll, no If and no Tree.
+// `var` runs over 0 .. extent-1. Serial runs ascending. Parallel (at most one, the outermost and only
+// statement of the kernel), Vector and Unroll iterations may run in any order or at once: none reads what
+// another writes. An Unroll extent is constant; a Vector body holds no loop but Unroll, no If and no Tree.
 struct For {
   int var = 0;
   Index extent;
@@ -100,12 +103,12 @@ struct If {
 
 struct Kernel {
   std::string name;
-  std::vector<Buffer> buffers;      // parameters first, in call order, then scratch and tiles
-  std::vector<int> params;          // variables that the caller passes (a step loop's counter)
+  std::vector<Buffer> buffers;  // parameters first, in call order, then scratch and tiles
+  std::vector<int> params;      // variables that the caller passes (a step loop's counter)
   Body body;
-  int vars = 0;                     // all variables are below this
-  Value values = 0;                 // all values are below this
-  bool fma = true;                  // whether multiply-adds inside elementary functions have one rounding
+  int vars = 0;                        // all variables are below this
+  Value values = 0;                    // all values are below this
+  bool fma = true;                     // whether multiply-adds inside elementary functions have one rounding
   std::vector<std::string> var_names;  // "" or absent: printed as %i<n>
   Loc loc;
 };
@@ -129,16 +132,18 @@ struct Memory {
   int64_t bytes = 0;
 };
 
-// Runs iterations [begin, end) of the parallel loop (the whole kernel if there is none: begin 0, end 1). Checks
-// every access against the buffer's size and throws InternalError outside. `touched`, if given, is called with
-// each access to a parameter buffer: (buffer, byte offset, bytes, is_write).
+// Runs iterations [begin, end) of the parallel loop (the whole kernel if there is none: begin 0, end 1).
+// Checks every access against the buffer's size and throws InternalError outside. `touched`, if given, is
+// called with each access to a parameter buffer: (buffer, byte offset, bytes, is_write).
 struct RunOptions {
   std::map<std::string, int64_t> dims;
   std::vector<int64_t> params;
   std::function<void(int, int64_t, int64_t, bool)> touched;
 };
-void interpret(const Kernel& k, std::span<const Memory> buffers, int64_t begin, int64_t end, const RunOptions& o);
+void interpret(const Kernel& k, std::span<const Memory> buffers, int64_t begin, int64_t end,
+               const RunOptions& o);
 // The extent of the parallel loop, 1 without one.
-int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims, std::span<const int64_t> params);
+int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims,
+                        std::span<const int64_t> params);
 
 }  // namespace gradc::kernel

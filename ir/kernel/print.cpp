@@ -1,4 +1,5 @@
-// Kernel text, and the canonical form that keys compiled code. Generic: knows operations by their tables only.
+// Kernel text, and the canonical form that keys compiled code. Generic: knows operations by their tables
+// only.
 #include "ir/kernel/kernel.h"
 #include "support/check.h"
 
@@ -21,16 +22,21 @@ class Printer {
   std::string text() {
     std::string out = fmt::format("kernel @{}(", canonical_ ? "k" : k_.name);
     size_t b = 0;
-    for (; b < k_.buffers.size() && !is_local(b); ++b) out += (b ? ", " : "") + declaration(b) + " " + std::string(kSpaces[static_cast<int>(k_.buffers[b].space)]);
+    for (; b < k_.buffers.size() && !is_local(b); ++b)
+      out += (b ? ", " : "") + declaration(b) + " " +
+             std::string(kSpaces[static_cast<int>(k_.buffers[b].space)]);
     for (size_t p = 0; p < k_.params.size(); ++p) out += (p ? ", " : "; ") + var(k_.params[p]);
     out += fmt::format(") fma={} {{\n", k_.fma ? "on" : "off");
-    for (; b < k_.buffers.size(); ++b) out += fmt::format("  {} {}\n", kSpaces[static_cast<int>(k_.buffers[b].space)], declaration(b));
+    for (; b < k_.buffers.size(); ++b)
+      out += fmt::format("  {} {}\n", kSpaces[static_cast<int>(k_.buffers[b].space)], declaration(b));
     body(k_.body, 1, out);
     return out + "}\n";
   }
 
  private:
-  bool is_local(size_t b) const { return k_.buffers[b].space == Space::Scratch || k_.buffers[b].space == Space::Tile; }
+  bool is_local(size_t b) const {
+    return k_.buffers[b].space == Space::Scratch || k_.buffers[b].space == Space::Tile;
+  }
   std::string buffer(int b) const { return canonical_ ? fmt::format("%b{}", b) : "%" + k_.buffers[b].name; }
   std::string declaration(size_t b) const {
     const Buffer& d = k_.buffers[b];
@@ -66,11 +72,13 @@ class Printer {
     for (int i = 0; i < def_of(c.op).arity; ++i) args += (i ? ", " : "") + value(c.args[i]);
     if (c.op == ScalarOp::Const) args = number(c.value, c.dtype);
     if (c.op == ScalarOp::Axis) args = index(c.index);
-    out += fmt::format("{}{}: {} = {}({})\n", indent(d), value(c.result), name_of(c.dtype), def_of(c.op).name, args);
+    out += fmt::format("{}{}: {} = {}({})\n", indent(d), value(c.result), name_of(c.dtype), def_of(c.op).name,
+                       args);
   }
   void statement(const Load& l, int d, std::string& out) {
     const DType t = k_.buffers[l.buffer].dtype;
-    out += fmt::format("{}{}: {} = load {}[{}]", indent(d), value(l.result), name_of(t), buffer(l.buffer), list(l.at));
+    out += fmt::format("{}{}: {} = load {}[{}]", indent(d), value(l.result), name_of(t), buffer(l.buffer),
+                       list(l.at));
     if (!l.guards.empty()) out += fmt::format(" if {} else {}", list(l.guards), number(l.fill, t));
     out += "\n";
   }
@@ -82,11 +90,13 @@ class Printer {
     out += fmt::format("{}bind {} = {}\n", indent(d), var(b.var), v);
   }
   void statement(const Tree& t, int d, std::string& out) {
-    out += fmt::format("{}{}: {} = tree {}[{}] {}\n", indent(d), value(t.result), name_of(k_.buffers[t.tile].dtype), buffer(t.tile), list(t.at), name_of(t.combine));
+    out += fmt::format("{}{}: {} = tree {}[{}] {}\n", indent(d), value(t.result),
+                       name_of(k_.buffers[t.tile].dtype), buffer(t.tile), list(t.at), name_of(t.combine));
   }
   void statement(const std::shared_ptr<const For>& f, int d, std::string& out) {
     const std::string extent = index(f->extent);
-    out += fmt::format("{}for {} in 0..{}{} {{\n", indent(d), var(f->var), extent, kLoops[static_cast<int>(f->kind)]);
+    out += fmt::format("{}for {} in 0..{}{} {{\n", indent(d), var(f->var), extent,
+                       kLoops[static_cast<int>(f->kind)]);
     body(f->body, d + 1, out);
     out += indent(d) + "}\n";
   }
@@ -113,7 +123,8 @@ const For* parallel_loop(const Kernel& k) {
   return f && (*f)->kind == LoopKind::Parallel ? f->get() : nullptr;
 }
 
-int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims, std::span<const int64_t> params) {
+int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims,
+                        std::span<const int64_t> params) {
   const For* f = parallel_loop(k);
   if (!f) return 1;
   return f->extent.evaluate(

@@ -1,6 +1,7 @@
 // The algebra that the elementary functions are written over, and its native instance. An algebra has a float
-// type F, an integer type I of the same width and a condition B; code generation instantiates the functions over
-// LLVM values, interpreters over numbers, so that both execute the same operations and give the same bits.
+// type F, an integer type I of the same width and a condition B; code generation instantiates the functions
+// over LLVM values, interpreters over numbers, so that both execute the same operations and give the same
+// bits.
 #pragma once
 
 #include <bit>
@@ -29,12 +30,21 @@ struct Native {
   static F abs(F a) { return std::fabs(a); }
   static F sqrt(F a) { return std::sqrt(a); }
   static F mad(F a, F b, F c) {
-    if constexpr (!Fma) return a * b + c;
-    else if constexpr (is_f64) return __builtin_fma(a, b, c);
-    else return __builtin_fmaf(a, b, c);
+    if constexpr (!Fma)
+      return a * b + c;
+    else if constexpr (is_f64)
+      return __builtin_fma(a, b, c);
+    else
+      return __builtin_fmaf(a, b, c);
   }
-  static F round_even(F a) { return is_f64 ? static_cast<F>(__builtin_rint(a)) : static_cast<F>(__builtin_rintf(static_cast<float>(a))); }
-  static F trunc(F a) { return is_f64 ? static_cast<F>(__builtin_trunc(a)) : static_cast<F>(__builtin_truncf(static_cast<float>(a))); }
+  static F round_even(F a) {
+    return is_f64 ? static_cast<F>(__builtin_rint(a))
+                  : static_cast<F>(__builtin_rintf(static_cast<float>(a)));
+  }
+  static F trunc(F a) {
+    return is_f64 ? static_cast<F>(__builtin_trunc(a))
+                  : static_cast<F>(__builtin_truncf(static_cast<float>(a)));
+  }
   // The integer of a float that is one and fits.
   static I to_int(F a) { return static_cast<I>(a); }
   static F to_float(I a) { return static_cast<F>(a); }

@@ -1,6 +1,6 @@
-// Our elementary functions, each written once over an algebra (algebra.h). No tables, no branches: selects only.
-// f32 and f64 share the text; a degree or a constant differs where precision asks for it. Measured errors are in
-// docs/numerics.md; special values follow C99.
+// Our elementary functions, each written once over an algebra (algebra.h). No tables, no branches: selects
+// only. f32 and f64 share the text; a degree or a constant differs where precision asks for it. Measured
+// errors are in docs/numerics.md; special values follow C99.
 #pragma once
 
 #include <initializer_list>
@@ -40,8 +40,9 @@ Reduced<A> reduce_ln2(A& a, typename A::F x) {
 template <class A>
 typename A::F exp_tail(A& a, typename A::F r) {
   if constexpr (A::is_f64)
-    return polynomial(a, r, {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
-                             1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0});
+    return polynomial(a, r,
+                      {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+                       1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0});
   else
     return polynomial(a, r, {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040});
 }
@@ -117,12 +118,15 @@ typename A::F log_of_parts(A& a, typename A::F f, typename A::F e, typename A::F
   const typename A::F s = a.div(f, a.add(a.c(2), f)), z = a.mul(s, s);
   typename A::F r;
   if constexpr (A::is_f64)
-    r = polynomial(a, z, {2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21, 2.0 / 23});
+    r = polynomial(a, z,
+                   {2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
+                    2.0 / 21, 2.0 / 23});
   else
     r = polynomial(a, z, {2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11});
   const typename A::F half = a.mul(a.c(0.5), a.mul(f, f));
   // log(1 + f) = f - (f^2/2 - s (f^2/2 + z r))
-  const double high = A::is_f64 ? 0x1.62e42fefa3800p-1 : 0x1.62e000p-1, low = A::is_f64 ? 0x1.ef35793c7673p-45 : 0x1.0bfbe8e7bcd5ep-15;
+  const double high = A::is_f64 ? 0x1.62e42fefa3800p-1 : 0x1.62e000p-1,
+               low = A::is_f64 ? 0x1.ef35793c7673p-45 : 0x1.0bfbe8e7bcd5ep-15;
   const typename A::F inner = a.mad(s, a.mad(z, r, half), a.mad(e, a.c(low), correction));
   return a.mad(e, a.c(high), a.sub(f, a.sub(half, inner)));
 }
@@ -150,7 +154,8 @@ typename A::F log1p(A& a, typename A::F x) {
   const typename A::F safe = a.select(a.both(a.gt(u, a.c(0)), a.lt(u, a.c(inf))), u, a.c(1));
   const Split<A> p = split_log(a, safe);
   // What rounding 1 + x lost, relative to u.
-  const typename A::F lost = a.select(a.gt(u, a.c(2)), a.sub(a.c(1), a.sub(u, x)), a.sub(x, a.sub(u, a.c(1))));
+  const typename A::F lost =
+      a.select(a.gt(u, a.c(2)), a.sub(a.c(1), a.sub(u, x)), a.sub(x, a.sub(u, a.c(1))));
   const typename A::F correction = a.select(a.lt(a.abs(u), a.c(inf)), a.div(lost, safe), a.c(0));
   const auto near = a.lt(a.abs(x), a.c(0.25));
   const typename A::F f = a.select(near, x, p.f), e = a.select(near, a.c(0), p.e);
@@ -160,7 +165,8 @@ typename A::F log1p(A& a, typename A::F x) {
 
 template <class A>
 typename A::F copy_sign(A& a, typename A::F magnitude, typename A::F sign) {
-  const typename A::I top = a.ci(A::is_f64 ? std::numeric_limits<int64_t>::min() : int64_t{std::numeric_limits<int32_t>::min()});
+  const typename A::I top =
+      a.ci(A::is_f64 ? std::numeric_limits<int64_t>::min() : int64_t{std::numeric_limits<int32_t>::min()});
   return a.from_bits(a.ior(a.bits(a.abs(magnitude)), a.iand(a.bits(sign), top)));
 }
 
@@ -186,15 +192,18 @@ typename A::F erfcx(A& a, typename A::F x) {
   const typename A::F t = a.div(a.c(1), a.mad(x, a.c(0.5), a.c(1)));
   const typename A::F u = a.sub(t, a.c(0.45528455284552845528));
   if constexpr (A::is_f64)
-    return polynomial(a, u, {0.21906860662095726244, 0.77168905998292428258, 0.8827882813438599616, 0.61678307093115184531,
-                             0.1077751803552301712, -0.20419683555722637251, -0.092246824865631758141, 0.11505838530236138751,
-                             0.048670924003558955097, -0.094595745943459873441, -0.0065876683010304079599, 0.083204847000532693382,
-                             -0.038057362852935522034, -0.05605955616651562056, 0.076882345641054935382, 0.0001169774993963511747,
-                             -0.084874850900254451774, 0.07307776915747221721, 0.041850179351342171128, -0.10206267712162306186});
+    return polynomial(a, u, {0.21906860662095726244,   0.77168905998292428258,    0.8827882813438599616,
+                             0.61678307093115184531,   0.1077751803552301712,     -0.20419683555722637251,
+                             -0.092246824865631758141, 0.11505838530236138751,    0.048670924003558955097,
+                             -0.094595745943459873441, -0.0065876683010304079599, 0.083204847000532693382,
+                             -0.038057362852935522034, -0.05605955616651562056,   0.076882345641054935382,
+                             0.0001169774993963511747, -0.084874850900254451774,  0.07307776915747221721,
+                             0.041850179351342171128,  -0.10206267712162306186});
   else
-    return polynomial(a, u, {0.21906860662095726244, 0.77168907211965773248, 0.88278828273501465157, 0.61677943842727744245,
-                             0.10777476955931812531, -0.2039017931736499999, -0.092214679987112185169, 0.10608755430413989254,
-                             0.047779821563077387069});
+    return polynomial(a, u,
+                      {0.21906860662095726244, 0.77168907211965773248, 0.88278828273501465157,
+                       0.61677943842727744245, 0.10777476955931812531, -0.2039017931736499999,
+                       -0.092214679987112185169, 0.10608755430413989254, 0.047779821563077387069});
 }
 
 template <class A>
@@ -203,11 +212,15 @@ typename A::F erf(A& a, typename A::F x) {
   typename A::F series;  // 2/sqrt(pi) sum (-1)^n x^2n / (n! (2n+1)), for |x| < 1
   const double k = 1.12837916709551257389615890312;
   if constexpr (A::is_f64)
-    series = polynomial(a, z, {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720,
-                               k / 76204800, -k / 918086400, k / 11975040000.0, -k / 168129561600.0, k / 2528170444800.0,
-                               -k / 40537905408000.0, k / 690452066304000.0, -k / 12449059983360000.0, k / 236887827111936000.0});
+    series = polynomial(
+        a, z,
+        {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720,
+         k / 76204800, -k / 918086400, k / 11975040000.0, -k / 168129561600.0, k / 2528170444800.0,
+         -k / 40537905408000.0, k / 690452066304000.0, -k / 12449059983360000.0, k / 236887827111936000.0});
   else
-    series = polynomial(a, z, {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720});
+    series = polynomial(
+        a, z,
+        {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720});
   const typename A::F inside = a.mul(m, series);
   const typename A::F large = a.select(a.lt(m, a.c(1)), a.c(1), m);
   const typename A::F outside = a.sub(a.c(1), a.mul(exp(a, a.neg(a.mul(large, large))), erfcx(a, large)));
@@ -225,13 +238,15 @@ struct Quadrant {
 template <class A>
 Quadrant<A> reduce_half_pi(A& a, typename A::F x) {
   const double most = A::is_f64 ? 0x1p50 : 0x1p22;
-  const typename A::F q = clamp(a, a.round_even(a.mul(x, a.c(0.636619772367581343075535053490))), -most, most);
+  const typename A::F q =
+      clamp(a, a.round_even(a.mul(x, a.c(0.636619772367581343075535053490))), -most, most);
   const typename A::F safe = a.select(a.eq(q, q), q, a.c(0));
   typename A::F r = x;
   // Parts of pi/2 whose products with q are exact, so that nothing is lost while the large parts cancel.
   static constexpr double wide[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
   static constexpr double narrow[] = {0x1.92p+0, 0x1.fb5p-12, 0x1.110b46p-26, 0x1.1a6264p-54};
-  const std::span<const double> parts = A::is_f64 ? std::span<const double>(wide) : std::span<const double>(narrow);
+  const std::span<const double> parts =
+      A::is_f64 ? std::span<const double>(wide) : std::span<const double>(narrow);
   for (double p : parts) r = a.mad(safe, a.c(-p), r);
   const double bound = 0.8;  // rounding q lets r pass pi/4 a little
   return {a.select(a.eq(r, r), clamp(a, r, -bound, bound), r), a.to_int(safe)};
@@ -240,7 +255,9 @@ template <class A>
 typename A::F sin_part(A& a, typename A::F r, typename A::F z) {
   typename A::F p;
   if constexpr (A::is_f64)
-    p = polynomial(a, z, {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0, -1.0 / 1307674368000.0});
+    p = polynomial(a, z,
+                   {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0,
+                    -1.0 / 1307674368000.0});
   else
     p = polynomial(a, z, {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880});
   return a.mad(a.mul(r, z), p, r);
@@ -249,7 +266,9 @@ template <class A>
 typename A::F cos_part(A& a, typename A::F z) {
   typename A::F p;
   if constexpr (A::is_f64)
-    p = polynomial(a, z, {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200.0, 1.0 / 20922789888000.0});
+    p = polynomial(a, z,
+                   {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200.0,
+                    1.0 / 20922789888000.0});
   else
     p = polynomial(a, z, {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800});
   return a.add(a.mad(z, a.c(-0.5), a.mul(a.mul(z, z), p)), a.c(1));
@@ -270,10 +289,14 @@ typename A::F sin(A& a, typename A::F x) {
   return a.select(a.eq(x, a.c(0)), x, sine_of(a, x, 0));
 }
 template <class A>
-typename A::F cos(A& a, typename A::F x) { return sine_of(a, x, 1); }
+typename A::F cos(A& a, typename A::F x) {
+  return sine_of(a, x, 1);
+}
 
 template <class A>
-typename A::F rsqrt(A& a, typename A::F x) { return a.div(a.c(1), a.sqrt(x)); }
+typename A::F rsqrt(A& a, typename A::F x) {
+  return a.div(a.c(1), a.sqrt(x));
+}
 
 // a^b = e^(b log |a|) with the sign of an odd integer power; the cases of C99 by selects.
 template <class A>
@@ -294,7 +317,8 @@ typename A::F pow(A& a, typename A::F x, typename A::F y) {
   r = a.select(a.both(odd, negative), a.neg(r), r);
   r = a.select(a.both(a.lt(x, zero), a.both(a.gt(x, a.c(-inf)), a.ne(a.trunc(y), y))), a.c(nan), r);
   const auto large = a.eq(a.abs(y), a.c(inf));
-  const typename A::F up = a.select(a.gt(m, one), a.c(inf), zero), down = a.select(a.gt(m, one), zero, a.c(inf));
+  const typename A::F up = a.select(a.gt(m, one), a.c(inf), zero),
+                      down = a.select(a.gt(m, one), zero, a.c(inf));
   const typename A::F at_infinity = a.select(a.eq(m, one), one, a.select(a.gt(y, zero), up, down));
   r = a.select(large, at_infinity, r);
   r = a.select(a.either(a.ne(x, x), a.ne(y, y)), a.c(nan), r);

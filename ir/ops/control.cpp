@@ -43,15 +43,19 @@ OpDef call() {
 }
 
 OpDef value_and_grad() {
-  OpDef r = row("value_and_grad", "results of a function, then the gradients of its first, a scalar, for the parameters in wrt", {"function!", "wrt!"});
+  OpDef r = row("value_and_grad",
+                "results of a function, then the gradients of its first, a scalar, for the parameters in wrt",
+                {"function!", "wrt!"});
   r.infer = [](const NodeView& v) {
     const Function& f = function_of(v, "function");
     check_arguments(f, v.operands, "value_and_grad");
     std::vector<Type> types = f.result_types();
-    if (types.empty() || types[0].rank() != 0 || !is_float(types[0].dtype)) refuse("@{} has no scalar float as its first result", f.name);
+    if (types.empty() || types[0].rank() != 0 || !is_float(types[0].dtype))
+      refuse("@{} has no scalar float as its first result", f.name);
     for (int64_t w : v.attrs.integers("wrt")) {
       if (w < 0 || w >= static_cast<int64_t>(f.params.size())) refuse("@{} has no parameter {}", f.name, w);
-      if (!is_float(v.operands[w].dtype)) refuse("no gradient for {}, parameter {} of @{}", v.operands[w].str(), w, f.name);
+      if (!is_float(v.operands[w].dtype))
+        refuse("no gradient for {}, parameter {} of @{}", v.operands[w].str(), w, f.name);
       types.push_back(v.operands[w]);
     }
     return types;
@@ -61,24 +65,31 @@ OpDef value_and_grad() {
 
 // body(constants..., carries..., slices of xs...) -> (carries..., slices of ys...)
 OpDef scan() {
-  OpDef r = row("scan", "runs a body over the leading axis of xs, carrying values; gives the final carries and the stacked ys",
-                {"function!", "consts!", "carries!", "length!"});
+  OpDef r = row(
+      "scan",
+      "runs a body over the leading axis of xs, carrying values; gives the final carries and the stacked ys",
+      {"function!", "consts!", "carries!", "length!"});
   r.infer = [](const NodeView& v) {
     const Function& f = function_of(v, "function");
-    const size_t consts = static_cast<size_t>(v.attrs.integer("consts")), carries = static_cast<size_t>(v.attrs.integer("carries"));
+    const size_t consts = static_cast<size_t>(v.attrs.integer("consts")),
+                 carries = static_cast<size_t>(v.attrs.integer("carries"));
     const Dim& length = v.attrs.shape("length")[0];
     if (consts + carries > v.operands.size()) refuse("scan has {} operands", v.operands.size());
     std::vector<Type> inside(v.operands.begin(), v.operands.end());
     for (size_t i = consts + carries; i < inside.size(); ++i) {
-      if (inside[i].rank() == 0 || !(inside[i].shape[0] == length)) refuse("scan over {} steps reads {}", length.str(), inside[i].str());
+      if (inside[i].rank() == 0 || !(inside[i].shape[0] == length))
+        refuse("scan over {} steps reads {}", length.str(), inside[i].str());
       inside[i].shape.erase(inside[i].shape.begin());
     }
     check_arguments(f, inside, "scan");
     std::vector<Type> types = f.result_types();
-    if (types.size() < carries) refuse("the body of a scan with {} carries has {} results", carries, types.size());
+    if (types.size() < carries)
+      refuse("the body of a scan with {} carries has {} results", carries, types.size());
     for (size_t i = 0; i < types.size(); ++i) {
-      if (i >= carries) types[i].shape.insert(types[i].shape.begin(), length);
-      else if (types[i] != inside[consts + i]) refuse("scan carry {} is {} before and {} after a step", i, inside[consts + i].str(), types[i].str());
+      if (i >= carries)
+        types[i].shape.insert(types[i].shape.begin(), length);
+      else if (types[i] != inside[consts + i])
+        refuse("scan carry {} is {} before and {} after a step", i, inside[consts + i].str(), types[i].str());
     }
     return types;
   };
@@ -86,21 +97,24 @@ OpDef scan() {
 }
 
 OpDef cond() {
-  OpDef r = row("cond", "one of two functions of the same arguments, by a bool scalar", {"then!", "otherwise!"});
+  OpDef r =
+      row("cond", "one of two functions of the same arguments, by a bool scalar", {"then!", "otherwise!"});
   r.min_operands = 1;
   r.infer = [](const NodeView& v) {
     const Function &a = function_of(v, "then"), &b = function_of(v, "otherwise");
     if (v.operands[0] != Type{DType::Bool, {}}) refuse("cond chooses by {}", v.operands[0].str());
     check_arguments(a, v.operands.subspan(1), "cond");
     check_arguments(b, v.operands.subspan(1), "cond");
-    if (a.result_types() != b.result_types()) refuse("@{} gives {} and @{} gives {}", a.name, list(a.result_types()), b.name, list(b.result_types()));
+    if (a.result_types() != b.result_types())
+      refuse("@{} gives {} and @{} gives {}", a.name, list(a.result_types()), b.name, list(b.result_types()));
     return a.result_types();
   };
   return r;
 }
 
 OpDef while_loop() {
-  OpDef r = row("while", "repeats a body while a condition holds, at most bound times", {"condition!", "body!", "bound!"});
+  OpDef r = row("while", "repeats a body while a condition holds, at most bound times",
+                {"condition!", "body!", "bound!"});
   r.min_operands = 1;
   r.infer = [](const NodeView& v) {
     const Function &c = function_of(v, "condition"), &f = function_of(v, "body");
@@ -109,7 +123,8 @@ OpDef while_loop() {
     if (v.attrs.integer("bound") < 0) refuse("while has a bound of {}", v.attrs.integer("bound"));
     const std::vector<Type> types(v.operands.begin(), v.operands.end());
     if (c.result_types() != std::vector<Type>{{DType::Bool, {}}}) refuse("@{} is no condition", c.name);
-    if (f.result_types() != types) refuse("the body @{} maps {} to {}", f.name, list(types), list(f.result_types()));
+    if (f.result_types() != types)
+      refuse("the body @{} maps {} to {}", f.name, list(types), list(f.result_types()));
     return types;
   };
   return r;

@@ -14,16 +14,19 @@ struct Spec {
 
 Spec parse_spec(const std::string& text) {
   const size_t comma = text.find(','), arrow = text.find("->");
-  if (comma == std::string::npos || arrow == std::string::npos || comma > arrow) refuse("einsum spec \"{}\" is not of the form ab,bc->ac", text);
+  if (comma == std::string::npos || arrow == std::string::npos || comma > arrow)
+    refuse("einsum spec \"{}\" is not of the form ab,bc->ac", text);
   return {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
 }
 std::string spec_text(const Spec& s) { return s.a + "," + s.b + "->" + s.out; }
 bool has(const std::string& labels, char c) { return labels.find(c) != std::string::npos; }
 
 void check_labels(const std::string& labels, const Type& t, const std::string& spec) {
-  if (static_cast<int>(labels.size()) != t.rank()) refuse("einsum \"{}\": {} labels for {}", spec, labels.size(), t.str());
+  if (static_cast<int>(labels.size()) != t.rank())
+    refuse("einsum \"{}\": {} labels for {}", spec, labels.size(), t.str());
   for (size_t i = 0; i < labels.size(); ++i)
-    if (labels.find(labels[i], i + 1) != std::string::npos) refuse("einsum \"{}\" repeats '{}' within one operand", spec, labels[i]);
+    if (labels.find(labels[i], i + 1) != std::string::npos)
+      refuse("einsum \"{}\" repeats '{}' within one operand", spec, labels[i]);
 }
 
 // Extent of each label; disagreeing extents are refused.
@@ -34,7 +37,9 @@ Dim extent_of(char c, const Spec& s, const NodeView& v) {
     const size_t i = labels.find(c);
     if (i == std::string::npos) continue;
     const Dim& e = v.operands[side].shape[i];
-    if (d && !(*d == e)) refuse("einsum \"{}\": '{}' is {} in {} and {} in {}", spec_text(s), c, d->str(), v.operands[0].str(), e.str(), v.operands[1].str());
+    if (d && !(*d == e))
+      refuse("einsum \"{}\": '{}' is {} in {} and {} in {}", spec_text(s), c, d->str(), v.operands[0].str(),
+             e.str(), v.operands[1].str());
     d = e;
   }
   if (!d) refuse("einsum \"{}\": '{}' comes from no operand", spec_text(s), c);
@@ -50,12 +55,14 @@ std::vector<Type> infer(const NodeView& v) {
     refuse("einsum of {} and {}", v.operands[0].str(), v.operands[1].str());
   Shape shape;
   for (size_t i = 0; i < s.out.size(); ++i) {
-    if (s.out.find(s.out[i], i + 1) != std::string::npos) refuse("einsum \"{}\" repeats '{}' in the result", text, s.out[i]);
+    if (s.out.find(s.out[i], i + 1) != std::string::npos)
+      refuse("einsum \"{}\" repeats '{}' in the result", text, s.out[i]);
     shape.push_back(extent_of(s.out[i], s, v));
   }
   for (char c : s.a + s.b) extent_of(c, s, v);
   const Type t{v.operands[0].dtype, shape};
-  if (v.operands.size() == 3 && v.operands[2] != t) refuse("einsum starts from {}, which is not {}", v.operands[2].str(), t.str());
+  if (v.operands.size() == 3 && v.operands[2] != t)
+    refuse("einsum starts from {}, which is not {}", v.operands[2].str(), t.str());
   return {t};
 }
 
@@ -83,15 +90,16 @@ Meaning meaning(const NodeView& v, const Type& t) {
   return m;
 }
 
-// The cotangent of one operand: contract g with the other. Labels that only this operand has were summed away,
-// so they are broadcast back.
+// The cotangent of one operand: contract g with the other. Labels that only this operand has were summed
+// away, so they are broadcast back.
 NodeId operand_gradient(Builder& b, V v, const Spec& s, int side) {
   const std::string& mine = side ? s.b : s.a;
   const std::string& other = side ? s.a : s.b;
   std::string reached;
   std::vector<int64_t> dims;
   for (size_t i = 0; i < mine.size(); ++i)
-    if (has(s.out, mine[i]) || has(other, mine[i])) reached += mine[i], dims.push_back(static_cast<int64_t>(i));
+    if (has(s.out, mine[i]) || has(other, mine[i]))
+      reached += mine[i], dims.push_back(static_cast<int64_t>(i));
   const NodeId g = side ? b.einsum(v.operands[0], v.g(), s.a + "," + s.out + "->" + reached)
                         : b.einsum(v.g(), v.operands[1], s.out + "," + s.b + "->" + reached);
   return b.broadcast(g, b.shape(v.operands[side]), dims);

@@ -1,5 +1,5 @@
-// Elementwise ops: one row for each scalar operation, with its gradient. Operands have one shape; broadcasting
-// is explicit. Values at kinks are those of docs/primitives.
+// Elementwise ops: one row for each scalar operation, with its gradient. Operands have one shape;
+// broadcasting is explicit. Values at kinks are those of docs/primitives.
 #include <cmath>
 #include <map>
 
@@ -54,9 +54,13 @@ OpDef row(GradientRule gradient, Differentiable kind) {
   return r;
 }
 template <ScalarOp Op>
-OpDef smooth(GradientRule g) { return row<Op>(g, Differentiable::Rule); }
+OpDef smooth(GradientRule g) {
+  return row<Op>(g, Differentiable::Rule);
+}
 template <ScalarOp Op>
-OpDef flat() { return row<Op>(nullptr, Differentiable::Zero); }
+OpDef flat() {
+  return row<Op>(nullptr, Differentiable::Zero);
+}
 
 using V = const GradientView&;
 NodeId x(V v) { return v.operands[0]; }
@@ -68,7 +72,8 @@ NodeId positive(Builder& b, NodeId n) { return b.compare("gt", n, b.zeros_like(n
 Cotangents extremum(Builder& b, V v, std::string_view better) {
   const NodeId tie = b.compare("eq", x(v), y2(v)), first = b.compare(better, x(v), y2(v));
   const NodeId half = b.mul(v.g(), 0.5), zero = b.zeros_like(v.g());
-  return {b.select(tie, half, b.select(first, v.g(), zero)), b.select(tie, half, b.select(first, zero, v.g()))};
+  return {b.select(tie, half, b.select(first, v.g(), zero)),
+          b.select(tie, half, b.select(first, zero, v.g()))};
 }
 
 // a: g * b * a^(b-1), 0 where b is 0; b: g * y * log a, 0 where a <= 0.
@@ -100,7 +105,8 @@ std::vector<OpDef> one_operand() {
         return Cotangents{b.mul(b.mul(v.g(), -0.5), b.mul(v.node, b.mul(v.node, v.node)))};
       }),
       smooth<ScalarOp::Sin>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("cos", x(v)))}; }),
-      smooth<ScalarOp::Cos>([](Builder& b, V v) { return Cotangents{b.neg(b.mul(v.g(), b.unary("sin", x(v))))}; }),
+      smooth<ScalarOp::Cos>(
+          [](Builder& b, V v) { return Cotangents{b.neg(b.mul(v.g(), b.unary("sin", x(v))))}; }),
       smooth<ScalarOp::Tanh>([](Builder& b, V v) {
         return Cotangents{b.mul(v.g(), b.sub(b.full_like(v.node, 1), b.mul(v.node, v.node)))};
       }),
@@ -111,8 +117,12 @@ std::vector<OpDef> one_operand() {
         const NodeId bell = b.unary("exp", b.neg(b.mul(x(v), x(v))));
         return Cotangents{b.mul(v.g(), b.mul(bell, 2 / std::sqrt(M_PI)))};
       }),
-      flat<ScalarOp::Floor>(), flat<ScalarOp::Ceil>(), flat<ScalarOp::RoundEven>(), flat<ScalarOp::Sign>(),
-      flat<ScalarOp::IsFinite>(), flat<ScalarOp::Not>(),
+      flat<ScalarOp::Floor>(),
+      flat<ScalarOp::Ceil>(),
+      flat<ScalarOp::RoundEven>(),
+      flat<ScalarOp::Sign>(),
+      flat<ScalarOp::IsFinite>(),
+      flat<ScalarOp::Not>(),
   };
 }
 
@@ -120,7 +130,8 @@ std::vector<OpDef> more_operands() {
   return {
       smooth<ScalarOp::Add>([](Builder&, V v) { return Cotangents{v.g(), v.g()}; }),
       smooth<ScalarOp::Sub>([](Builder& b, V v) { return Cotangents{v.g(), b.neg(v.g())}; }),
-      smooth<ScalarOp::Mul>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v))}; }),
+      smooth<ScalarOp::Mul>(
+          [](Builder& b, V v) { return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v))}; }),
       smooth<ScalarOp::Div>([](Builder& b, V v) {
         return Cotangents{b.div(v.g(), y2(v)), b.neg(b.div(b.mul(v.g(), v.node), y2(v)))};
       }),
@@ -128,12 +139,20 @@ std::vector<OpDef> more_operands() {
       smooth<ScalarOp::Max>([](Builder& b, V v) { return extremum(b, v, "gt"); }),
       smooth<ScalarOp::Min>([](Builder& b, V v) { return extremum(b, v, "lt"); }),
       smooth<ScalarOp::Rem>(rem_gradient),
-      flat<ScalarOp::And>(), flat<ScalarOp::Or>(), flat<ScalarOp::Xor>(), flat<ScalarOp::ShiftLeft>(),
-      flat<ScalarOp::ShiftRight>(), flat<ScalarOp::Eq>(), flat<ScalarOp::Ne>(), flat<ScalarOp::Lt>(),
-      flat<ScalarOp::Le>(), flat<ScalarOp::Gt>(), flat<ScalarOp::Ge>(), flat<ScalarOp::RngBits>(),
-      smooth<ScalarOp::Fma>([](Builder& b, V v) {
-        return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v)), v.g()};
-      }),
+      flat<ScalarOp::And>(),
+      flat<ScalarOp::Or>(),
+      flat<ScalarOp::Xor>(),
+      flat<ScalarOp::ShiftLeft>(),
+      flat<ScalarOp::ShiftRight>(),
+      flat<ScalarOp::Eq>(),
+      flat<ScalarOp::Ne>(),
+      flat<ScalarOp::Lt>(),
+      flat<ScalarOp::Le>(),
+      flat<ScalarOp::Gt>(),
+      flat<ScalarOp::Ge>(),
+      flat<ScalarOp::RngBits>(),
+      smooth<ScalarOp::Fma>(
+          [](Builder& b, V v) { return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v)), v.g()}; }),
       smooth<ScalarOp::Select>([](Builder& b, V v) {
         const NodeId zero = b.zeros_like(v.g());
         return Cotangents{kNone, b.select(x(v), v.g(), zero), b.select(x(v), zero, v.g())};
@@ -141,12 +160,16 @@ std::vector<OpDef> more_operands() {
   };
 }
 
-// --- casts: the target type is an attribute ------------------------------------------------------------------
+// --- casts: the target type is an attribute
+// ------------------------------------------------------------------
 
 template <ScalarOp Op>
-Meaning cast_meaning(const NodeView& v, const Type& t) { return elementwise_meaning(Op, v, t); }
+Meaning cast_meaning(const NodeView& v, const Type& t) {
+  return elementwise_meaning(Op, v, t);
+}
 
-OpDef cast(ScalarOp op, std::vector<Type> (*infer)(const NodeView&), Meaning (*meaning)(const NodeView&, const Type&)) {
+OpDef cast(ScalarOp op, std::vector<Type> (*infer)(const NodeView&),
+           Meaning (*meaning)(const NodeView&, const Type&)) {
   OpDef r;
   r.name = def_of(op).name;
   r.doc = def_of(op).doc;
@@ -160,24 +183,33 @@ OpDef cast(ScalarOp op, std::vector<Type> (*infer)(const NodeView&), Meaning (*m
 }
 
 std::vector<OpDef> casts() {
-  OpDef convert = cast(ScalarOp::Convert, [](const NodeView& v) {
-    return std::vector<Type>{{v.attrs.dtype("dtype"), v.operands[0].shape}};
-  }, cast_meaning<ScalarOp::Convert>);
+  OpDef convert = cast(
+      ScalarOp::Convert,
+      [](const NodeView& v) { return std::vector<Type>{{v.attrs.dtype("dtype"), v.operands[0].shape}}; },
+      cast_meaning<ScalarOp::Convert>);
   convert.differentiable = Differentiable::Rule;
   convert.gradient = [](Builder& b, V v) {
     if (!is_float(b.dtype(x(v)))) return Cotangents{kNone};
     return Cotangents{b.convert(v.g(), b.dtype(x(v)))};
   };
-  OpDef bitcast = cast(ScalarOp::Bitcast, [](const NodeView& v) {
-    const DType t = v.attrs.dtype("dtype");
-    if (size_of(t) != size_of(v.operands[0].dtype)) refuse("bitcast of {} to {} changes the size", v.operands[0].str(), name_of(t));
-    return std::vector<Type>{{t, v.operands[0].shape}};
-  }, cast_meaning<ScalarOp::Bitcast>);
-  OpDef uniform = cast(ScalarOp::Uniform, [](const NodeView& v) {
-    const DType t = v.attrs.dtype("dtype");
-    if (v.operands[0].dtype != DType::I64 || !is_float(t)) refuse("uniform makes floats of i64 bits, not {} of {}", name_of(t), v.operands[0].str());
-    return std::vector<Type>{{t, v.operands[0].shape}};
-  }, cast_meaning<ScalarOp::Uniform>);
+  OpDef bitcast = cast(
+      ScalarOp::Bitcast,
+      [](const NodeView& v) {
+        const DType t = v.attrs.dtype("dtype");
+        if (size_of(t) != size_of(v.operands[0].dtype))
+          refuse("bitcast of {} to {} changes the size", v.operands[0].str(), name_of(t));
+        return std::vector<Type>{{t, v.operands[0].shape}};
+      },
+      cast_meaning<ScalarOp::Bitcast>);
+  OpDef uniform = cast(
+      ScalarOp::Uniform,
+      [](const NodeView& v) {
+        const DType t = v.attrs.dtype("dtype");
+        if (v.operands[0].dtype != DType::I64 || !is_float(t))
+          refuse("uniform makes floats of i64 bits, not {} of {}", name_of(t), v.operands[0].str());
+        return std::vector<Type>{{t, v.operands[0].shape}};
+      },
+      cast_meaning<ScalarOp::Uniform>);
   return {convert, bitcast, uniform};
 }
 

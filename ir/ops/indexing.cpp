@@ -19,20 +19,24 @@ void check_starts(const NodeView& v, size_t first) {
   const Type& x = v.operands[0];
   if (v.operands.size() != first + x.shape.size()) refuse("{} needs a start for each of its axes", x.str());
   for (size_t i = first; i < v.operands.size(); ++i)
-    if (v.operands[i].rank() != 0 || !is_integer(v.operands[i].dtype)) refuse("a start is an integer scalar, not {}", v.operands[i].str());
+    if (v.operands[i].rank() != 0 || !is_integer(v.operands[i].dtype))
+      refuse("a start is an integer scalar, not {}", v.operands[i].str());
 }
 
 Index clamp(const Index& e, const Dim& most) { return Index::max(0, Index::min(e, most)); }
 
 // x at the starts, with the given sizes; starts are clamped so that the slice lies inside.
 OpDef dynamic_slice() {
-  OpDef r = row("dynamic_slice", "a slice of constant size at run-time starts, moved inside where it would overlap the end", {"sizes!"});
+  OpDef r = row("dynamic_slice",
+                "a slice of constant size at run-time starts, moved inside where it would overlap the end",
+                {"sizes!"});
   r.min_operands = 1;
   r.max_operands = -1;
   r.infer = [](const NodeView& v) {
     check_starts(v, 1);
     const Shape& sizes = v.attrs.shape("sizes");
-    if (sizes.size() != v.operands[0].shape.size()) refuse("dynamic_slice of {} has {} sizes", v.operands[0].str(), sizes.size());
+    if (sizes.size() != v.operands[0].shape.size())
+      refuse("dynamic_slice of {} has {} sizes", v.operands[0].str(), sizes.size());
     return std::vector<Type>{{v.operands[0].dtype, sizes}};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
@@ -110,8 +114,10 @@ OpDef dynamic_update_slice() {
     m.body = {read_node(n, t.dtype), read_node(n + 1, t.dtype)};
     int all = -1;
     for (int a = 0; a < n; ++a) all = inside(m, a, n, v.operands[1].shape[a], t.shape[a], all);
-    if (n == 0) m.body = {read_node(0, t.dtype)};
-    else m.body.push_back(op_node(ScalarOp::Select, t.dtype, {all, 0, 1}));
+    if (n == 0)
+      m.body = {read_node(0, t.dtype)};
+    else
+      m.body.push_back(op_node(ScalarOp::Select, t.dtype, {all, 0, 1}));
     return m;
   };
   r.gradient = [](Builder& b, V v) {
@@ -158,22 +164,29 @@ OpDef gather() {
 }
 
 OpDef scatter_add() {
-  OpDef r = row("scatter_add", "x with rows of u added at the rows that idx names, in ascending order of u; own kernel", {});
+  OpDef r = row("scatter_add",
+                "x with rows of u added at the rows that idx names, in ascending order of u; own kernel", {});
   r.min_operands = r.max_operands = 3;
   r.infer = [](const NodeView& v) {
     const Type &x = v.operands[0], &idx = v.operands[1], &u = v.operands[2];
     if (x.rank() < 1 || !is_integer(idx.dtype)) refuse("scatter_add to {} by {}", x.str(), idx.str());
     Shape shape = idx.shape;
     shape.insert(shape.end(), x.shape.begin() + 1, x.shape.end());
-    if (u != Type{x.dtype, shape}) refuse("scatter_add to {} by {} needs {}, not {}", x.str(), idx.str(), Type{x.dtype, shape}.str(), u.str());
+    if (u != Type{x.dtype, shape})
+      refuse("scatter_add to {} by {} needs {}, not {}", x.str(), idx.str(), Type{x.dtype, shape}.str(),
+             u.str());
     return std::vector<Type>{x};
   };
-  r.gradient = [](Builder& b, V v) { return Cotangents{v.g(), kNone, b.make("gather", {v.g(), v.operands[1]})}; };
+  r.gradient = [](Builder& b, V v) {
+    return Cotangents{v.g(), kNone, b.make("gather", {v.g(), v.operands[1]})};
+  };
   return r;
 }
 
 }  // namespace
 
-std::vector<OpDef> indexing_ops() { return {dynamic_slice(), dynamic_update_slice(), gather(), scatter_add()}; }
+std::vector<OpDef> indexing_ops() {
+  return {dynamic_slice(), dynamic_update_slice(), gather(), scatter_add()};
+}
 
 }  // namespace gradc::graph

@@ -28,7 +28,8 @@ OpDef constant() {
   r.infer = [](const NodeView& v) { return std::vector<Type>{typed(v)}; };
   r.meaning = [](const NodeView& v, const Type& t) {
     ScalarNode c = const_node(t.dtype, v.attrs.number("value"));
-    if (const int64_t* i = std::get_if<int64_t>(v.attrs.find("value")); i && !is_float(t.dtype)) c.value.i = *i;
+    if (const int64_t* i = std::get_if<int64_t>(v.attrs.find("value")); i && !is_float(t.dtype))
+      c.value.i = *i;
     return filled(t, {c});
   };
   return r;
@@ -63,11 +64,13 @@ OpDef rng_bits() {
   OpDef r = leaf("rng_bits", "random i64 bits: element n is what the key gives for counter n", {"shape!"});
   r.min_operands = r.max_operands = 1;
   r.infer = [](const NodeView& v) {
-    if (v.operands[0] != Type{DType::I64, {}}) refuse("rng_bits takes an i64[] key, not {}", v.operands[0].str());
+    if (v.operands[0] != Type{DType::I64, {}})
+      refuse("rng_bits takes an i64[] key, not {}", v.operands[0].str());
     return std::vector<Type>{{DType::I64, v.attrs.shape("shape")}};
   };
   r.meaning = [](const NodeView&, const Type& t) {
-    Meaning m = filled(t, {read_node(0, DType::I64), axis_node(t.rank()), op_node(ScalarOp::RngBits, DType::I64, {0, 1, -1})});
+    Meaning m = filled(t, {read_node(0, DType::I64), axis_node(t.rank()),
+                           op_node(ScalarOp::RngBits, DType::I64, {0, 1, -1})});
     m.reads = {{0, {}, {}, 0}};
     Index linear;
     for (int a = 0; a < t.rank(); ++a) linear = linear * t.shape[a] + Index::var(a);
@@ -81,7 +84,9 @@ OpDef stop_gradient() {
   OpDef r = leaf("stop_gradient", "the value, through which no gradient passes", {});
   r.min_operands = r.max_operands = 1;
   r.infer = [](const NodeView& v) { return std::vector<Type>{v.operands[0]}; };
-  r.meaning = [](const NodeView& v, const Type& t) { return moves(t, v.operands[0].dtype, identity(t.shape.size())); };
+  r.meaning = [](const NodeView& v, const Type& t) {
+    return moves(t, v.operands[0].dtype, identity(t.shape.size()));
+  };
   return r;
 }
 
@@ -89,7 +94,9 @@ OpDef stop_gradient() {
 
 std::vector<OpDef> leaf_ops() {
   OpDef parameter = leaf("parameter", "an argument of the function", {});
-  parameter.infer = [](const NodeView&) -> std::vector<Type> { refuse("a parameter is declared, not inferred"); };
+  parameter.infer = [](const NodeView&) -> std::vector<Type> {
+    refuse("a parameter is declared, not inferred");
+  };
   return {parameter, constant(), iota(), dim(), rng_bits(), stop_gradient()};
 }
 

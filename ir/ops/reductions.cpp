@@ -19,7 +19,8 @@ Shape reduced_shape(const NodeView& v) {
   const std::vector<int64_t> axes = v.attrs.integers("axes");
   const Type& x = v.operands[0];
   for (size_t i = 0; i < axes.size(); ++i)
-    if (axes[i] < 0 || axes[i] >= x.rank() || (i && axes[i] <= axes[i - 1])) refuse("reduction of {} over axis {}", x.str(), axes[i]);
+    if (axes[i] < 0 || axes[i] >= x.rank() || (i && axes[i] <= axes[i - 1]))
+      refuse("reduction of {} over axis {}", x.str(), axes[i]);
   Shape shape;
   for (int64_t a : kept_axes(x.shape, axes)) shape.push_back(x.shape[a]);
   return shape;

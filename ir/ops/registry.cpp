@@ -12,11 +12,13 @@ struct Table {
   std::unordered_map<std::string_view, const OpDef*> by_name;
 
   Table() {
-    for (auto family : {leaf_ops(), elementwise_ops(), structure_ops(), indexing_ops(), reduction_ops(), einsum_ops(), control_ops()})
+    for (auto family : {leaf_ops(), elementwise_ops(), structure_ops(), indexing_ops(), reduction_ops(),
+                        einsum_ops(), control_ops()})
       rows.insert(rows.end(), family.begin(), family.end());
     for (const OpDef& d : rows) {
       GRADC_CHECK(by_name.emplace(d.name, &d).second, "op {} has two rows", d.name);
-      GRADC_CHECK((d.gradient != nullptr) == (d.differentiable == Differentiable::Rule), "op {}: rule and kind disagree", d.name);
+      GRADC_CHECK((d.gradient != nullptr) == (d.differentiable == Differentiable::Rule),
+                  "op {}: rule and kind disagree", d.name);
     }
   }
 };
@@ -35,7 +37,8 @@ const OpDef* find_op(std::string_view name) {
   return it == table().by_name.end() ? nullptr : it->second;
 }
 
-Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards, double fill) {
+Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards,
+              double fill) {
   Meaning m;
   m.axes = result.shape;
   m.outputs = result.rank();

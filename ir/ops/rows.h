@@ -34,7 +34,8 @@ inline std::vector<Index> identity(size_t n) {
 }
 
 // A meaning that moves elements: result axes, one read of operand 0 at `at`.
-Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards = {}, double fill = 0);
+Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards = {},
+              double fill = 0);
 
 inline ScalarNode read_node(int read, DType t) {
   ScalarNode s;

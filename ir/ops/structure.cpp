@@ -24,7 +24,8 @@ OpDef row(std::string_view name, std::string_view doc, std::vector<std::string_v
 bool differ(const Dim& a, const Dim& b) { return !(a == b); }
 
 OpDef broadcast() {
-  OpDef r = row("broadcast", "repeats along new axes: operand axis n becomes result axis dims[n]", {"dims!", "shape!"});
+  OpDef r = row("broadcast", "repeats along new axes: operand axis n becomes result axis dims[n]",
+                {"dims!", "shape!"});
   r.infer = [](const NodeView& v) {
     const Shape& shape = v.attrs.shape("shape");
     const std::vector<int64_t> dims = v.attrs.integers("dims");
@@ -34,7 +35,8 @@ OpDef broadcast() {
       if (dims[i] < 0 || dims[i] >= static_cast<int64_t>(shape.size()) || (i && dims[i] <= dims[i - 1]))
         refuse("broadcast of {} to {} needs ascending axes", x.str(), str(shape));
       if (differ(shape[dims[i]], x.shape[i]) && !x.shape[i].is(1))
-        refuse("broadcast of {} to {}: axis {} is {} against {}", x.str(), str(shape), i, x.shape[i].str(), shape[dims[i]].str());
+        refuse("broadcast of {} to {}: axis {} is {} against {}", x.str(), str(shape), i, x.shape[i].str(),
+               shape[dims[i]].str());
     }
     return std::vector<Type>{{x.dtype, shape}};
   };
@@ -42,7 +44,8 @@ OpDef broadcast() {
     std::vector<Index> at;
     const std::vector<int64_t> dims = v.attrs.integers("dims");
     for (size_t i = 0; i < dims.size(); ++i)
-      at.push_back(differ(v.operands[0].shape[i], t.shape[dims[i]]) ? Index(0) : Index::var(static_cast<int>(dims[i])));
+      at.push_back(differ(v.operands[0].shape[i], t.shape[dims[i]]) ? Index(0)
+                                                                    : Index::var(static_cast<int>(dims[i])));
     return moves(t, v.operands[0].dtype, at);
   };
   r.gradient = [](Builder& b, V v) {
@@ -80,7 +83,9 @@ OpDef reshape() {
   r.infer = [](const NodeView& v) {
     const Shape& shape = v.attrs.shape("shape");
     const Dim from = element_count(v.operands[0].shape), to = element_count(shape);
-    if (differ(from, to)) refuse("reshape of {} ({} elements) to {} ({} elements)", v.operands[0].str(), from.str(), str(shape), to.str());
+    if (differ(from, to))
+      refuse("reshape of {} ({} elements) to {} ({} elements)", v.operands[0].str(), from.str(), str(shape),
+             to.str());
     return std::vector<Type>{{v.operands[0].dtype, shape}};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
@@ -102,7 +107,8 @@ OpDef transpose() {
     std::sort(sorted.begin(), sorted.end());
     Shape shape;
     for (size_t i = 0; i < sorted.size(); ++i)
-      if (sorted[i] != static_cast<int64_t>(i) || sorted.size() != x.shape.size()) refuse("transpose of {} is no permutation", x.str());
+      if (sorted[i] != static_cast<int64_t>(i) || sorted.size() != x.shape.size())
+        refuse("transpose of {} is no permutation", x.str());
     if (perm.size() != x.shape.size()) refuse("transpose of {} names {} axes", x.str(), perm.size());
     for (int64_t p : perm) shape.push_back(x.shape[p]);
     return std::vector<Type>{{x.dtype, shape}};
@@ -141,7 +147,8 @@ OpDef reverse() {
 }
 
 OpDef slice() {
-  OpDef r = row("slice", "elements start, start + stride, ... below limit along each axis", {"start!", "limit!", "stride!"});
+  OpDef r = row("slice", "elements start, start + stride, ... below limit along each axis",
+                {"start!", "limit!", "stride!"});
   r.infer = [](const NodeView& v) {
     const Type& x = v.operands[0];
     const Shape &start = v.attrs.shape("start"), &limit = v.attrs.shape("limit");
@@ -151,9 +158,11 @@ OpDef slice() {
     Shape shape;
     for (size_t i = 0; i < start.size(); ++i) {
       const Index n = limit[i] - start[i], past = x.shape[i] - limit[i];
-      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) || (past.is_constant() && past.constant_part() < 0) ||
+      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) ||
+          (past.is_constant() && past.constant_part() < 0) ||
           (start[i].is_constant() && start[i].constant_part() < 0))
-        refuse("slice {}:{}:{} is outside axis {} of {}", start[i].str(), limit[i].str(), stride[i], i, x.str());
+        refuse("slice {}:{}:{} is outside axis {} of {}", start[i].str(), limit[i].str(), stride[i], i,
+               x.str());
       shape.push_back(n.ceil_div(stride[i]));
     }
     return std::vector<Type>{{x.dtype, shape}};
@@ -176,7 +185,8 @@ OpDef slice() {
       high.push_back(b.shape(v.operands[0])[i] - start[i] - spread);
       interior.push_back(stride[i] - 1);
     }
-    return Cotangents{b.make("pad", {v.g()}, {{"low", start}, {"high", high}, {"interior", interior}, {"value", 0.0}})};
+    return Cotangents{
+        b.make("pad", {v.g()}, {{"low", start}, {"high", high}, {"interior", interior}, {"value", 0.0}})};
   };
   return r;
 }
@@ -186,7 +196,8 @@ Dim padded_extent(const Dim& n, const Dim& low, const Dim& high, int64_t interio
 }
 
 OpDef pad() {
-  OpDef r = row("pad", "adds `value` before, after and between elements; negative amounts remove", {"low!", "high!", "interior!", "value!"});
+  OpDef r = row("pad", "adds `value` before, after and between elements; negative amounts remove",
+                {"low!", "high!", "interior!", "value!"});
   r.infer = [](const NodeView& v) {
     const Type& x = v.operands[0];
     const Shape &low = v.attrs.shape("low"), &high = v.attrs.shape("high");
@@ -197,7 +208,8 @@ OpDef pad() {
     for (size_t i = 0; i < low.size(); ++i) {
       if (interior[i] < 0) refuse("pad of {} has interior {}", x.str(), interior[i]);
       shape.push_back(padded_extent(x.shape[i], low[i], high[i], interior[i]));
-      if (shape[i].is_constant() && shape[i].constant_part() < 0) refuse("pad of {} removes more than axis {} has", x.str(), i);
+      if (shape[i].is_constant() && shape[i].constant_part() < 0)
+        refuse("pad of {} removes more than axis {} has", x.str(), i);
     }
     return std::vector<Type>{{x.dtype, shape}};
   };
@@ -225,10 +237,13 @@ OpDef pad() {
     const Shape low = n.attrs.shape("low"), high = n.attrs.shape("high");
     Shape back_low, back_high, none;
     for (size_t i = 0; i < low.size(); ++i) {
-      auto lost = [](const Dim& d) { return d.is_constant() && d.constant_part() < 0 ? Index(0) - d : Index(0); };
+      auto lost = [](const Dim& d) {
+        return d.is_constant() && d.constant_part() < 0 ? Index(0) - d : Index(0);
+      };
       back_low.push_back(lost(low[i])), back_high.push_back(lost(high[i])), none.push_back(0);
     }
-    const NodeId g = b.make("pad", {v.g()}, {{"low", back_low}, {"high", back_high}, {"interior", none}, {"value", 0.0}});
+    const NodeId g =
+        b.make("pad", {v.g()}, {{"low", back_low}, {"high", back_high}, {"interior", none}, {"value", 0.0}});
     Shape start, limit;
     std::vector<int64_t> stride;
     for (size_t i = 0; i < low.size(); ++i) {

@@ -16,7 +16,8 @@ class Printer {
     std::string out;
     for (const kernel::Kernel& k : s_.kernels) out += kernel::print(k) + "\n";
     out += fmt::format("step @{}[", s_.name);
-    for (size_t i = 0; i < s_.dims.size(); ++i) out += fmt::format("{}{} <= {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max);
+    for (size_t i = 0; i < s_.dims.size(); ++i)
+      out += fmt::format("{}{} <= {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max);
     out += fmt::format("] state={} io={} scratch={} {{\n", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
     for (const Buffer& b : s_.buffers) {
       out += fmt::format("  buffer %{}: {}{}", b.name, name_of(b.dtype), str(b.shape));
@@ -39,7 +40,8 @@ class Printer {
     const std::string pad(static_cast<size_t>(depth) * 2, ' ');
     for (const Stmt& s : b) {
       if (auto* r = std::get_if<Run>(&s)) {
-        out += fmt::format("{}run {}({}", pad, r->kernel, names(r->buffers).substr(r->buffers.empty() ? 0 : 1));
+        out +=
+            fmt::format("{}run {}({}", pad, r->kernel, names(r->buffers).substr(r->buffers.empty() ? 0 : 1));
         for (size_t i = 0; i < r->params.size(); ++i) out += (i ? ", " : "; ") + r->params[i].str(var);
         out += fmt::format(")  // @{}\n", s_.kernels[r->kernel].name);
       } else if (std::holds_alternative<Barrier>(s)) {

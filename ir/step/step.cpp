@@ -29,11 +29,12 @@ Range range_of(int64_t extent, int64_t tid, int64_t nthreads) {
 
 int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims) {
   auto value = [&](const Index& e) {
-    return e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& d) {
-      auto it = dims.find(d);
-      GRADC_CHECK(it != dims.end(), "dimension {} of {} has no value", d, b.name);
-      return it->second;
-    });
+    return e.evaluate([](int) -> int64_t { return 0; },
+                      [&](const std::string& d) {
+                        auto it = dims.find(d);
+                        GRADC_CHECK(it != dims.end(), "dimension {} of {} has no value", d, b.name);
+                        return it->second;
+                      });
   };
   if (b.strides.empty() || b.shape.empty()) return value(element_count(b.shape)) * size_of(b.dtype);
   return value(b.shape[0]) * value(b.strides[0]) * size_of(b.dtype);

@@ -62,7 +62,7 @@ struct Step {
   Body body;
   int vars = 0;
   int64_t state_bytes = 0, io_bytes = 0, scratch_bytes = 0;  // at the planned maximum, after memory planning
-  std::vector<int> inputs, outputs;                          // io buffers, in order; a buffer's name is its key
+  std::vector<int> inputs, outputs;  // io buffers, in order; a buffer's name is its key
 };
 
 // Where a kernel's scratch buffers lie in the calling thread's scratch, and the bytes that one thread needs.
@@ -73,7 +73,8 @@ struct ThreadScratch {
 ThreadScratch thread_scratch(const kernel::Kernel& k);
 int64_t thread_scratch_bytes(const Step& s);  // the maximum over its kernels
 
-// Iterations [begin, end) of an extent for one thread: contiguous, as even as possible, the first ones larger.
+// Iterations [begin, end) of an extent for one thread: contiguous, as even as possible, the first ones
+// larger.
 struct Range {
   int64_t begin, end;
 };

@@ -1,6 +1,6 @@
-// Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and strides; planned
-// buffers are aligned and inside their region; a branch's condition is one bool. Not checked: that barriers
-// suffice (the interpreter does).
+// Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and strides;
+// planned buffers are aligned and inside their region; a branch's condition is one bool. Not checked: that
+// barriers suffice (the interpreter does).
 #include "ir/step/step.h"
 #include "support/check.h"
 
@@ -13,11 +13,13 @@ void verify_run(const Step& s, const Run& r) {
   GRADC_CHECK(r.params.size() == k.params.size(), "@{}: parameters of @{}", s.name, k.name);
   size_t parameters = 0;
   while (parameters < k.buffers.size() && k.buffers[parameters].space < kernel::Space::Scratch) ++parameters;
-  GRADC_CHECK(r.buffers.size() == parameters, "@{}: @{} takes {} buffers, not {}", s.name, k.name, parameters, r.buffers.size());
+  GRADC_CHECK(r.buffers.size() == parameters, "@{}: @{} takes {} buffers, not {}", s.name, k.name, parameters,
+              r.buffers.size());
   for (size_t i = 0; i < parameters; ++i) {
     const Buffer& b = s.buffers[r.buffers[i]];
     const kernel::Buffer& p = k.buffers[i];
-    GRADC_CHECK(b.dtype == p.dtype && b.shape == p.shape && b.strides == p.strides, "@{}: buffer {} given to {} of @{}", s.name, b.name, p.name, k.name);
+    GRADC_CHECK(b.dtype == p.dtype && b.shape == p.shape && b.strides == p.strides,
+                "@{}: buffer {} given to {} of @{}", s.name, b.name, p.name, k.name);
   }
 }
 
@@ -43,7 +45,8 @@ void verify(const Step& s) {
   for (const Buffer& b : s.buffers) {
     if (b.offset < 0) continue;
     const int64_t end = b.offset + bytes_of(b, dims);
-    GRADC_CHECK(b.offset % 64 == 0 && end <= sizes[static_cast<int>(b.region)], "@{}: buffer {} ends at {}", s.name, b.name, end);
+    GRADC_CHECK(b.offset % 64 == 0 && end <= sizes[static_cast<int>(b.region)], "@{}: buffer {} ends at {}",
+                s.name, b.name, end);
   }
   for (const kernel::Kernel& k : s.kernels) kernel::verify(k);
   verify_body(s, s.body);

@@ -43,7 +43,8 @@ class Fuser {
     if (!is_map(n)) return false;
     const Meaning& m = *meanings_[n];
     for (const ScalarNode& s : m.body)
-      if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis && s.op != ScalarOp::Convert)
+      if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
+          s.op != ScalarOp::Convert)
         return false;
     if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;
     return m.reads.size() <= 1;
@@ -72,16 +73,15 @@ class Fuser {
 
   void inline_free_nodes() {
     inline_.assign(f_.nodes.size(), false);
-    for (NodeId i = 0; i < f_.nodes.size(); ++i)
-      inline_[i] = !is_param(i) && !result_[i] && is_free(i);
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) inline_[i] = !is_param(i) && !result_[i] && is_free(i);
     // A node without a meaning reads buffers, not expressions.
     for (NodeId i = 0; i < f_.nodes.size(); ++i)
       if (!is_param(i) && !has_meaning(i))
         for (NodeId q : f_[i].operands) inline_[q] = false;
   }
 
-  // Readers of a donated parameter run before the writer of its new value; where a reader needs the new value,
-  // the new value is kept apart and copied at the end.
+  // Readers of a donated parameter run before the writer of its new value; where a reader needs the new
+  // value, the new value is kept apart and copied at the end.
   void donation_edges() {
     after_.assign(f_.nodes.size(), {});
     for (const graph::Result& r : f_.results) {
@@ -111,8 +111,10 @@ class Fuser {
     for (NodeId i = n + 1; i < f_.nodes.size(); ++i)
       for (NodeId q : f_[i].operands)
         if (via[q]) {
-          if (inline_[i]) via[i] = true;
-          else found.push_back(i);
+          if (inline_[i])
+            via[i] = true;
+          else
+            found.push_back(i);
           break;
         }
     return found;
@@ -168,8 +170,8 @@ class Fuser {
     return reads_.emplace(n, std::move(out)).first->second;
   }
 
-  void resolve(NodeId n, const std::vector<Index>& axes, bool guarded, const std::function<Index(int)>& extent,
-               std::vector<ResolvedRead>& out) {
+  void resolve(NodeId n, const std::vector<Index>& axes, bool guarded,
+               const std::function<Index(int)>& extent, std::vector<ResolvedRead>& out) {
     const Meaning& m = *meanings_[n];
     auto bind = [&](int v) { return v < static_cast<int>(axes.size()) ? axes[v] : Index::var(kUnknownVar); };
     for (const Read& r : m.reads) {
@@ -177,8 +179,10 @@ class Fuser {
       std::vector<Index> at;
       for (const Index& e : r.at) at.push_back(simplify(e.substitute(bind), extent));
       const bool g = guarded || !r.guards.empty();
-      if (inline_[q]) resolve(q, at, g, extent, out);
-      else out.push_back({q, std::move(at), g});
+      if (inline_[q])
+        resolve(q, at, g, extent, out);
+      else
+        out.push_back({q, std::move(at), g});
     }
   }
 
@@ -218,7 +222,8 @@ class Fuser {
     if (result_[p] || !is_map(p) || uses_[p].size() != 1 || uses_[p][0].maps.size() != 1) return false;
     const NodeId c = uses_[p][0].consumer;
     if (!has_meaning(c)) return false;
-    // What reads a donated buffer keeps its place before the buffer's writer, or reads what that writer overwrites.
+    // What reads a donated buffer keeps its place before the buffer's writer, or reads what that writer
+    // overwrites.
     for (NodeId w : after_[p]) {
       const bool ordered = std::find(after_[c].begin(), after_[c].end(), w) != after_[c].end();
       if (!ordered && !(c == w && same_group_safe(p, c))) return false;
@@ -228,7 +233,9 @@ class Fuser {
   // Whether every read that `n` makes of a donated parameter is of the element where n itself stands.
   bool reads_own_element(NodeId n, NodeId param) {
     for (const ResolvedRead& r : reads_of(n))
-      if (r.node == param && !(r.at.size() == static_cast<size_t>(meanings_[n]->outputs) && is_identity(r.at, r.at.size()))) return false;
+      if (r.node == param &&
+          !(r.at.size() == static_cast<size_t>(meanings_[n]->outputs) && is_identity(r.at, r.at.size())))
+        return false;
     return true;
   }
   // Reads of a donated buffer that move into its writer must be of the element written there.
@@ -267,8 +274,10 @@ class Fuser {
     g.members.push_back(p);
     fusion_.group_of[p] = group;
     if (has_meaning(p) && meanings_[p]->combine != Combiner::None) {
-      if (is_contraction(p)) g.contraction = true;
-      else if (graph::order_of(f_[p]) == Order::Lanes) g.lanes = true;
+      if (is_contraction(p))
+        g.contraction = true;
+      else if (graph::order_of(f_[p]) == Order::Lanes)
+        g.lanes = true;
     }
   }
 
@@ -301,6 +310,7 @@ class Fuser {
         group.cut = true;
         ++fusion_.moves["cut"];
       }
+      group.cut |= meanings_[p]->outputs > depth;  // p becomes an array over its inner axes
       ++fusion_.moves[meanings_[p]->combine == Combiner::None ? "join map" : "join reduction"];
       add(p, g);
       return true;
@@ -329,7 +339,8 @@ class Fuser {
     }
     for (size_t i = 0; i < shared; ++i)
       if (!(m.axes[i] == group.axes[i])) return -1;
-    if (rank == n && !group.cut) return compatible(p, group) && donation_safe(p, group, n) ? static_cast<int>(n) : -1;
+    if (rank == n && !group.cut)
+      return compatible(p, group) && donation_safe(p, group, n) ? static_cast<int>(n) : -1;
     return row_depth(p, group, shared);
   }
 
@@ -344,12 +355,15 @@ class Fuser {
   int row_depth(NodeId p, const DraftGroup& group, size_t depth) const {
     if (depth == 0 && !group.axes.empty()) return -1;
     if (group.contraction || is_contraction(p)) return -1;
-    if (depth < group.axes.size() && meanings_[p]->combine == Combiner::None && !reads_reduction(p, depth)) return -1;
+    if (depth < group.axes.size() && meanings_[p]->combine == Combiner::None && !reads_reduction(p, depth))
+      return -1;
     auto fits = [&](NodeId n) {
-      std::vector<Dim> inner(meanings_[n]->axes.begin() + static_cast<long>(std::min<size_t>(depth, meanings_[n]->outputs)),
-                             meanings_[n]->axes.end());
-      const Dim count = element_count(inner);
-      return count.is_constant() && count.constant_part() <= kMaxScratchElements;
+      std::vector<Dim> inner(
+          meanings_[n]->axes.begin() + static_cast<long>(std::min<size_t>(depth, meanings_[n]->outputs)),
+          meanings_[n]->axes.end());
+      const bool constant =
+          std::all_of(inner.begin(), inner.end(), [](const Dim& d) { return d.is_constant(); });
+      return constant && element_count(inner).constant_part() <= kMaxScratchElements;
     };
     for (NodeId m : group.members)
       if (!fits(m) || !donation_row_safe(m)) return -1;
@@ -360,7 +374,8 @@ class Fuser {
   bool reads_reduction(NodeId p, size_t depth) const {
     for (NodeId q : f_[p].operands) {
       if (is_param(q) || !has_meaning(q)) continue;
-      if (meanings_[q]->combine != Combiner::None && meanings_[q]->outputs == static_cast<int>(depth)) return true;
+      if (meanings_[q]->combine != Combiner::None && meanings_[q]->outputs == static_cast<int>(depth))
+        return true;
       if (meanings_[q]->combine == Combiner::None && reads_reduction(q, depth)) return true;
     }
     return false;
@@ -485,7 +500,9 @@ class Fuser {
 
 }  // namespace
 
-Fusion fuse(const graph::Module&, const graph::Function& f, const FuseOptions& o) { return Fuser(f, o).run(); }
+Fusion fuse(const graph::Module&, const graph::Function& f, const FuseOptions& o) {
+  return Fuser(f, o).run();
+}
 
 std::string describe(const Fusion& fusion, const graph::Function& f) {
   std::string out;

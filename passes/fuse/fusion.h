@@ -24,12 +24,12 @@ enum class Storage : uint8_t {
 
 struct Member {
   NodeId node;
-  Storage storage;        // how the group's other members read it: Register or Scratch
-  bool memory = false;    // also written to its buffer
+  Storage storage;      // how the group's other members read it: Register or Scratch
+  bool memory = false;  // also written to its buffer
 };
 
-// Members are in execution order. Every member's leading axes are the group's axes; what remains are its inner
-// axes and its reduction axes. `opaque` groups hold one node without a meaning.
+// Members are in execution order. Every member's leading axes are the group's axes; what remains are its
+// inner axes and its reduction axes. `opaque` groups hold one node without a meaning.
 struct Group {
   std::vector<Dim> axes;
   std::vector<Member> members;
@@ -37,11 +37,11 @@ struct Group {
 };
 
 struct Fusion {
-  std::vector<Group> groups;            // in an order that respects data and donation
-  std::vector<Storage> storage;         // by node; Memory for parameters
-  std::vector<int> group_of;            // by node; -1 for inline nodes and parameters
-  std::set<NodeId> copied;              // donated parameters whose new value needs a copy at the end
-  std::map<std::string, int> moves;     // how often each kind of placement was made, for tests and `explain`
+  std::vector<Group> groups;         // in an order that respects data and donation
+  std::vector<Storage> storage;      // by node; Memory for parameters
+  std::vector<int> group_of;         // by node; -1 for inline nodes and parameters
+  std::set<NodeId> copied;           // donated parameters whose new value needs a copy at the end
+  std::map<std::string, int> moves;  // how often each kind of placement was made, for tests and `explain`
 };
 
 struct FuseOptions {

@@ -1,6 +1,6 @@
-// Differentiation: value_and_grad is a node; this pass replaces it by the callee's body and a reverse walk that
-// accumulates cotangents by the rows' rules. Structural zeros stay absent; what no requested gradient needs is
-// not built. Control flow on the path is refused by name until its rules are here.
+// Differentiation: value_and_grad is a node; this pass replaces it by the callee's body and a reverse walk
+// that accumulates cotangents by the rows' rules. Structural zeros stay absent; what no requested gradient
+// needs is not built. Control flow on the path is refused by name until its rules are here.
 #include <algorithm>
 #include <set>
 
@@ -55,7 +55,8 @@ class Reverse {
     const NodeId g[] = {cotangents_[i]};
     const std::vector<NodeId> d = node.op->gradient(b_, {i, node.operands, g});
     for (size_t k = 0; k < d.size(); ++k)
-      if (d[k] != kNone && needed_[node.operands[k]] && is_float(b_.dtype(node.operands[k]))) accumulate(node.operands[k], d[k]);
+      if (d[k] != kNone && needed_[node.operands[k]] && is_float(b_.dtype(node.operands[k])))
+        accumulate(node.operands[k], d[k]);
   }
 
   void accumulate(NodeId n, NodeId g) {
@@ -70,7 +71,8 @@ class Reverse {
     for (NodeId i : missing_) {
       ops.insert(b_[i].op->name);
       auto it = b_.function().locs.find(i);
-      if (it != b_.function().locs.end()) d.notes.push_back({it->second, fmt::format("{} is used here", b_[i].op->name)});
+      if (it != b_.function().locs.end())
+        d.notes.push_back({it->second, fmt::format("{} is used here", b_[i].op->name)});
     }
     for (std::string_view op : ops) d.text += (d.text.empty() ? "no gradient for " : ", ") + std::string(op);
     throw CompileError(std::move(d));
@@ -109,10 +111,14 @@ class Differentiator {
     std::map<NodeId, std::vector<NodeId>> results;
     for (NodeId i = 0; i < f.nodes.size(); ++i) {
       const Node& n = f[i];
-      if (n.op->name == "parameter") map[i] = b.param(f.names.at(i), n.type());
-      else if (n.op->name == "value_and_grad") results[i] = value_and_grad(b, n, map);
-      else if (n.op->name == "get" && results.count(n.operands[0])) map[i] = results[n.operands[0]][n.attrs.integer("index")];
-      else map[i] = copy_node(b, f, i, map);
+      if (n.op->name == "parameter")
+        map[i] = b.param(f.names.at(i), n.type());
+      else if (n.op->name == "value_and_grad")
+        results[i] = value_and_grad(b, n, map);
+      else if (n.op->name == "get" && results.count(n.operands[0]))
+        map[i] = results[n.operands[0]][n.attrs.integer("index")];
+      else
+        map[i] = copy_node(b, f, i, map);
     }
     for (const Result& r : f.results) b.result(map[r.node], r.name, r.into == kNone ? kNone : map[r.into]);
     Function out = b.finish();

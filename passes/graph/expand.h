@@ -7,13 +7,13 @@ namespace gradc::passes {
 
 // Expands every call, innermost functions first. Recursion is refused.
 graph::Module inline_calls(const graph::Module& m);
-// Expands every value_and_grad by reverse accumulation over the inlined callee; repeats until none is left, so
-// gradients of gradients need nothing special. Missing rules are reported all at once, by op and place.
+// Expands every value_and_grad by reverse accumulation over the inlined callee; repeats until none is left,
+// so gradients of gradients need nothing special. Missing rules are reported all at once, by op and place.
 graph::Module differentiate(const graph::Module& m);
 // Drops what no result needs; parameters stay.
 graph::Module prune(const graph::Module& m);
-// Decides every rounding that is still open: multiply-adds, the order of reductions. From here on the text says
-// each one, and every later pass is exact.
+// Decides every rounding that is still open: multiply-adds, the order of reductions. From here on the text
+// says each one, and every later pass is exact.
 graph::Module numerics(const graph::Module& m);
 
 // Applies a function-to-function pass to every function, callees before callers.

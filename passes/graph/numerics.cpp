@@ -1,6 +1,6 @@
 // The numerics pass. Decides from constant extents only, never from the machine: contractions are chains of
-// fused multiply-adds; a sum along a long constant innermost axis is dealt to 64 lanes; a product that one sum
-// alone reads joins it with one rounding.
+// fused multiply-adds; a sum along a long constant innermost axis is dealt to 64 lanes; a product that one
+// sum alone reads joins it with one rounding.
 #include <algorithm>
 
 #include "passes/graph/expand.h"
@@ -28,13 +28,15 @@ bool wants_lanes(const Function& f, const Node& n) {
 
 class Decider {
  public:
-  Decider(const Function& f, const Module& m) : f_(f), b_(f.name, &m), users_(users_of(f)), map_(f.nodes.size(), kNone) {}
+  Decider(const Function& f, const Module& m)
+      : f_(f), b_(f.name, &m), users_(users_of(f)), map_(f.nodes.size(), kNone) {}
 
   Function run() {
     for (const auto& [name, info] : f_.dims) b_.dim(name, info);
     for (const Result& r : f_.results) ++extra_[r.node];
     for (NodeId i = 0; i < f_.nodes.size(); ++i) map_[i] = decide(i);
-    for (const Result& r : f_.results) b_.result(map_[r.node], r.name, r.into == kNone ? kNone : map_[r.into]);
+    for (const Result& r : f_.results)
+      b_.result(map_[r.node], r.name, r.into == kNone ? kNone : map_[r.into]);
     Function out = b_.finish();
     out.notes = f_.notes;
     out.notes["numerics"] = "done";
@@ -59,7 +61,8 @@ class Decider {
     const Node& n = f_[i];
     std::vector<NodeId> operands;
     for (NodeId q : n.operands) operands.push_back(map_[q]);
-    if (n.op->name == "einsum") return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_) && is_float(n.type().dtype)));
+    if (n.op->name == "einsum")
+      return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_) && is_float(n.type().dtype)));
     if (wants_lanes(f_, n)) return b_.make(*n.op, operands, n.attrs.with("order", std::string("lanes")));
     return kNone;
   }

@@ -15,8 +15,10 @@ Function prune_function(const Function& f, const Module& m) {
   for (const auto& [name, info] : f.dims) b.dim(name, info);
   std::vector<NodeId> map(f.nodes.size(), kNone);
   for (NodeId i = 0; i < f.nodes.size(); ++i) {
-    if (f[i].op->name == "parameter") map[i] = b.param(f.names.at(i), f.type(i));
-    else if (live[i]) map[i] = copy_node(b, f, i, map);
+    if (f[i].op->name == "parameter")
+      map[i] = b.param(f.names.at(i), f.type(i));
+    else if (live[i])
+      map[i] = copy_node(b, f, i, map);
   }
   for (const Result& r : f.results) b.result(map[r.node], r.name, r.into == kNone ? kNone : map[r.into]);
   Function out = b.finish();

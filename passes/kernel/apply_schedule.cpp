@@ -68,10 +68,11 @@ class Scheduler {
     return out;
   }
   int64_t size(size_t axis) const {
-    return loops_[axis].extent.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& d) {
-      auto it = o_.plan.find(d);
-      return it == o_.plan.end() ? int64_t{64} : it->second;
-    });
+    return loops_[axis].extent.evaluate([](int) -> int64_t { return 0; },
+                                        [&](const std::string& d) {
+                                          auto it = o_.plan.find(d);
+                                          return it == o_.plan.end() ? int64_t{64} : it->second;
+                                        });
   }
 
   void elementwise() {
@@ -186,7 +187,8 @@ class Scheduler {
       body.push_back(make_if({{Index(0) - missing}, tiles(rows)}));
       body.push_back(make_if({{missing - 1}, tiles(edge)}));
     }
-    return {renumber({make_for({row_tile, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})}, k_)[0]};
+    return {renumber({make_for({row_tile, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})},
+                     k_)[0]};
   }
 
   void mark_outermost() {
@@ -211,7 +213,8 @@ class Scheduler {
     for (const Stmt& s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
         around.push_back(f->get());
-        out.push_back(make_for({(*f)->var, (*f)->extent, (*f)->kind, stage_in((*f)->body, around, panel, width, copies)}));
+        out.push_back(make_for(
+            {(*f)->var, (*f)->extent, (*f)->kind, stage_in((*f)->body, around, panel, width, copies)}));
         around.pop_back();
       } else if (auto* l = std::get_if<Load>(&s); l && stageable(*l, around, width)) {
         out.push_back(stage_load(*l, around, panel, width, copies));
@@ -245,7 +248,8 @@ class Scheduler {
     return closed && bytes <= kMaxPanelBytes;
   }
 
-  Stmt stage_load(const Load& l, const std::vector<const For*>& around, int panel, int64_t width, Body& copies) {
+  Stmt stage_load(const Load& l, const std::vector<const For*>& around, int panel, int64_t width,
+                  Body& copies) {
     const DType t = k_.buffers[l.buffer].dtype;
     Shape shape;
     for (const For* f : around) shape.push_back(f->extent);
@@ -261,10 +265,12 @@ class Scheduler {
     to.push_back(Index::var(lane));
     Load source{k_.values++, l.buffer, l.at, {}, {}};
     for (Index& e : source.at)
-      e = e.substitute([&](int x) { return x == v ? Index::var(panel) * s_.columns + Index::var(lane) : Index::var(x); });
+      e = e.substitute(
+          [&](int x) { return x == v ? Index::var(panel) * s_.columns + Index::var(lane) : Index::var(x); });
     Body copy{source, Store{scratch, to, source.result}};
     copy = {make_for({lane, width, LoopKind::Vector, copy})};
-    for (size_t i = around.size(); i-- > 0;) copy = {make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
+    for (size_t i = around.size(); i-- > 0;)
+      copy = {make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
     copy = renumber(copy, k_);
     copies.insert(copies.end(), copy.begin(), copy.end());
     return Load{l.result, scratch, from, {}, {}};

@@ -34,7 +34,7 @@ class Chooser {
     Schedule s;
     s.work = total_work();
     s.parallel = s.work >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
-    if (nest_.loops.empty() || has_vector_) {
+    if (nest_.loops.empty() || has_vector_ || rows_) {
       s.why = nest_.loops.empty() ? "scalars" : "rows";
     } else if (has_serial_) {
       choose_tile(s);
@@ -46,10 +46,11 @@ class Chooser {
 
  private:
   int64_t planned(const Index& e) const {
-    return std::max<int64_t>(0, e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string& d) {
-      auto it = o_.plan.find(d);
-      return it == o_.plan.end() ? int64_t{64} : it->second;
-    }));
+    return std::max<int64_t>(0, e.evaluate([](int) -> int64_t { return 0; },
+                                           [&](const std::string& d) {
+                                             auto it = o_.plan.find(d);
+                                             return it == o_.plan.end() ? int64_t{64} : it->second;
+                                           }));
   }
   int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
@@ -63,6 +64,8 @@ class Chooser {
       if (auto* c = std::get_if<Load>(&s)) accesses_.push_back({c->buffer, &c->at});
       if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at});
     });
+    // Rows between members are one thread's arrays, which a register tile could not share.
+    for (const Buffer& b : l_.kernel.buffers) rows_ |= b.space == Space::Scratch;
     for (const Buffer& b : l_.kernel.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
     for (const Buffer& b : l_.kernel.buffers) accumulators_ += b.space == Space::Tile;
   }
@@ -70,8 +73,10 @@ class Chooser {
   double work_of(const Body& body) const {
     double n = 0;
     for (const Stmt& s : body) {
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) n += static_cast<double>(planned((*f)->extent)) * work_of((*f)->body);
-      else n += 1;
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        n += static_cast<double>(planned((*f)->extent)) * work_of((*f)->body);
+      else
+        n += 1;
     }
     return n;
   }
@@ -120,7 +125,8 @@ class Chooser {
     s.vector_axis = best_vector_axis(true);
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     for (size_t a = nest_.loops.size(); a-- > 0;)
-      if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 && (s.row_axis < 0 || extent(a) > extent(s.row_axis)))
+      if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 &&
+          (s.row_axis < 0 || extent(a) > extent(s.row_axis)))
         s.row_axis = static_cast<int>(a);
     if (s.vector_axis < 0 && s.row_axis < 0) {
       s.why = "one element";
@@ -137,8 +143,10 @@ class Chooser {
     if (s.vector_axis < 0) most = std::min<int64_t>(most, 8);
     s.rows = s.row_axis < 0 ? 1 : best_rows(std::max<int64_t>(1, most), extent(s.row_axis));
     if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows;
-    if (o_.force_columns > 0 && s.vector_axis >= 0) s.columns = std::min(o_.force_columns, extent(s.vector_axis));
-    const int64_t panels = s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
+    if (o_.force_columns > 0 && s.vector_axis >= 0)
+      s.columns = std::min(o_.force_columns, extent(s.vector_axis));
+    const int64_t panels =
+        s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
     const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
     s.stage = s.vector_axis >= 0 && row_tiles >= 3 && panel_wants_staging(s);
     s.columns_outer = s.stage || panels >= 4 || panels >= row_tiles;
@@ -182,7 +190,7 @@ class Chooser {
   const ScheduleOptions& o_;
   Nest nest_;
   std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
-  bool has_vector_ = false, has_serial_ = false, wide_ = false;
+  bool has_vector_ = false, has_serial_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
 };
 

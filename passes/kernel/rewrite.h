@@ -29,12 +29,12 @@ Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 
 // Moves the loops of a register tile inwards. Each loop is (variable to replace, its new variable, extent).
 struct TileLoop {
-  int var = -1;        // the variable in the body; -1: no such loop
-  int inner = -1;      // the tile's own variable, 0 .. extent-1
+  int var = -1;    // the variable in the body; -1: no such loop
+  int inner = -1;  // the tile's own variable, 0 .. extent-1
   int64_t extent = 1;
-  Index position;      // what `var` becomes: base + inner
-  Index clamped;       // the same, kept inside the axis: for loads of rows that may not exist
-  Index valid;         // >= 0 where the row exists; constant 0 when all do
+  Index position;  // what `var` becomes: base + inner
+  Index clamped;   // the same, kept inside the axis: for loads of rows that may not exist
+  Index valid;     // >= 0 where the row exists; constant 0 when all do
 };
 // Distributes the body's statements over rows x columns: runs of simple statements are wrapped in
 // `unroll rows { vector columns { ... } }`, serial loops stay outside, rank-0 tiles become [rows, columns].

@@ -12,15 +12,15 @@ namespace gradc::passes {
 
 // The numbers of one kernel's schedule, with the reasons in `why`; 0 or -1 where they do not apply.
 struct Schedule {
-  int vector_axis = -1;   // which outer loop becomes the innermost vector loop
-  int row_axis = -1;      // which outer loop is unrolled over the rows of the register tile
-  int64_t rows = 1;       // of the register tile
-  int64_t columns = 0;    // of the register tile, in elements
+  int vector_axis = -1;  // which outer loop becomes the innermost vector loop
+  int row_axis = -1;     // which outer loop is unrolled over the rows of the register tile
+  int64_t rows = 1;      // of the register tile
+  int64_t columns = 0;   // of the register tile, in elements
   bool columns_outer = true;
-  bool stage = false;     // copy the panel that a tile's columns read into thread scratch first
-  int64_t chunk = 0;      // elements of a parallel piece of a vector loop
+  bool stage = false;  // copy the panel that a tile's columns read into thread scratch first
+  int64_t chunk = 0;   // elements of a parallel piece of a vector loop
   bool parallel = false;
-  double work = 0;        // scalar operations at planned dimensions
+  double work = 0;  // scalar operations at planned dimensions
   std::string why;
 };
 

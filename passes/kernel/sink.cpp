@@ -41,7 +41,8 @@ class Sinker {
   }
 
   bool varies(const Index& e) const {
-    if ((rows_.var >= 0 && e.uses_var(rows_.var)) || (columns_.var >= 0 && e.uses_var(columns_.var))) return true;
+    if ((rows_.var >= 0 && e.uses_var(rows_.var)) || (columns_.var >= 0 && e.uses_var(columns_.var)))
+      return true;
     for (int v : varying_vars_)
       if (e.uses_var(v)) return true;
     return false;
@@ -67,7 +68,8 @@ class Sinker {
     for (const Stmt& s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
         flush(run, out);
-        GRADC_CHECK((*f)->kind == LoopKind::Serial && !varies((*f)->extent), "only serial loops stay outside a tile");
+        GRADC_CHECK((*f)->kind == LoopKind::Serial && !varies((*f)->extent),
+                    "only serial loops stay outside a tile");
         out.push_back(make_for({(*f)->var, (*f)->extent, LoopKind::Serial, sink((*f)->body)}));
       } else if (!varies(s)) {
         out.push_back(s);  // the same for every element of the tile
@@ -205,7 +207,8 @@ class Sinker {
 
 }  // namespace
 
-Body sink(const Body& body, const TileLoop& rows, const TileLoop& columns, Kernel& k, std::map<int, int>& expanded) {
+Body sink(const Body& body, const TileLoop& rows, const TileLoop& columns, Kernel& k,
+          std::map<int, int>& expanded) {
   return Sinker(rows, columns, k, expanded).run(body);
 }
 

@@ -33,7 +33,8 @@ class GroupLowerer {
     Body body = scoped([&] {
       for (const Member& m : group_.members) lower_member(m, outer);
     });
-    for (size_t a = vars.size(); a-- > 0;) body = {make_for({vars[a], group_.axes[a], LoopKind::Serial, body})};
+    for (size_t a = vars.size(); a-- > 0;)
+      body = {make_for({vars[a], group_.axes[a], LoopKind::Serial, body})};
     k_.body = std::move(body);
     for (Buffer& b : locals_) k_.buffers.push_back(b);
     return {std::move(k_), std::move(parameters_), static_cast<int>(group_.axes.size())};
@@ -83,7 +84,11 @@ class GroupLowerer {
 
   int local(Space space, DType t, Shape shape) {
     const int id = static_cast<int>(k_.buffers.size() + locals_.size());
-    locals_.push_back({fmt::format("{}{}", space == Space::Tile ? "t" : "s", locals_.size()), t, std::move(shape), space, {}});
+    locals_.push_back({fmt::format("{}{}", space == Space::Tile ? "t" : "s", locals_.size()),
+                       t,
+                       std::move(shape),
+                       space,
+                       {}});
     return id;
   }
 
@@ -149,7 +154,8 @@ class GroupLowerer {
       return;
     }
     // Only the innermost axis of a map is a vector loop: it holds no further loop.
-    const bool innermost = next + 1 == static_cast<size_t>(meaning.outputs) && meaning.combine == Combiner::None;
+    const bool innermost =
+        next + 1 == static_cast<size_t>(meaning.outputs) && meaning.combine == Combiner::None;
     loop(meaning.axes[next], innermost ? LoopKind::Vector : LoopKind::Serial, [&](const Index& v) {
       axes.push_back(v);
       lower_inner(m, meaning, axes, next + 1);
@@ -178,13 +184,15 @@ class GroupLowerer {
     return v;
   }
 
-  Value fresh_value_at(NodeId n, const std::vector<Index>& at, const std::vector<Index>& guards, double fill) {
+  Value fresh_value_at(NodeId n, const std::vector<Index>& at, const std::vector<Index>& guards,
+                       double fill) {
     const DType t = f_.type(n).dtype;
     if (auto it = members_.find(n); it != members_.end()) {
       const size_t outer = group_.axes.size();
       Value v = it->second.storage == Storage::Register
                     ? registers_.at(n)
-                    : load(scratch_.at(n), {at.begin() + static_cast<long>(outer), at.end()}, guards, literal(t, fill));
+                    : load(scratch_.at(n), {at.begin() + static_cast<long>(outer), at.end()}, guards,
+                           literal(t, fill));
       if (it->second.storage == Storage::Register && !guards.empty()) v = guarded(v, t, guards, fill);
       return v;
     }
@@ -207,7 +215,8 @@ class GroupLowerer {
   }
 
   // The body of a meaning with its axes at `axes`. `guards` hold for every read within.
-  Value evaluate(NodeId n, const Meaning& m, const std::vector<Index>& axes, const std::vector<Index>& guards) {
+  Value evaluate(NodeId n, const Meaning& m, const std::vector<Index>& axes,
+                 const std::vector<Index>& guards) {
     const std::vector<Value> values = evaluate_body(n, m, axes, guards);
     return values.back();
   }
@@ -225,7 +234,8 @@ class GroupLowerer {
       read(n, m, r, bind, guards, reads);
       if (used_as_index(m, r)) {
         bound[static_cast<int>(r)] = new_var();
-        emit(Bind{bound[static_cast<int>(r)], as_i64(reads[r], f_.type(f_[n].operands[m.reads[r].operand]).dtype)});
+        emit(Bind{bound[static_cast<int>(r)],
+                  as_i64(reads[r], f_.type(f_[n].operands[m.reads[r].operand]).dtype)});
       }
     }
     std::vector<Value> values;
@@ -264,13 +274,15 @@ class GroupLowerer {
     return t == DType::I64 ? v : compute(ScalarOp::Convert, DType::I64, {v, -1, -1});
   }
 
-  Value scalar(const ScalarNode& s, const Meaning& m, const std::vector<Value>& values, const std::vector<Value>& reads,
-               const std::vector<Index>& axes) {
+  Value scalar(const ScalarNode& s, const Meaning& m, const std::vector<Value>& values,
+               const std::vector<Value>& reads, const std::vector<Index>& axes) {
     if (s.op == ScalarOp::Read) return reads[s.index];
     if (s.op == ScalarOp::Const) return constant(s.dtype, s.value);
     if (s.op == ScalarOp::Axis) {
       const size_t n = static_cast<size_t>(s.index);
-      const Index e = n < m.axes.size() ? axes[n] : m.values[n - m.axes.size()].substitute([&](int a) { return axes[a]; });
+      const Index e = n < m.axes.size()
+                          ? axes[n]
+                          : m.values[n - m.axes.size()].substitute([&](int a) { return axes[a]; });
       const Value v = compute(ScalarOp::Axis, DType::I64, {-1, -1, -1}, {}, tidy(e));
       return s.dtype == DType::I64 ? v : compute(ScalarOp::Convert, s.dtype, {v, -1, -1});
     }
@@ -292,7 +304,8 @@ class GroupLowerer {
   }
 
   // acc = acc (+) body, or acc = fma(a, b, acc) where the body ends in a product that the meaning fuses.
-  void accumulate(NodeId n, const Meaning& m, int tile, const std::vector<Index>& at, const std::vector<Index>& axes) {
+  void accumulate(NodeId n, const Meaning& m, int tile, const std::vector<Index>& at,
+                  const std::vector<Index>& axes) {
     const DType t = f_.type(n).dtype;
     if (m.fma) {
       Meaning factors = m;
@@ -342,9 +355,8 @@ class GroupLowerer {
   Value reduce_lanes(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
     const DType t = f_.type(n).dtype;
     const int tile = local(Space::Tile, t, {kLanes});
-    loop(kLanes, LoopKind::Vector, [&](const Index& l) {
-      emit(Store{tile, {l}, constant(t, identity_of(m.combine, t))});
-    });
+    loop(kLanes, LoopKind::Vector,
+         [&](const Index& l) { emit(Store{tile, {l}, constant(t, identity_of(m.combine, t))}); });
     std::vector<Index> all = axes;
     lanes_loops(n, m, tile, all);
     const Value v = new_value();

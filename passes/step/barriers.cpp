@@ -23,9 +23,12 @@ class Inserter {
     Body out;
     for (const Stmt& s : body) {
       if (std::holds_alternative<step::Barrier>(s)) continue;
-      if (auto* r = std::get_if<Run>(&s)) add_run(*r, pending, out);
-      else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) add_for(**f, pending, out);
-      else add_if(*std::get<std::shared_ptr<const If>>(s), pending, out);
+      if (auto* r = std::get_if<Run>(&s))
+        add_run(*r, pending, out);
+      else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        add_for(**f, pending, out);
+      else
+        add_if(*std::get<std::shared_ptr<const If>>(s), pending, out);
     }
     return out;
   }

@@ -29,7 +29,9 @@ class StepBuilder {
     s_.state_bytes = o.state_bytes;
     for (const auto& [name, info] : f.dims) {
       s_.dims.push_back({name, info.max});
-      options_.schedule.plan[name] = info.plan > 0 ? info.plan : info.max > 0 ? std::min<int64_t>(info.max, 64) : 64;
+      options_.schedule.plan[name] = info.plan > 0  ? info.plan
+                                     : info.max > 0 ? std::min<int64_t>(info.max, 64)
+                                                    : 64;
     }
     auto fma = f.notes.find("fma");
     fma_ = fma == f.notes.end() || fma->second != "off";
@@ -45,8 +47,10 @@ class StepBuilder {
     auto it = options_.state_offsets.find(name);
     const bool state = it != options_.state_offsets.end();
     const int b = buffer(name, f.type(p), state ? step::Region::State : step::Region::Io);
-    if (state) s_.buffers[b].offset = it->second;
-    else s_.inputs.push_back(b);
+    if (state)
+      s_.buffers[b].offset = it->second;
+    else
+      s_.inputs.push_back(b);
     return {b, {}};
   }
 
@@ -69,7 +73,9 @@ class StepBuilder {
     s_.buffers.push_back(std::move(b));
     return static_cast<int>(s_.buffers.size()) - 1;
   }
-  View scratch(const std::string& name, const Type& t) { return {buffer(name, t, step::Region::Scratch), {}}; }
+  View scratch(const std::string& name, const Type& t) {
+    return {buffer(name, t, step::Region::Scratch), {}};
+  }
 
   // Rows whose pitch is a multiple of 1 KB meet in few cache sets; 16 elements more keep them apart.
   static Shape padded(const Type& t) {
@@ -123,7 +129,8 @@ class StepBuilder {
   static kernel::Body with_prefix(const kernel::Body& body, const std::map<int, std::vector<Index>>& prefix) {
     kernel::Body out;
     auto insert = [&](int buffer, std::vector<Index>& at) {
-      if (auto it = prefix.find(buffer); it != prefix.end()) at.insert(at.begin(), it->second.begin(), it->second.end());
+      if (auto it = prefix.find(buffer); it != prefix.end())
+        at.insert(at.begin(), it->second.begin(), it->second.end());
     };
     for (kernel::Stmt s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const kernel::For>>(&s)) {
@@ -148,7 +155,8 @@ class StepBuilder {
     const Schedule sched = choose_schedule(l, options_.schedule);
     kernel::Kernel k = apply_schedule(l, sched, options_.schedule);
     if (report_) {
-      report_->kernels.push_back({k.name, members, sched.why, sched.work, kernel::parallel_loop(k) != nullptr});
+      report_->kernels.push_back(
+          {k.name, members, sched.why, sched.work, kernel::parallel_loop(k) != nullptr});
     }
     out.push_back(bind(std::move(k), views));
   }
@@ -158,11 +166,13 @@ class StepBuilder {
     Lowered l;
     l.kernel.name = "copy";
     l.kernel.fma = fma_;
-    l.kernel.buffers = {{"from", t.dtype, t.shape, kernel::Space::In, {}}, {"to", t.dtype, t.shape, kernel::Space::Out, {}}};
+    l.kernel.buffers = {{"from", t.dtype, t.shape, kernel::Space::In, {}},
+                        {"to", t.dtype, t.shape, kernel::Space::Out, {}}};
     std::vector<Index> at;
     for (int a = 0; a < t.rank(); ++a) at.push_back(Index::var(l.kernel.vars++));
     kernel::Body body{kernel::Load{l.kernel.values++, 0, at, {}, {}}, kernel::Store{1, at, 0}};
-    for (int a = t.rank(); a-- > 0;) body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Serial, body})};
+    for (int a = t.rank(); a-- > 0;)
+      body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Serial, body})};
     l.kernel.body = std::move(body);
     l.outer = t.rank();
     if (report_) ++report_->copies;
@@ -183,8 +193,8 @@ struct StepBuilder::FunctionLowering {
   StepBuilder& b;
   const Function& f;
   std::vector<View> params, dests;
-  std::map<NodeId, View> views = {};                        // of nodes that live in memory
-  std::map<NodeId, std::vector<View>> tuples = {};          // of nodes with several results
+  std::map<NodeId, View> views = {};                // of nodes that live in memory
+  std::map<NodeId, std::vector<View>> tuples = {};  // of nodes with several results
   std::map<NodeId, NodeId> storage_of = {};
 
   void run(Body& out) {
@@ -194,8 +204,10 @@ struct StepBuilder::FunctionLowering {
     for (size_t p = 0; p < f.params.size(); ++p) views[f.params[p]] = params[p];
     bind_results(fusion);
     for (const Group& g : fusion.groups) {
-      if (g.opaque) lower_opaque(g.members[0].node, out);
-      else lower(fusion, g, out);
+      if (g.opaque)
+        lower_opaque(g.members[0].node, out);
+      else
+        lower(fusion, g, out);
     }
     copy_results(out);
   }
@@ -216,7 +228,8 @@ struct StepBuilder::FunctionLowering {
     for (int into = 0; into < 2; ++into)
       for (size_t r = 0; r < f.results.size(); ++r) {
         const graph::Result& result = f.results[r];
-        if ((result.into != kNone) == (into == 1)) b.copy(view_of(result.node), dests[r], f.type(result.node), out);
+        if ((result.into != kNone) == (into == 1))
+          b.copy(view_of(result.node), dests[r], f.type(result.node), out);
       }
   }
 
@@ -236,7 +249,8 @@ struct StepBuilder::FunctionLowering {
     std::vector<View> bound;
     for (NodeId n : l.buffers) bound.push_back(view_of(n));
     std::string members;
-    for (const Member& m : g.members) members += (members.empty() ? "" : " ") + std::string(f[m.node].op->name);
+    for (const Member& m : g.members)
+      members += (members.empty() ? "" : " ") + std::string(f[m.node].op->name);
     b.emit(std::move(l), std::move(bound), members, out);
   }
 
@@ -376,7 +390,8 @@ struct StepBuilder::FunctionLowering {
     body.push_back(kernel::Store{2, element, k.values++});
     for (int a = table.rank() - 1; a >= 1; --a)
       body = {kernel::make_for({bound + a, table.shape[a],
-                                a == table.rank() - 1 ? kernel::LoopKind::Vector : kernel::LoopKind::Serial, body})};
+                                a == table.rank() - 1 ? kernel::LoopKind::Vector : kernel::LoopKind::Serial,
+                                body})};
     kernel::Body outer{kernel::Load{v, 0, id, {}, {}}};
     kernel::Value index = v;
     if (ids.dtype != DType::I64) {
@@ -385,7 +400,8 @@ struct StepBuilder::FunctionLowering {
     }
     outer.push_back(kernel::Bind{bound, index});
     outer.insert(outer.end(), body.begin(), body.end());
-    for (int a = ids.rank(); a-- > 0;) outer = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, outer})};
+    for (int a = ids.rank(); a-- > 0;)
+      outer = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, outer})};
     k.body = std::move(outer);
     if (b.report_) b.report_->kernels.push_back({k.name, "scatter_add", "rows in order", 0, false});
     out.push_back(b.bind(std::move(k), {view_of(operands[1]), view_of(operands[2]), target}));

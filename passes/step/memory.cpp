@@ -1,5 +1,6 @@
-// Plans memory at the planned maximum of the dimensions: io buffers side by side, scratch buffers by lifetime.
-// Two scratch buffers share bytes only when a barrier separates the last use of one from the first of the other.
+// Plans memory at the planned maximum of the dimensions: io buffers side by side, scratch buffers by
+// lifetime. Two scratch buffers share bytes only when a barrier separates the last use of one from the first
+// of the other.
 #include <algorithm>
 #include <map>
 

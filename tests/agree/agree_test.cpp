@@ -68,7 +68,9 @@ func @train_step[B <= 33 plan 32](%w1: f32[24,40], %b1: f32[40], %w2: f32[40,10]
 )";
 
 TEST(Agreement, MlpStepOverBatchesThreadsAndLanes) {
-  for (int lanes : {4, 8, 16}) expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 2, 32, 33}, {lanes, {}, ""}, {1, 2, 3, 7}, 3);
+  for (int lanes : {4, 8, 16})
+    expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 2, 32, 33}, {lanes, {}, ""},
+                     {1, 2, 3, 7}, 3);
 }
 
 TEST(Agreement, ExactPassesMoveNoBit) {
@@ -82,7 +84,8 @@ TEST(Agreement, TwentyUpdates) {
 
 TEST(Agreement, WithoutFusedMultiplyAdd) {
   std::string text = std::string(kMlp) + kSgdStep;
-  for (size_t at = text.find(") {\n"); at != std::string::npos; at = text.find(") {\n", at + 12)) text.replace(at, 3, ") fma=off {");
+  for (size_t at = text.find(") {\n"); at != std::string::npos; at = text.find(") {\n", at + 12))
+    text.replace(at, 3, ") fma=off {");
   expect_agreement(text, "train_step", {1, 17}, {4, {}, "x86-64-v2"}, {1, 2}, 2);
 }
 
@@ -102,7 +105,27 @@ func @f[B <= 9 plan 8](%x: f32[B,6,5], %i: i32[B]) -> (f32[5,B,7], f32[B,4], f32
   %l = argmax(%x) {axes=[2]}
   return %q, %u, %v, %l
 }
-)", "f", {0, 1, 8, 9}, {});
+)",
+                   "f", {0, 1, 8, 9}, {});
+}
+
+// The writer of a donated parameter reads other elements of it than the one it writes: what is only
+// moved must be copied, what a kernel reads across must be computed before.
+TEST(Agreement, DonatedStateReadAcross) {
+  const char* text = R"(
+func @f(%s: f32[16,16], %t: f32[8]) -> (f32[16,16] into %s, f32[8] into %t) {
+  %a = transpose(%s) {perm=[1,0]}
+  %b = abs(%a)
+  %c = add(%s, %b)
+  %r = reverse(%t) {axes=[0]}
+  return %c, %r
+}
+)";
+  expect_agreement(text, "f", {0}, {}, {1, 2, 3}, 3);
+  const graph::Module m = passes::run_graph_passes(graph::parse(text));
+  passes::StepReport report;
+  lower_function(m, m.at("f"), {}, {}, 0, &report);
+  EXPECT_EQ(report.copies, 1);
 }
 
 TEST(Agreement, RowKernelsWithLanes) {
@@ -118,7 +141,8 @@ func @f[B <= 5 plan 4](%x: f32[B,100]) -> (f32[B,100], f32[B]) {
   %p = div(%e, %tb)
   return %p, %t
 }
-)", "f", {0, 1, 4, 5}, {lanes, {}, ""});
+)",
+                     "f", {0, 1, 4, 5}, {lanes, {}, ""});
 }
 
 TEST(Agreement, ScanCondWhileAndScatter) {
@@ -163,7 +187,8 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: 
   %t = scatter_add(%table, %ids, %u)
   return %hn, %ys, %q, %x, %k, %t
 }
-)", "f", {0}, {}, {1, 2, 3});
+)",
+                   "f", {0}, {}, {1, 2, 3});
 }
 
 }  // namespace

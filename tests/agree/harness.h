@@ -1,5 +1,5 @@
-// The agreement harness: one function of IR text, compiled once, run at several batch sizes and thread counts on
-// the caller's arguments, and compared bit for bit with the graph interpreter.
+// The agreement harness: one function of IR text, compiled once, run at several batch sizes and thread counts
+// on the caller's arguments, and compared bit for bit with the graph interpreter.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -37,15 +37,19 @@ inline Tensor random_tensor(DType t, const std::vector<int64_t>& shape, uint64_t
   return x;
 }
 
-inline std::vector<Tensor> random_arguments(const graph::Function& f, const std::map<std::string, int64_t>& dims, uint64_t seed) {
+inline std::vector<Tensor> random_arguments(const graph::Function& f,
+                                            const std::map<std::string, int64_t>& dims, uint64_t seed) {
   std::vector<Tensor> args;
-  for (const Type& t : f.param_types()) args.push_back(random_tensor(t.dtype, concrete(t.shape, dims), seed++));
+  for (const Type& t : f.param_types())
+    args.push_back(random_tensor(t.dtype, concrete(t.shape, dims), seed++));
   return args;
 }
 
-// Runs `updates` times, feeding donated results back, by both engines; every result must agree at every update.
-inline void expect_agreement(const std::string& text, const std::string& name, const std::vector<int64_t>& batches,
-                             const Variant& v, const std::vector<int>& threads = {1, 2, 3, 7}, int updates = 1) {
+// Runs `updates` times, feeding donated results back, by both engines; every result must agree at every
+// update.
+inline void expect_agreement(const std::string& text, const std::string& name,
+                             const std::vector<int64_t>& batches, const Variant& v,
+                             const std::vector<int>& threads = {1, 2, 3, 7}, int updates = 1) {
   const graph::Module m = passes::run_graph_passes(graph::parse(text));
   const graph::Function& f = m.at(name);
   const CompileOptions o = options_of(v);
@@ -61,10 +65,11 @@ inline void expect_agreement(const std::string& text, const std::string& name, c
         for (size_t r = 0; r < want.size(); ++r) {
           std::string why;
           ASSERT_TRUE(bit_equal(want[r], got[r], &why))
-              << "result " << r << " of @" << name << " at " << batch << ", " << n << " threads, lanes " << v.lanes
-              << ", update " << u << ": " << why;
+              << "result " << r << " of @" << name << " at " << batch << ", " << n << " threads, lanes "
+              << v.lanes << ", update " << u << ": " << why;
           if (f.results[r].into == graph::kNone) continue;
-          const size_t p = static_cast<size_t>(std::find(f.params.begin(), f.params.end(), f.results[r].into) - f.params.begin());
+          const size_t p = static_cast<size_t>(
+              std::find(f.params.begin(), f.params.end(), f.results[r].into) - f.params.begin());
           args[p] = want[r].clone();
           same[p] = got[r].clone();
         }

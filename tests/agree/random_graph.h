@@ -24,8 +24,36 @@ class RandomGraph {
     for (int i = 0; i < ops; ++i) step();
     if (pick(2)) update(state);
     const int results = 1 + pick(3);
-    for (int i = 0; i < results; ++i) b_.result(values_[values_.size() - 1 - static_cast<size_t>(pick(std::min<int>(4, static_cast<int>(values_.size()))))]);
+    for (int i = 0; i < results; ++i)
+      b_.result(values_[values_.size() - 1 -
+                        static_cast<size_t>(pick(std::min<int>(4, static_cast<int>(values_.size()))))]);
     return b_.finish();
+  }
+
+  // A scalar loss over four parameters and the function that gives it with its gradients.
+  graph::Module make_gradient() {
+    for (int i = 0; i < 3; ++i) param(fmt::format("x{}", i), random_shape());
+    param("symbolic", {Index::dim("B"), extent()});
+    const int ops = 3 + pick(8);
+    for (int i = 0; i < ops; ++i) step();
+    NodeId loss = b_.unary("tanh", values_.back());
+    std::vector<int64_t> axes;
+    for (int a = 0; a < static_cast<int>(b_.shape(loss).size()); ++a) axes.push_back(a);
+    b_.result(b_.sum(loss, axes));
+    graph::Function f = b_.finish();
+    f.name = "loss";
+    graph::Module m;
+    m.functions.emplace("loss", f);
+    graph::Builder g("f", &m);
+    g.dim("B", {9, 8});
+    std::vector<NodeId> args;
+    for (NodeId p : f.params) args.push_back(g.param(f.names.at(p), f.type(p)));
+    const NodeId all = g.make("value_and_grad", args,
+                              {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints({0, 1, 2, 3})}});
+    for (int r = 0; r < 5; ++r) g.result(g.get(all, r));
+    graph::Function outer = g.finish();
+    m.functions.emplace("f", std::move(outer));
+    return m;
   }
 
  private:
@@ -44,7 +72,8 @@ class RandomGraph {
     return small(s) ? s : Shape{extent()};
   }
   static bool small(const Shape& s) {
-    return element_count(s).evaluate([](int) -> int64_t { return 0; }, [](const std::string&) -> int64_t { return 9; }) <= 6000;
+    return element_count(s).evaluate([](int) -> int64_t { return 0; },
+                                     [](const std::string&) -> int64_t { return 9; }) <= 6000;
   }
   NodeId param(const std::string& name, const Shape& s) { return keep(b_.param(name, {DType::F32, s})); }
   NodeId keep(NodeId n) {
@@ -64,21 +93,45 @@ class RandomGraph {
     const Shape s = b_.shape(x);
     const int rank = static_cast<int>(s.size());
     switch (pick(13)) {
-      case 0: case 1: unary(x); break;
-      case 2: case 3: binary(x, s); break;
-      case 4: keep(b_.select(b_.compare(pick(2) ? "gt" : "le", x, of_shape(s)), of_shape(s), x)); break;
-      case 5: transpose(x, rank); break;
-      case 6: flatten(x, s); break;
-      case 7: slice(x, s); break;
-      case 8: pad(x, rank); break;
-      case 9: if (rank) reduce(x, rank); break;
-      case 10: broadcast(x, s); break;
-      case 11: contract(x, s); break;
-      default: gather(x, s);
+      case 0:
+      case 1:
+        unary(x);
+        break;
+      case 2:
+      case 3:
+        binary(x, s);
+        break;
+      case 4:
+        keep(b_.select(b_.compare(pick(2) ? "gt" : "le", x, of_shape(s)), of_shape(s), x));
+        break;
+      case 5:
+        transpose(x, rank);
+        break;
+      case 6:
+        flatten(x, s);
+        break;
+      case 7:
+        slice(x, s);
+        break;
+      case 8:
+        pad(x, rank);
+        break;
+      case 9:
+        if (rank) reduce(x, rank);
+        break;
+      case 10:
+        broadcast(x, s);
+        break;
+      case 11:
+        contract(x, s);
+        break;
+      default:
+        gather(x, s);
     }
   }
   void unary(NodeId x) {
-    static constexpr const char* ops[] = {"neg", "abs", "exp", "tanh", "sigmoid", "sin", "cos", "erf", "floor", "sign", "sqrt", "log1p"};
+    static constexpr const char* ops[] = {"neg", "abs", "exp",   "tanh", "sigmoid", "sin",
+                                          "cos", "erf", "floor", "sign", "sqrt",    "log1p"};
     keep(b_.unary(ops[pick(12)], x));
   }
   void binary(NodeId x, const Shape& s) {
@@ -124,12 +177,16 @@ class RandomGraph {
   }
   void pad(NodeId x, int rank) {
     Shape low, high, interior;
-    for (int i = 0; i < rank; ++i) low.push_back(pick(3)), high.push_back(pick(3)), interior.push_back(pick(4) == 0 && b_.shape(x)[i].is_constant() ? 1 : 0);
-    const NodeId p = b_.make("pad", {x}, {{"low", low}, {"high", high}, {"interior", interior}, {"value", 0.5}});
+    for (int i = 0; i < rank; ++i)
+      low.push_back(pick(3)), high.push_back(pick(3)),
+          interior.push_back(pick(4) == 0 && b_.shape(x)[i].is_constant() ? 1 : 0);
+    const NodeId p =
+        b_.make("pad", {x}, {{"low", low}, {"high", high}, {"interior", interior}, {"value", 0.5}});
     if (small(b_.shape(p))) keep(p);
   }
   void reduce(NodeId x, int rank) {
-    static constexpr const char* ops[] = {"reduce_sum", "reduce_sum", "reduce_max", "reduce_min", "reduce_prod"};
+    static constexpr const char* ops[] = {"reduce_sum", "reduce_sum", "reduce_max", "reduce_min",
+                                          "reduce_prod"};
     std::vector<int64_t> axes;
     for (int a = 0; a < rank; ++a)
       if (pick(2)) axes.push_back(a);
@@ -161,7 +218,8 @@ class RandomGraph {
     const Shape want = back ? Shape{n, s[k]} : Shape{s[k], n};
     std::string out = a;
     out.erase(static_cast<size_t>(k), 1);
-    const std::string spec = a + "," + (back ? std::string("z") + a[k] : std::string(1, a[k]) + "z") + "->" + out + "z";
+    const std::string spec =
+        a + "," + (back ? std::string("z") + a[k] : std::string(1, a[k]) + "z") + "->" + out + "z";
     const NodeId r = b_.einsum(x, of_shape(want), spec);
     if (small(b_.shape(r))) keep(b_.unary("tanh", r));
   }

@@ -1,5 +1,5 @@
-// Random graphs, compiled and interpreted, bit for bit. GRADC_GRAPHS sets how many (300 in CI), GRADC_SEED where
-// they start; a failure prints its seed and the graph.
+// Random graphs, compiled and interpreted, bit for bit. GRADC_GRAPHS sets how many (1,000 in CI), GRADC_SEED
+// where they start; a failure prints its seed and the graph.
 #include "agree/harness.h"
 #include "agree/random_graph.h"
 
@@ -12,7 +12,7 @@ int64_t setting(const char* name, int64_t otherwise) {
 }
 
 TEST(RandomGraphs, AgreeBitForBit) {
-  const int64_t first = setting("GRADC_SEED", 1), count = setting("GRADC_GRAPHS", 300);
+  const int64_t first = setting("GRADC_SEED", 1), count = setting("GRADC_GRAPHS", 1000);
   const char* passes[] = {"", "fuse", "schedule", "pad", "memory"};
   std::map<std::string, int> moves;
   for (int64_t seed = first; seed < first + count; ++seed) {
@@ -21,7 +21,8 @@ TEST(RandomGraphs, AgreeBitForBit) {
     Variant v;
     v.lanes = 4 << (seed % 3);
     if (const char* off = passes[seed % 5]; *off) v.without = {off};
-    const std::vector<int64_t> batches = seed % 4 == 0 ? std::vector<int64_t>{0, 9} : std::vector<int64_t>{1 + seed % 9};
+    const std::vector<int64_t> batches =
+        seed % 4 == 0 ? std::vector<int64_t>{0, 9} : std::vector<int64_t>{1 + seed % 9};
     expect_agreement(text, "f", batches, v, {1, 3}, 2);
     if (testing::Test::HasFatalFailure() || testing::Test::HasFailure()) return;
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
@@ -32,7 +33,17 @@ TEST(RandomGraphs, AgreeBitForBit) {
   }
   // The generator reaches what it is meant to reach.
   for (const char* move : {"new group", "inline", "join map", "join reduction", "cut", "copy"})
-    EXPECT_TRUE(count < 300 || moves[move] > 0) << move;
+    EXPECT_TRUE(count < 1000 || moves[move] > 0) << move;
+}
+
+TEST(RandomGraphs, GradientsAgreeBitForBit) {
+  const int64_t first = setting("GRADC_SEED", 1), count = setting("GRADC_GRAPHS", 1000) / 4;
+  for (int64_t seed = first; seed < first + count; ++seed) {
+    const std::string text = graph::print(RandomGraph(static_cast<uint64_t>(seed)).make_gradient());
+    SCOPED_TRACE(fmt::format("GRADC_SEED={} GRADC_GRAPHS=3\n{}", seed, text));
+    expect_agreement(text, "f", {seed % 10}, {4 << (seed % 3), {}, ""}, {1, 2});
+    if (testing::Test::HasFailure()) return;
+  }
 }
 
 }  // namespace

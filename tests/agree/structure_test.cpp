@@ -27,7 +27,8 @@ Planned plan(const std::string& file) {
 void expect_no_weight_gradients(const Planned& p) {
   for (const step::Buffer& b : p.step.buffers)
     if (b.region == step::Region::Scratch) {
-      EXPECT_FALSE(b.shape.size() == 2 && b.shape[0].is_constant()) << b.name << str(b.shape) << " is a gradient of a weight matrix";
+      EXPECT_FALSE(b.shape.size() == 2 && b.shape[0].is_constant())
+          << b.name << str(b.shape) << " is a gradient of a weight matrix";
     }
 }
 

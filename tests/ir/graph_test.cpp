@@ -11,7 +11,8 @@ namespace gradc::graph {
 namespace {
 
 TEST(GraphText, RoundTrip) {
-  const char* text = R"(func @f[B <= 256 plan 64](%x: f32[B,784], %w1: f32[784,128]) -> (loss: f32[], f32[784,128] into %w1) fma=on {
+  const char* text =
+      R"(func @f[B <= 256 plan 64](%x: f32[B,784], %w1: f32[784,128]) -> (loss: f32[], f32[784,128] into %w1) fma=on {
   %m: f32[B,128] = einsum(%x, %w1) {spec="ik,kj->ij"}
   %0: f32[] = reduce_sum(%m) {axes=[0,1]}
   %half: f32[784,128] = constant() {dtype=f32, shape=[784,128], value=0.5}
@@ -26,6 +27,20 @@ TEST(GraphText, RoundTrip) {
   EXPECT_EQ(print(parse(once)), once);
 }
 
+TEST(GraphText, CalleesPrintFirst) {
+  const char* text = R"(func @z(%x: f32[2]) -> (f32[2]) {
+  %0: f32[2] = neg(%x)
+  return %0
+}
+
+func @a(%x: f32[2]) -> (f32[2]) {
+  %0: f32[2] = call(%x) {function=@z}
+  return %0
+}
+)";
+  EXPECT_EQ(print(parse(text)), text);
+}
+
 TEST(GraphText, ErrorsNameTheirPlace) {
   auto error = [](const char* text) -> std::string {
     try {
@@ -35,9 +50,13 @@ TEST(GraphText, ErrorsNameTheirPlace) {
     }
     return "";
   };
-  EXPECT_NE(error("func @f(%x: f32[2]) -> (f32[2]) {\n  %y = ad(%x, %x)\n").find("unknown op 'ad'"), std::string::npos);
-  EXPECT_NE(error("func @f(%x: f32[2], %z: f32[3]) -> (f32[2]) {\n  %y = add(%x, %z)\n").find("f32[2] against f32[3]"), std::string::npos);
-  EXPECT_NE(error("func @f(%x: f32[2]) -> (f32[2]) {\n  return %y\n}").find("%y is not defined"), std::string::npos);
+  EXPECT_NE(error("func @f(%x: f32[2]) -> (f32[2]) {\n  %y = ad(%x, %x)\n").find("unknown op 'ad'"),
+            std::string::npos);
+  EXPECT_NE(error("func @f(%x: f32[2], %z: f32[3]) -> (f32[2]) {\n  %y = add(%x, %z)\n")
+                .find("f32[2] against f32[3]"),
+            std::string::npos);
+  EXPECT_NE(error("func @f(%x: f32[2]) -> (f32[2]) {\n  return %y\n}").find("%y is not defined"),
+            std::string::npos);
   EXPECT_NE(error("func @f(%x: q8[2]) -> (").find("unknown element type 'q8'"), std::string::npos);
   EXPECT_NE(error("func @f(%x: f32[99999999999999999999]) -> (").find("64 bits"), std::string::npos);
   std::string deep = "func @f(%x: f32[";
@@ -63,16 +82,23 @@ TEST(Verify, RejectsAWrongType) {
 }
 
 Index random_index(std::mt19937& r, int depth) {
-  if (depth == 0 || r() % 3 == 0) return r() % 2 ? Index::var(static_cast<int>(r() % 3)) : Index(static_cast<int64_t>(r() % 7) - 2);
+  if (depth == 0 || r() % 3 == 0)
+    return r() % 2 ? Index::var(static_cast<int>(r() % 3)) : Index(static_cast<int64_t>(r() % 7) - 2);
   const Index a = random_index(r, depth - 1), b = random_index(r, depth - 1);
   const int64_t d = 1 + static_cast<int64_t>(r() % 5);
   switch (r() % 6) {
-    case 0: return a + b;
-    case 1: return a * Index(d);
-    case 2: return a.floor_div(d);
-    case 3: return a.mod(d);
-    case 4: return Index::min(a, b);
-    default: return Index::max(a, b - a);
+    case 0:
+      return a + b;
+    case 1:
+      return a * Index(d);
+    case 2:
+      return a.floor_div(d);
+    case 3:
+      return a.mod(d);
+    case 4:
+      return Index::min(a, b);
+    default:
+      return Index::max(a, b - a);
   }
 }
 
@@ -92,7 +118,8 @@ TEST(Index, SimplifyNeverChangesAValue) {
 }
 
 TEST(Index, ReshapeSeamsSimplify) {
-  const Index B = Index::dim("B"), T = Index::dim("T"), i = Index::var(0), j = Index::var(1), k = Index::var(2);
+  const Index B = Index::dim("B"), T = Index::dim("T"), i = Index::var(0), j = Index::var(1),
+              k = Index::var(2);
   auto extent = [&](int v) { return v == 0 ? B : v == 1 ? T : Index(6); };
   EXPECT_EQ(simplify((i * T + j).floor_div(T), extent), i);
   EXPECT_EQ(simplify((i * T + j).mod(T), extent), j);

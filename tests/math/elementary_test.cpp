@@ -1,5 +1,5 @@
-// Elementary functions against the C library in higher precision: the largest error in units of the last place
-// over seeded samples, and special values. The bounds are measured ones; docs/numerics.md states them.
+// Elementary functions against the C library in higher precision: the largest error in units of the last
+// place over seeded samples, and special values. The bounds are measured ones; docs/numerics.md states them.
 #include "ir/math/elementary.h"
 
 #include <gtest/gtest.h>
@@ -13,11 +13,15 @@ namespace {
 template <class T>
 double ulp_error(T got, long double want) {
   if (std::isnan(got) && std::isnan(want)) return 0;
-  if (static_cast<T>(want) == got) return std::isinf(got) ? 0 : std::fabs(static_cast<double>((got - want) / (std::nextafter(std::fabs(got), INFINITY) - std::fabs(got))));
+  if (static_cast<T>(want) == got)
+    return std::isinf(got) ? 0
+                           : std::fabs(static_cast<double>(
+                                 (got - want) / (std::nextafter(std::fabs(got), INFINITY) - std::fabs(got))));
   int e = 0;
   std::frexp(static_cast<T>(want), &e);
   const int digits = std::numeric_limits<T>::digits;
-  const long double unit = std::ldexp(1.0L, std::max(e - digits, std::numeric_limits<T>::min_exponent - digits));
+  const long double unit =
+      std::ldexp(1.0L, std::max(e - digits, std::numeric_limits<T>::min_exponent - digits));
   return static_cast<double>(std::fabs((got - want) / unit));
 }
 
@@ -26,7 +30,8 @@ struct Range {
 };
 
 template <class T>
-double worst(Range r, const std::function<T(T)>& f, const std::function<long double(long double)>& exact, T* at) {
+double worst(Range r, const std::function<T(T)>& f, const std::function<long double(long double)>& exact,
+             T* at) {
   std::mt19937_64 random(7);
   std::uniform_real_distribution<double> d(r.low, r.high);
   double most = 0;
@@ -38,14 +43,14 @@ double worst(Range r, const std::function<T(T)>& f, const std::function<long dou
   return most;
 }
 
-#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND)                                              \
-  {                                                                                           \
-    Native<T, true> a;                                                                        \
-    T at = 0;                                                                                 \
-    const double e = worst<T>({LOW, HIGH}, [&](T x) { return F(a, x); },                      \
-                              [](long double x) { return EXACT(x); }, &at);                   \
-    RecordProperty(#F "_" #T, std::to_string(e));                                             \
-    EXPECT_LE(e, BOUND) << #F " " #T " at " << static_cast<double>(at);                       \
+#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND)                                                          \
+  {                                                                                                       \
+    Native<T, true> a;                                                                                    \
+    T at = 0;                                                                                             \
+    const double e =                                                                                      \
+        worst<T>({LOW, HIGH}, [&](T x) { return F(a, x); }, [](long double x) { return EXACT(x); }, &at); \
+    RecordProperty(#F "_" #T, std::to_string(e));                                                         \
+    EXPECT_LE(e, BOUND) << #F " " #T " at " << static_cast<double>(at);                                   \
   }
 
 long double exact_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
@@ -114,7 +119,8 @@ void special_values() {
   EXPECT_TRUE(std::isnan(pow(a, T(-2), T(0.5))));
   EXPECT_EQ(pow(a, T(0.5), inf), 0);
   EXPECT_EQ(pow(a, T(2), inf), inf);
-  for (T bad : {exp(a, nan), expm1(a, nan), log(a, nan), log1p(a, nan), tanh(a, nan), sigmoid(a, nan), erf(a, nan), sin(a, nan), cos(a, nan), pow(a, nan, T(2))})
+  for (T bad : {exp(a, nan), expm1(a, nan), log(a, nan), log1p(a, nan), tanh(a, nan), sigmoid(a, nan),
+                erf(a, nan), sin(a, nan), cos(a, nan), pow(a, nan, T(2))})
     EXPECT_TRUE(std::isnan(bad));
 }
 

@@ -15,11 +15,13 @@ namespace {
 std::string wrap(const std::string& body, int axes) {
   std::string all;
   for (int i = 0; i < axes; ++i) all += (i ? "," : "") + std::to_string(i);
-  return "func @loss(%a: f64[4,3], %b: f64[4,3]) -> (loss: f64[]) {\n" + body + "  %bend = sin(%r)\n  %sq = mul(%bend, %r)\n" +
+  return "func @loss(%a: f64[4,3], %b: f64[4,3]) -> (loss: f64[]) {\n" + body +
+         "  %bend = sin(%r)\n  %sq = mul(%bend, %r)\n" +
          (axes ? "  %l = reduce_sum(%sq) {axes=[" + all + "]}\n" : "  %l = neg(%sq)\n") + "  return %l\n}\n" +
          "func @g(%a: f64[4,3], %b: f64[4,3]) -> (f64[], f64[4,3], f64[4,3]) {\n"
          "  %all: (f64[], f64[4,3], f64[4,3]) = value_and_grad(%a, %b) {function=@loss, wrt=[0,1]}\n"
-         "  %l = get(%all) {index=0}\n  %da = get(%all) {index=1}\n  %db = get(%all) {index=2}\n  return %l, %da, %db\n}\n";
+         "  %l = get(%all) {index=0}\n  %da = get(%all) {index=1}\n  %db = get(%all) {index=2}\n  return %l, "
+         "%da, %db\n}\n";
 }
 
 void check(const std::string& body, int axes) {
@@ -49,9 +51,11 @@ void check(const std::string& body, int axes) {
 }
 
 TEST(Differentiate, ElementwiseOps) {
-  for (const char* op : {"neg", "abs", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tanh", "sigmoid", "erf"})
+  for (const char* op : {"neg", "abs", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "sin", "cos", "tanh",
+                         "sigmoid", "erf"})
     check(std::string("  %r = ") + op + "(%a)\n", 2);
-  for (const char* op : {"add", "sub", "mul", "div", "pow", "max", "min"}) check(std::string("  %r = ") + op + "(%a, %b)\n", 2);
+  for (const char* op : {"add", "sub", "mul", "div", "pow", "max", "min"})
+    check(std::string("  %r = ") + op + "(%a, %b)\n", 2);
   check("  %r = fma(%a, %b, %a)\n", 2);
   check("  %c = gt(%a, %b)\n  %r = select(%c, %a, %b)\n", 2);
 }

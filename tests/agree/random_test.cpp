@@ -40,7 +40,7 @@ TEST(RandomGraphs, GradientsAgreeBitForBit) {
   const int64_t first = setting("GRADC_SEED", 1), count = setting("GRADC_GRAPHS", 1000) / 4;
   for (int64_t seed = first; seed < first + count; ++seed) {
     const std::string text = graph::print(RandomGraph(static_cast<uint64_t>(seed)).make_gradient());
-    SCOPED_TRACE(fmt::format("GRADC_SEED={} GRADC_GRAPHS=3\n{}", seed, text));
+    SCOPED_TRACE(fmt::format("GRADC_SEED={} GRADC_GRAPHS=4\n{}", seed, text));
     expect_agreement(text, "f", {seed % 10}, {4 << (seed % 3), {}, ""}, {1, 2});
     if (testing::Test::HasFailure()) return;
   }

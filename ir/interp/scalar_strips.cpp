@@ -352,7 +352,7 @@ void uniform_strip(DType result, const void* a, void* out, int n) {
 }
 
 template <class T, bool Fma>
-void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
+GRADC_CLONES void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
   math::Native<T, Fma> a;
   switch (op) {
     case Exp:

@@ -2,6 +2,7 @@
 // runtime/program.h: @init, @train_step, @eval_step, @finish, @predict, @fit_N, @fit_N_finish.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@ struct Options {
   DType float_type = DType::F32;
   bool fma = true;
   int64_t batch = 0;  // 0: what the train block says
+  // The type of one example of a field, from its file; nothing when the file cannot be read.
+  std::function<std::optional<Type>(const SourceSpec&, const FieldSpec&)> example_type;
 };
 
 // A tensor of the state region. `path` is the stable name (dense.weight, __opt__/m/dense.weight) and also the

@@ -1,0 +1,148 @@
+#include "driver/compiler.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "codegen/codegen.h"
+#include "support/check.h"
+
+namespace gradc {
+namespace {
+
+class Stopwatch {
+ public:
+  double lap_ms() {
+    const auto now = std::chrono::steady_clock::now();
+    const double ms = std::chrono::duration<double, std::milli>(now - last_).count();
+    last_ = now;
+    return ms;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+struct StateLayout {
+  std::map<std::string, int64_t> offsets;
+  int64_t bytes = 0;
+};
+
+// State tensors lie side by side, 64-byte aligned, in the order of the tables.
+StateLayout lay_out(const frontend::Unit& unit) {
+  StateLayout layout;
+  for (const frontend::StateSpec& s : unit.state) {
+    const Dim count = element_count(s.type.shape);
+    GRADC_CHECK(count.is_constant(), "state {} has no constant shape", s.path);
+    layout.offsets[s.path] = layout.bytes;
+    layout.bytes += (count.constant_part() * size_of(s.type.dtype) + 63) / 64 * 64;
+  }
+  return layout;
+}
+
+runtime::Extent extent_of(const Index& e, const std::vector<step::Dim>& dims) {
+  if (e.is_constant()) return {e.constant_part(), -1};
+  GRADC_CHECK(e.constant_part() == 0 && e.terms().size() == 1 && e.terms()[0].factors.size() == 1,
+              "an io extent is a constant or a multiple of one dimension, not {}", e.str());
+  const std::string& name = e.terms()[0].factors[0].name;
+  for (size_t d = 0; d < dims.size(); ++d)
+    if (dims[d].name == name) return {e.terms()[0].coefficient, static_cast<int32_t>(d)};
+  GRADC_CHECK(false, "dimension {} is not one of the step's", name);
+}
+
+runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
+  runtime::Tensor t;
+  t.name = b.name;
+  t.dtype = static_cast<runtime::DType>(b.dtype);
+  t.offset = b.offset;
+  Index stride(1);
+  for (size_t i = b.shape.size(); i-- > 0;) {
+    t.shape.insert(t.shape.begin(), extent_of(b.shape[i], dims));
+    t.strides.insert(t.strides.begin(), extent_of(b.strides.empty() ? stride : b.strides[i], dims));
+    stride = stride * b.shape[i];
+  }
+  return t;
+}
+
+runtime::Role role_of(frontend::StateSpec::Role r) {
+  using From = frontend::StateSpec::Role;
+  return r == From::Param   ? runtime::Role::Param
+         : r == From::State ? runtime::Role::State
+                            : runtime::Role::OptimizerSlot;
+}
+
+void fill_program(Compiled& c, const StateLayout& layout) {
+  runtime::Program& p = c.program;
+  p.state_bytes = layout.bytes;
+  for (const frontend::StateSpec& s : c.unit.state) {
+    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.path)};
+    p.state.push_back({tensor_of(b, {}), role_of(s.role)});
+  }
+  if (c.unit.train) {
+    p.metrics = c.unit.train->metrics;
+    p.hyper = c.unit.train->hyper;
+  }
+  p.fit_phases = c.unit.fit_phases;
+  for (const step::Step& s : c.steps) {
+    runtime::Entry e = make_entry(s);
+    if (c.code) e.function = c.code->entry(s.name);
+    p.entries[s.name] = std::move(e);
+  }
+  p.model_hash = std::hash<std::string>{}(c.unit.model_name);
+  for (const frontend::StateSpec& s : c.unit.state)
+    if (s.role != frontend::StateSpec::Role::OptimizerSlot)
+      p.model_hash = p.model_hash * 1099511628211ULL + std::hash<std::string>{}(s.path + s.type.str());
+}
+
+}  // namespace
+
+runtime::Entry make_entry(const step::Step& s) {
+  runtime::Entry e;
+  e.name = s.name;
+  std::vector<int64_t> dims;
+  for (const step::Dim& d : s.dims) {
+    e.dims.push_back(d.name);
+    e.max_dims.push_back(d.max);
+    dims.push_back(d.max);
+  }
+  const std::vector<int64_t> table = codegen::make_table(s, dims);
+  e.offsets.assign(table.begin() + static_cast<long>(s.dims.size()), table.end());
+  for (int b : s.inputs) e.inputs.push_back(tensor_of(s.buffers[b], s.dims));
+  for (int b : s.outputs) e.outputs.push_back(tensor_of(s.buffers[b], s.dims));
+  e.io_bytes = s.io_bytes;
+  e.scratch_bytes = s.scratch_bytes;
+  e.thread_scratch_bytes = step::thread_scratch_bytes(s);
+  return e;
+}
+
+Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+  Compiled c;
+  Stopwatch watch;
+  c.unit = frontend::compile_model(sources, file, o.frontend, diagnostics);
+  diagnostics.check();
+  c.timing.frontend_ms = watch.lap_ms();
+  c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
+  c.timing.passes_ms = watch.lap_ms();
+  const StateLayout layout = lay_out(c.unit);
+  for (const auto& [name, f] : c.primitive.functions) {
+    const bool wanted = o.only.empty() || std::find(o.only.begin(), o.only.end(), name) != o.only.end();
+    if (!passes::is_entry(name) || !wanted) continue;
+    c.reports.emplace_back();
+    c.steps.push_back(
+        lower_function(c.primitive, f, o.compile, layout.offsets, layout.bytes, &c.reports.back()));
+  }
+  c.timing.lower_ms = watch.lap_ms();
+  fill_program(c, layout);
+  return c;
+}
+
+Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+  Compiled c = lower_model(sources, file, o, diagnostics);
+  Stopwatch watch;
+  c.code = codegen::jit(c.steps, o.compile.codegen);
+  c.from_cache = c.code->from_cache();
+  for (auto& [name, e] : c.program.entries) e.function = c.code->entry(name);
+  c.timing.codegen_ms = watch.lap_ms();
+  return c;
+}
+
+}  // namespace gradc

@@ -1,0 +1,50 @@
+// The whole compiler on one page: model text to a program that can be called. What the command line, hosts
+// and tests use; everything below it is an implementation detail.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "driver/lower_function.h"
+#include "frontend/frontend.h"
+#include "ir/step/step.h"
+#include "passes/pipeline.h"
+#include "runtime/program.h"
+
+namespace gradc {
+
+struct ModelOptions {
+  frontend::Options frontend;
+  CompileOptions compile;
+  std::vector<std::string> only;  // entries to compile; empty: all
+  passes::PipelineOptions pipeline;
+};
+
+struct Timing {
+  double frontend_ms = 0, passes_ms = 0, lower_ms = 0, codegen_ms = 0;
+  double total() const { return frontend_ms + passes_ms + lower_ms + codegen_ms; }
+};
+
+// A compiled model. `program` points into `code`, so they live together.
+struct Compiled {
+  frontend::Unit unit;
+  graph::Module primitive;  // the functions after the graph passes
+  std::vector<step::Step> steps;
+  std::vector<passes::StepReport> reports;
+  std::unique_ptr<codegen::Jit> code;  // null when only lowered
+  runtime::Program program;
+  Timing timing;
+  bool from_cache = false;
+};
+
+// Text to tables, primitive functions and steps, without machine code. Mistakes are in `diagnostics`; then it
+// throws CompileError.
+Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics);
+// The same, with machine code in this process.
+Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics);
+
+// The Program's row for one step.
+runtime::Entry make_entry(const step::Step& s);
+
+}  // namespace gradc

@@ -1,0 +1,212 @@
+#include "driver/load_data.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <numeric>
+
+#include "runtime/csv.h"
+#include "runtime/error.h"
+#include "runtime/idx.h"
+#include "runtime/shuffle.h"
+#include "support/diagnostic.h"
+
+namespace gradc {
+namespace {
+
+namespace fs = std::filesystem;
+using frontend::DataOp;
+using frontend::FieldSpec;
+using frontend::SourceSpec;
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string s;
+  for (int64_t d : shape) s += (s.empty() ? "" : ", ") + std::to_string(d);
+  return "[" + s + "]";
+}
+
+const frontend::Input* input_named(const frontend::Unit& unit, const std::string& name) {
+  for (const frontend::Input& i : unit.inputs)
+    if (i.name == name) return &i;
+  return nullptr;
+}
+
+class Loader {
+ public:
+  Loader(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources)
+      : unit_(unit), places_(places), sources_(sources) {}
+
+  LoadedData run() {
+    const frontend::DataSpec& spec = *unit_.data;
+    sets_.resize(static_cast<size_t>(spec.datasets));
+    for (const DataOp& op : spec.ops) {
+      if (op.kind == DataOp::Kind::Source)
+        load(spec.sources[static_cast<size_t>(op.source)], op.outputs[0]);
+      else if (op.kind == DataOp::Kind::Shuffle)
+        shuffle(op);
+      else
+        split(op);
+    }
+    auto take = [&](int n) { return n < 0 ? runtime::Split{} : sets_[static_cast<size_t>(n)]; };
+    out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    return std::move(out_);
+  }
+
+ private:
+  void load(const SourceSpec& s, int output) {
+    auto data = std::make_unique<runtime::Dataset>();
+    try {
+      s.kind == SourceSpec::Kind::Csv ? load_csv(s, *data) : load_idx(s, *data);
+    } catch (const runtime::Error& e) {
+      throw CompileError(s.loc, e.what());
+    }
+    runtime::Split all{data.get(), {}};
+    all.rows.resize(static_cast<size_t>(data->rows));
+    std::iota(all.rows.begin(), all.rows.end(), 0);
+    sets_[static_cast<size_t>(output)] = std::move(all);
+    out_.sources.push_back(std::move(data));
+  }
+
+  void load_csv(const SourceSpec& s, runtime::Dataset& data) {
+    const runtime::CsvTable table = runtime::read_csv(find_data(s.path, places_, s.loc));
+    data.rows = table.rows();
+    for (const FieldSpec& f : s.fields) {
+      const std::vector<std::string> names = field_columns(f, table.columns());
+      out_.columns[f.name] = names;
+      const frontend::Input* in = input_named(unit_, f.name);
+      const DType t = in != nullptr ? in->type.dtype : f.dtype;
+      runtime::Array a = f.scalar ? table.column(names[0], static_cast<runtime::DType>(t))
+                                  : table.columns(names, static_cast<runtime::DType>(t));
+      if (in != nullptr) check(*in, f, a, table.name());
+      if (in != nullptr && in->classes > 0)
+        for (int64_t r = 0; r < a.count(); ++r)
+          if (a.at(r) < 0 || a.at(r) >= static_cast<double>(in->classes))
+            throw runtime::Error(runtime::Failure::Data,
+                                 table.where(r, table.require(names[0])) + ": " + f.name + " = " +
+                                     table.cell(r, table.require(names[0])) + ", but the model needs 0.." +
+                                     std::to_string(in->classes - 1));
+      data.fields.emplace(f.name, std::move(a));
+    }
+  }
+
+  void load_idx(const SourceSpec& s, runtime::Dataset& data) {
+    bool first = true;
+    for (const FieldSpec& f : s.fields) {
+      const std::string path = find_data(f.path, places_, f.loc);
+      runtime::Array a = runtime::read_idx(path);
+      const int64_t n = a.shape.empty() ? 0 : a.shape[0];
+      if (!first && n != data.rows)
+        throw CompileError(f.loc,
+                           fmt::format("{} has {} examples, the field before has {}", f.path, n, data.rows));
+      data.rows = n;
+      first = false;
+      if (const frontend::Input* in = input_named(unit_, f.name)) {
+        check(*in, f, a, path);
+        for (int64_t r = 0; in->classes > 0 && r < a.count(); ++r)
+          if (a.at(r) < 0 || a.at(r) >= static_cast<double>(in->classes))
+            throw CompileError(f.loc, fmt::format("{}: example {}: {} = {}, but the model needs 0..{}", path,
+                                                  r, f.name, a.at(r), in->classes - 1));
+      }
+      data.fields.emplace(f.name, std::move(a));
+    }
+  }
+
+  // Message 22: both shapes per example, and where the input is declared.
+  void check(const frontend::Input& in, const FieldSpec& f, const runtime::Array& a,
+             const std::string& path) {
+    std::vector<int64_t> want;
+    for (size_t i = 1; i < in.type.shape.size(); ++i)
+      want.push_back(in.type.shape[i].constant().value_or(-1));
+    const std::span<const int64_t> have(a.shape.begin() + 1, a.shape.end());
+    const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
+    if (same && static_cast<DType>(a.dtype) == in.type.dtype) return;
+    const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
+    throw CompileError(
+        f.loc,
+        fmt::format(
+            "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
+            in.name, name_of(static_cast<DType>(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
+            shape_text(want), p.line, p.column));
+  }
+
+  void shuffle(const DataOp& op) {
+    const runtime::Split& from = sets_[static_cast<size_t>(op.input)];
+    const auto order = runtime::permutation(static_cast<uint64_t>(op.seed), ~uint64_t(0),
+                                            static_cast<int64_t>(from.rows.size()));
+    runtime::Split to{from.data, {}};
+    for (int64_t i : order) to.rows.push_back(from.rows[static_cast<size_t>(i)]);
+    sets_[static_cast<size_t>(op.outputs[0])] = std::move(to);
+  }
+
+  void split(const DataOp& op) {
+    const runtime::Split from = sets_[static_cast<size_t>(op.input)];
+    const auto n = static_cast<int64_t>(from.rows.size());
+    int64_t at = 0;
+    for (size_t i = 0; i < op.parts.size(); ++i) {
+      const bool last = i + 1 == op.parts.size();
+      // 0.7 * n in binary may fall just short of a whole number.
+      int64_t size = op.fractions ? static_cast<int64_t>(op.parts[i] * static_cast<double>(n) + 1e-9)
+                                  : static_cast<int64_t>(op.parts[i]);
+      if (op.fractions && last) size = n - at;
+      if (size > n - at)
+        throw CompileError(op.loc, fmt::format("the split asks for more rows than the {} there are", n));
+      runtime::Split part{from.data, {from.rows.begin() + at, from.rows.begin() + at + size}};
+      sets_[static_cast<size_t>(op.outputs[i])] = std::move(part);
+      at += size;
+    }
+  }
+
+  const frontend::Unit& unit_;
+  const DataPlaces& places_;
+  const Sources& sources_;
+  std::vector<runtime::Split> sets_;
+  LoadedData out_;
+};
+
+}  // namespace
+
+std::string find_data(const std::string& path, const DataPlaces& places, Loc loc) {
+  std::string root = places.root;
+  if (const char* env = std::getenv("GRADC_DATA"); root.empty() && env != nullptr) root = env;
+  if (root.empty()) root = "../shared/data";
+  const fs::path beside = fs::path(places.model_folder) / path, below = fs::path(root) / path;
+  std::error_code ignored;
+  for (const fs::path& p : {beside, below})
+    if (fs::is_regular_file(p, ignored)) return p.lexically_normal().string();
+  throw CompileError(
+      loc, fmt::format("cannot find '{}': neither {} nor {} is there; --data DIR names another root", path,
+                       beside.lexically_normal().string(), below.lexically_normal().string()));
+}
+
+std::vector<std::string> field_columns(const FieldSpec& field, const std::vector<std::string>& columns) {
+  if (!field.all_columns) return field.columns;
+  std::vector<std::string> out;
+  for (const std::string& e : field.except)
+    if (std::find(columns.begin(), columns.end(), e) == columns.end())
+      throw CompileError(field.loc, fmt::format("the table has no column '{}' to leave out", e));
+  for (const std::string& c : columns)
+    if (std::find(field.except.begin(), field.except.end(), c) == field.except.end()) out.push_back(c);
+  return out;
+}
+
+LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources) {
+  return Loader(unit, places, sources).run();
+}
+
+std::optional<Type> example_type(const SourceSpec& source, const FieldSpec& field, const DataPlaces& places) {
+  try {
+    if (source.kind == SourceSpec::Kind::Csv) {
+      const auto names =
+          field_columns(field, runtime::read_csv(find_data(source.path, places, field.loc)).columns());
+      return Type{field.dtype, {Dim(static_cast<int64_t>(names.size()))}};
+    }
+    const runtime::Array a = runtime::read_idx(find_data(field.path, places, field.loc));
+    Type t{static_cast<DType>(a.dtype), {}};
+    for (size_t i = 1; i < a.shape.size(); ++i) t.shape.push_back(Dim(a.shape[i]));
+    return t;
+  } catch (const std::exception&) {
+    return std::nullopt;  // said when the data is loaded
+  }
+}
+
+}  // namespace gradc

@@ -1,0 +1,37 @@
+// Carries out a data block: opens the files, checks the fields against the model's inputs, cuts the splits.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "frontend/frontend.h"
+#include "runtime/dataset.h"
+#include "support/source.h"
+
+namespace gradc {
+
+// Where data files are looked for: beside the model file, then below one root.
+struct DataPlaces {
+  std::string model_folder;
+  std::string root;  // --data; "" takes GRADC_DATA, else ../shared/data
+};
+
+struct LoadedData {
+  std::vector<std::unique_ptr<runtime::Dataset>> sources;
+  runtime::Splits splits;
+  // The columns that each field of a table took, for prediction and for the file's metadata.
+  std::map<std::string, std::vector<std::string>> columns;
+};
+
+// Throws CompileError with the place in the model file or in the data file.
+std::string find_data(const std::string& path, const DataPlaces& places, Loc loc);
+LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources);
+// For frontend::Options::example_type.
+std::optional<Type> example_type(const frontend::SourceSpec& source, const frontend::FieldSpec& field,
+                                 const DataPlaces& places);
+// The columns of a field in a table with these columns.
+std::vector<std::string> field_columns(const frontend::FieldSpec& field,
+                                       const std::vector<std::string>& columns);
+
+}  // namespace gradc

@@ -1,0 +1,394 @@
+// Operators on values: exact arithmetic on numbers, f64 on run-time scalars, broadcasting on tensors.
+#include <algorithm>
+#include <cmath>
+
+#include "frontend/elaborator.h"
+#include "support/check.h"
+
+namespace gradc::frontend {
+namespace {
+
+using Kind = Value::Kind;
+
+double as_real(const Value& v) {
+  return v.is(Kind::Real) ? v.real : static_cast<double>(v.integer.constant_part());
+}
+
+bool is_comparison(const std::string& op) {
+  return op == "==" || op == "!=" || op == "<" || op == "<=" || op == ">" || op == ">=";
+}
+
+template <class T>
+bool compare(const std::string& op, const T& a, const T& b) {
+  if (op == "==") return a == b;
+  if (op == "!=") return a != b;
+  if (op == "<") return a < b;
+  if (op == "<=") return a <= b;
+  if (op == ">") return a > b;
+  return a >= b;
+}
+
+std::string_view graph_op(const std::string& op) {
+  static const std::map<std::string, std::string_view> names = {
+      {"+", "add"}, {"-", "sub"}, {"*", "mul"}, {"/", "div"}, {"**", "pow"},  {"==", "eq"}, {"!=", "ne"},
+      {"<", "lt"},  {"<=", "le"}, {">", "gt"},  {">=", "ge"}, {"and", "and"}, {"or", "or"}};
+  return names.at(op);
+}
+
+double real_binary(const std::string& op, double a, double b) {
+  if (op == "+") return a + b;
+  if (op == "-") return a - b;
+  if (op == "*") return a * b;
+  if (op == "/") return a / b;
+  if (op == "//") return std::floor(a / b);
+  return std::pow(a, b);
+}
+
+}  // namespace
+
+Value Elaborator::wrap(graph::NodeId n, bool deferred) const {
+  Value v;
+  v.kind = deferred ? Kind::Deferred : Kind::Tensor;
+  v.node = n;
+  return v;
+}
+
+Value Elaborator::integer_binary(const std::string& op, const Index& a, const Index& b, Loc loc) {
+  const bool constants = a.is_constant() && b.is_constant();
+  if (is_comparison(op)) {
+    if (op == "==" && a == b) return Value::of(true);
+    if (op == "!=" && a == b) return Value::of(false);
+    if (!constants) fail(loc, fmt::format("{} {} {} is not known when compiling", a.str(), op, b.str()));
+    return Value::of(compare(op, a.constant_part(), b.constant_part()));
+  }
+  if (op == "+") return Value::of(a + b);
+  if (op == "-") return Value::of(a - b);
+  if (op == "*") return Value::of(a * b);
+  if (b.is(0) && op != "**") fail(loc, "division by zero");
+  if (op == "/" || op == "//") {
+    if (auto q = a.exact_div(b)) return Value::of(*q);
+    if (op == "/" && constants)
+      return Value::of(static_cast<double>(a.constant_part()) / static_cast<double>(b.constant_part()));
+    if (op == "//") return Value::of(a.floor_div(b));
+    return binary("/", wrap(b_.dim_value(a, DType::F64)), wrap(b_.dim_value(b, DType::F64)), loc);
+  }
+  if (op == "**" && constants) {
+    const int64_t n = b.constant_part();
+    if (n < 0 || n > 63)
+      return Value::of(std::pow(static_cast<double>(a.constant_part()), static_cast<double>(n)));
+    Index r = 1;
+    for (int64_t i = 0; i < n; ++i) r = r * a;
+    return Value::of(r);
+  }
+  fail(loc, fmt::format("'{}' is not defined for {} and {}", op, a.str(), b.str()));
+}
+
+Value Elaborator::tensor(const Value& v, DType t, Loc loc) {
+  if (v.is_tensor()) {
+    if (!v.scalar) return v;
+    Value r = convert(v, t, loc);
+    r.scalar = false;
+    return r;
+  }
+  if (v.is(Kind::Integer)) {
+    if (v.integer.is_constant()) return wrap(b_.constant(static_cast<double>(v.integer.constant_part()), t));
+    return wrap(is_float(t) ? b_.convert(b_.dim_value(v.integer, DType::F64), t)
+                            : b_.dim_value(v.integer, t));
+  }
+  if (v.is(Kind::Real)) return wrap(b_.constant(v.real, t));
+  if (v.is(Kind::Bool)) return wrap(b_.constant(v.truth ? 1 : 0, DType::Bool));
+  fail(loc, fmt::format("{} is not a tensor", describe(v)));
+}
+
+Value Elaborator::convert(const Value& v, DType t, Loc loc) {
+  if (!v.is_tensor()) return tensor(v, t, loc);
+  if (dtype(v) == t) return v;
+  Value r = v;
+  r.node = of(v).convert(v.node, t);
+  r.scalar = false;
+  return r;
+}
+
+Value Elaborator::negate(const Value& v, Loc loc) {
+  if (v.is(Kind::Integer)) return Value::of(Index(0) - v.integer);
+  if (v.is(Kind::Real)) return Value::of(-v.real);
+  if (!v.is_tensor() || dtype(v) == DType::Bool)
+    fail(loc, fmt::format("'-' is not defined for {}", describe(v)));
+  Value r = wrap(of(v).neg(v.node), v.is(Kind::Deferred));
+  r.scalar = v.scalar;
+  return r;
+}
+
+Value Elaborator::unary(std::string_view op, const Value& v, Loc loc) {
+  Value x = v;
+  if (!x.is_tensor()) x = tensor(v, float_type(), loc);
+  const bool keeps_integers = op == "abs" || op == "sign" || op == "not";
+  if (!keeps_integers && is_integer(dtype(x))) x = convert(x, float_type(), loc);
+  if (op != "not" && dtype(x) == DType::Bool)
+    fail(loc, fmt::format("{} needs numbers, {} is bool", op, describe(v)));
+  Value r = wrap(of(x).unary(op, x.node), x.is(Kind::Deferred));
+  r.scalar = v.scalar;
+  return r;
+}
+
+Value Elaborator::broadcast(const Value& v, const Shape& to, Loc loc) {
+  const Shape from = shape(v);
+  if (from == to) return v;
+  graph::Builder& b = of(v);
+  // Axes of extent 1 that stretch are dropped, the others keep their place.
+  Shape kept;
+  std::vector<int64_t> axes;
+  const size_t lead = to.size() - from.size();
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (from[i].is(1) && !to[lead + i].is(1)) continue;
+    if (!(from[i] == to[lead + i]))
+      fail(loc, fmt::format("{} does not broadcast to {}", describe(v), str(to)));
+    kept.push_back(from[i]);
+    axes.push_back(static_cast<int64_t>(lead + i));
+  }
+  const graph::NodeId n = kept.size() == from.size() ? v.node : b.reshape(v.node, kept);
+  Value r = v;
+  r.node = kept == to ? n : b.broadcast(n, to, axes);
+  r.scalar = false;
+  return r;
+}
+
+// Both operands as tensors of one element type: literals and run-time scalars take the other's.
+void Elaborator::unify(Value& a, Value& b, const std::string& op, Loc loc) {
+  // A number beside a value of the finishing function becomes one of that function's constants.
+  auto lift = [&](Value& v) {
+    if (v.is(Kind::Deferred)) return;
+    if (v.is(Kind::Real) || (v.is(Kind::Integer) && v.integer.is_constant())) {
+      v = wrap(finish_.constant(as_real(v), DType::F64), true);
+      return;
+    }
+    if (v.is_number() || (v.is_tensor() && !has_batch(shape(v)))) {
+      v = accumulate(convert(v, DType::F64, loc), loc);
+      return;
+    }
+    fail(loc, fmt::format("'{}' mixes a value of the whole split with {}, which differs from batch to batch",
+                          op, describe(v)));
+  };
+  if (a.is(Kind::Deferred) || b.is(Kind::Deferred)) return lift(a), lift(b);
+
+  const bool a_weak = !a.is_tensor() || a.scalar, b_weak = !b.is_tensor() || b.scalar;
+  auto strong_type = [&](const Value& weak, DType other) {
+    const bool real = weak.is(Kind::Real) || weak.is(Kind::Tensor);
+    if (real && !is_float(other)) return float_type();
+    return other == DType::Bool && weak.is_number() ? float_type() : other;
+  };
+  if (a_weak && b_weak) {
+    a = tensor(a, DType::F64, loc), b = tensor(b, DType::F64, loc);
+    return;
+  }
+  if (a_weak) {
+    const DType t = strong_type(a, dtype(b));
+    a = tensor(a, t, loc), b = convert(b, t, loc);
+    return;
+  }
+  if (b_weak) return unify(b, a, op, loc);
+  const DType s = dtype(a), t = dtype(b);
+  if (s == t) return;
+  if (is_float(s) && is_float(t))
+    fail(loc,
+         fmt::format("'{}' of {} and {}: convert one, f32(...) or f64(...)", op, describe(a), describe(b)));
+  const DType common = is_float(s)                                               ? s
+                       : is_float(t)                                             ? t
+                       : is_comparison(op) || s == DType::I64 || t == DType::I64 ? DType::I64
+                                                                                 : DType::I32;
+  a = convert(a, common, loc), b = convert(b, common, loc);
+}
+
+Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
+  if (a.is(Kind::Integer) && b.is(Kind::Integer)) return integer_binary(op, a.integer, b.integer, loc);
+  const bool symbolic =
+      (a.is(Kind::Integer) && !a.integer.is_constant()) || (b.is(Kind::Integer) && !b.integer.is_constant());
+  if (a.is_number() && b.is_number() && !symbolic) {
+    if (is_comparison(op)) return Value::of(compare(op, as_real(a), as_real(b)));
+    return Value::of(real_binary(op, as_real(a), as_real(b)));
+  }
+  if (a.is(Kind::Bool) && b.is(Kind::Bool)) {
+    if (op == "and") return Value::of(a.truth && b.truth);
+    if (op == "or") return Value::of(a.truth || b.truth);
+    if (is_comparison(op)) return Value::of(compare(op, a.truth, b.truth));
+  }
+  if (a.is(Kind::String) && b.is(Kind::String) && (op == "==" || op == "!="))
+    return Value::of(compare(op, a.text, b.text));
+  if (a.is(Kind::List) && b.is(Kind::List) && op == "+") {
+    a.items.insert(a.items.end(), b.items.begin(), b.items.end());
+    return a;
+  }
+  for (const Value* v : {&a, &b})
+    if (!v->is_tensor() && !v->is_number() && !v->is(Kind::Bool))
+      fail(loc, fmt::format("'{}' is not defined for {}", op, describe(*v)));
+  if (op == "@") return matmul(a, b, loc);
+
+  const bool scalar = (!a.is_tensor() || a.scalar) && (!b.is_tensor() || b.scalar);
+  const Value a0 = a, b0 = b;
+  unify(a, b, op, loc);
+  const bool logical = op == "and" || op == "or";
+  if (logical && (dtype(a) != DType::Bool || dtype(b) != DType::Bool))
+    fail(loc, fmt::format("'{}' needs bool on both sides: {} and {}", op, describe(a0), describe(b0)));
+  if (!is_comparison(op) && !logical && dtype(a) == DType::Bool)
+    fail(loc, fmt::format("'{}' needs numbers: {} and {}", op, describe(a0), describe(b0)));
+  const bool divides = op == "/" || op == "**";
+  if (divides && !is_float(dtype(a))) a = convert(a, float_type(), loc), b = convert(b, float_type(), loc);
+
+  const Shape& sa = shape(a);
+  const Shape& sb = shape(b);
+  auto fits = [](const Shape& small, const Shape& large) {
+    if (small.size() > large.size()) return false;
+    const size_t lead = large.size() - small.size();
+    for (size_t i = 0; i < small.size(); ++i)
+      if (!(small[i] == large[lead + i]) && !small[i].is(1)) return false;
+    return true;
+  };
+  if (fits(sb, sa))
+    b = broadcast(b, sa, loc);
+  else if (fits(sa, sb))
+    a = broadcast(a, sb, loc);
+  else {
+    std::string help;
+    // [B, 1] against [B]: the mistake that silently becomes [B, B] elsewhere.
+    if (sa.size() == 2 && sb.size() == 1 && sa[1].is(1) && sa[0] == sb[0])
+      fail(loc, fmt::format("{} {} {} would become [{}, {}]; use squeeze({})", describe(a0), op, describe(b0),
+                            sa[0].str(), sa[0].str(), s_.sources.text(a0.loc ? a0.loc : loc)));
+    if (sb.size() == 2 && sa.size() == 1 && sb[1].is(1) && sb[0] == sa[0])
+      fail(loc, fmt::format("{} {} {} would become [{}, {}]; use squeeze(...) on the right", describe(a0), op,
+                            describe(b0), sb[0].str(), sb[0].str()));
+    fail(loc, fmt::format("'{}' cannot combine {} and {}: only a literal 1 stretches", op, describe(a0),
+                          describe(b0)));
+  }
+  const bool deferred = a.is(Kind::Deferred);
+  graph::Builder& g = of(a);
+  graph::NodeId n;
+  if (op == "//")
+    n = is_float(dtype(a)) ? g.unary("floor", g.div(a.node, b.node)) : g.div(a.node, b.node);
+  else if (op == "**" && b0.is_number() && as_real(b0) == 2)
+    n = g.mul(a.node, a.node);  // exact, and the common case
+  else
+    n = g.make(graph_op(op), {a.node, b.node});
+  Value r = wrap(n, deferred);
+  r.scalar = scalar && !deferred;
+  return r;
+}
+
+Value Elaborator::matmul(const Value& a0, const Value& b0, Loc loc) {
+  Value a = a0, b = b0;
+  if (!a.is_tensor() || !b.is_tensor() || a.scalar || b.scalar)
+    fail(loc, fmt::format("'@' needs two tensors: {} and {}", describe(a0), describe(b0)));
+  unify(a, b, "@", loc);
+  if (!is_float(dtype(a))) fail(loc, fmt::format("'@' needs float: {} and {}", describe(a0), describe(b0)));
+  const Shape sa = shape(a), sb = shape(b);
+  if (sa.empty() || sb.size() != 2)
+    fail(loc, fmt::format("'@' takes [..., k] @ [k, n]: {} and {}; index notation does the others",
+                          describe(a0), describe(b0)));
+  if (!(sa.back() == sb[0]))
+    fail(loc, fmt::format("cannot multiply {} @ {}: {} against {}", describe(a0), describe(b0),
+                          sa.back().str(), sb[0].str()));
+  std::string lead;
+  for (size_t i = 0; i + 1 < sa.size(); ++i) lead += static_cast<char>('a' + i);
+  return wrap(of(a).einsum(a.node, b.node, lead + "k,kn->" + lead + "n"), a.is(Kind::Deferred));
+}
+
+Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
+  if (!condition.is_tensor() || dtype(condition) != DType::Bool)
+    fail(loc, fmt::format("'a if c else b' chooses by bool, {} is not", describe(condition)));
+  const bool scalar = (!a.is_tensor() || a.scalar) && (!b.is_tensor() || b.scalar) && condition.scalar;
+  unify(a, b, "if", loc);
+  Shape to = shape(condition);
+  for (const Value* v : {&a, &b})
+    if (shape(*v).size() > to.size() ||
+        (shape(*v).size() == to.size() && !(shape(*v) == to) &&
+         std::count_if(shape(*v).begin(), shape(*v).end(), [](const Dim& d) { return d.is(1); }) == 0))
+      to = shape(*v);
+  const Value c = broadcast(condition, to, loc);
+  a = broadcast(a, to, loc), b = broadcast(b, to, loc);
+  Value r = wrap(of(a).select(c.node, a.node, b.node), a.is(Kind::Deferred));
+  r.scalar = scalar;
+  return r;
+}
+
+bool Elaborator::has_batch(const Shape& shape) const {
+  for (const Dim& d : shape) {
+    std::map<std::string, int> names;
+    d.collect_dims(names);
+    if (names.count(batch_dim) != 0) return true;
+  }
+  return false;
+}
+
+// Adds a tensor's value over all batches of a split: a slice of the sums of this function, and of the sums
+// that the finishing function reads.
+Value Elaborator::accumulate(const Value& sum, Loc loc) {
+  if (!sum.is(Kind::Tensor)) fail(loc, fmt::format("{} cannot be accumulated", describe(sum)));
+  const Shape to = shape(sum);
+  const Dim count = element_count(to);
+  if (!count.is_constant())
+    fail(loc, fmt::format("{} has no constant size to be accumulated in", describe(sum)));
+  const int64_t n = count.constant_part(), from = accumulated;
+  accumulators.push_back(b_.reshape(b_.convert(sum.node, DType::F64), {Dim(n)}));
+  accumulated += n;
+  return wrap(finish_.reshape(finish_.slice(sums_node, {Dim(from)}, {Dim(from + n)}), to), true);
+}
+
+Value Elaborator::reduce(const std::string& op, const Value& v, std::vector<int64_t> axes, bool keep,
+                         Loc loc) {
+  if (!v.is_tensor()) return reduce(op, tensor(v, float_type(), loc), axes, keep, loc);
+  graph::Builder& b = of(v);
+  Value x = v;
+  const Shape from = shape(v);
+  if (axes.empty() && op != "argmax" && op != "argmin")
+    for (size_t i = 0; i < from.size(); ++i) axes.push_back(static_cast<int64_t>(i));
+  std::sort(axes.begin(), axes.end());
+  Dim count = 1;
+  Shape kept, with_ones = from;
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (std::find(axes.begin(), axes.end(), static_cast<int64_t>(i)) != axes.end()) {
+      count = count * from[i];
+      with_ones[i] = 1;
+    } else {
+      kept.push_back(from[i]);
+    }
+  }
+  const bool defer = deferring && v.is(Kind::Tensor) && has_batch(from) && !has_batch(kept);
+  auto finished = [&](graph::NodeId n, bool deferred) {
+    if (keep) n = (deferred ? finish_ : b_).reshape(n, with_ones);
+    return wrap(n, deferred);
+  };
+  if (op == "argmax" || op == "argmin") {
+    graph::NodeId n = b.make(op, {x.node}, {{"axis", axes.back()}});
+    return finished(n, v.is(Kind::Deferred));
+  }
+  const DType t = dtype(x);
+  if (op == "any" || op == "all") {
+    if (t != DType::Bool) fail(loc, fmt::format("{} needs bool, {} is not", op, describe(v)));
+    return finished(b.reduce(op == "any" ? "reduce_or" : "reduce_and", x.node, axes), v.is(Kind::Deferred));
+  }
+  if (op == "count") {
+    if (defer) return accumulate(wrap(b_.dim_value(count, DType::F64)), loc);
+    return Value::of(count);
+  }
+  if (defer && op != "sum" && op != "mean")
+    fail(loc, fmt::format("a metric reduces over the batch by sum, mean or count, not {}", op));
+  if (defer) {
+    const Value total = accumulate(wrap(b_.sum(b_.convert(x.node, DType::F64), axes)), loc);
+    const Value all =
+        op == "sum" ? total : binary("/", total, accumulate(wrap(b_.dim_value(count, DType::F64)), loc), loc);
+    return finished(all.node, true);
+  }
+  if (t == DType::Bool || (op == "mean" && !is_float(t)))
+    x = convert(x, op == "sum" ? DType::I64 : float_type(), loc);
+  else if (op == "sum" && is_integer(t))
+    x = convert(x, DType::I64, loc);
+  if (op == "mean") {
+    const graph::NodeId total = b.sum(x.node, axes);
+    const DType f = b.dtype(total);
+    const graph::NodeId n = count.is_constant() ? b.constant(static_cast<double>(count.constant_part()), f)
+                                                : b.convert(b.dim_value(count, DType::F64), f);
+    return finished(b.div(total, b.splat(n, b.shape(total))), v.is(Kind::Deferred));
+  }
+  return finished(b.reduce("reduce_" + op, x.node, axes), v.is(Kind::Deferred));
+}
+
+}  // namespace gradc::frontend

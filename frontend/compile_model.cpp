@@ -1,0 +1,606 @@
+// A file to a Unit: the model is elaborated once for each entry point, and the training step is put together
+// from the loss, its gradient and the optimiser.
+#include <algorithm>
+
+#include "frontend/data.h"
+#include "frontend/frontend.h"
+#include "frontend/parser.h"
+#include "frontend/train_block.h"
+#include "support/check.h"
+
+namespace gradc::frontend {
+
+Elaborator::Elaborator(Session& s, std::string name, Mode mode, const graph::Module* module)
+    : s_(s), mode_(mode), b_(name, module), finish_(name == "eval_step" ? "finish" : name + "_finish") {}
+
+namespace {
+
+using Kind = Value::Kind;
+constexpr int64_t kManySums = int64_t(1) << 24;  // while the number of accumulators is not known
+
+class ModelCompiler {
+ public:
+  ModelCompiler(Sources& sources, const Options& o, Diagnostics& d) : s_(sources, d, o) {}
+
+  Unit run(uint32_t file) {
+    load(s_, file);
+    override_constants();
+    if (s_.diagnostics.has_errors()) return {};
+    Elaborator numbers(s_, "numbers", Mode::Predict);
+    Scope top;
+    top.file = s_.main;
+    check_constants(numbers);
+    choose();
+    if (model_ == nullptr) return {};
+    if (train_ != nullptr) {
+      fields_ = read_train(*train_, s_, numbers, top);
+      unit_.train = fields_.spec;
+      if (data_ != nullptr) unit_.data = read_data(*data_, numbers, top);
+    }
+    if (s_.diagnostics.has_errors()) return {};
+    unit_.model_name = model_->name;
+    read_inputs(numbers);
+    if (!s_.diagnostics.has_errors()) survey();
+    if (s_.diagnostics.has_errors()) return {};
+    build();
+    return std::move(unit_);
+  }
+
+ private:
+  // ---- what is compiled
+  void override_constants() {
+    for (const Override& o : s_.options.defines) {
+      auto it = s_.main->constants.find(o.name);
+      const uint32_t file = s_.sources.add("-D " + o.name, o.value);
+      const Loc loc{file, 0, static_cast<uint32_t>(o.value.size())};
+      if (it == s_.main->constants.end()) {
+        std::vector<std::string> known;
+        for (const auto& [n, c] : s_.main->constants) known.push_back(n);
+        const std::string near = nearest(o.name, known);
+        s_.diagnostics.error(loc, fmt::format("unknown constant '{}'{}", o.name,
+                                              near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+        continue;
+      }
+      s_.overrides.push_back(parse_expression(s_.sources, file, s_.diagnostics));
+      it->second = {&s_.overrides.back(), loc};
+    }
+  }
+
+  void check_constants(Elaborator& e) {
+    for (const auto& [name, c] : s_.main->constants) {
+      Scope scope;
+      scope.file = s_.main;
+      try {
+        e.lookup(name, scope, c.second);
+      } catch (const CompileError& error) {
+        e.report(error);
+      }
+    }
+  }
+
+  void choose() {
+    const File& f = s_.files.front();
+    auto model_named = [&](const std::string& n) -> const Callable* {
+      for (const Callable& c : f.callables)
+        if (c.kind == Callable::Kind::Model && c.name == n) return &c;
+      return nullptr;
+    };
+    if (f.train.size() > 1) s_.diagnostics.error(f.train[1].loc, "a second train block is not available yet");
+    if (!f.train.empty()) {
+      train_ = &f.train[0];
+      model_ = model_named(train_->name);
+      if (model_ == nullptr) unknown(train_->loc, "model", train_->name, model_names());
+      for (const Block& b : f.data)
+        if (b.name == train_->data) data_ = &b;
+      std::vector<std::string> known;
+      for (const Block& b : f.data) known.push_back(b.name);
+      if (data_ == nullptr) unknown(train_->data_loc, "data", train_->data, known);
+      return;
+    }
+    for (const Callable& c : f.callables)
+      if (c.kind == Callable::Kind::Model) model_ = model_ == nullptr ? &c : model_;
+    if (model_ == nullptr) s_.diagnostics.error({s_.main->file, 0, 0}, "the file declares no model");
+  }
+  std::vector<std::string> model_names() const {
+    std::vector<std::string> names;
+    for (const Callable& c : s_.files.front().callables)
+      if (c.kind == Callable::Kind::Model) names.push_back(c.name);
+    return names;
+  }
+  void unknown(Loc loc, const char* what, const std::string& name, const std::vector<std::string>& known) {
+    const std::string near = nearest(name, known);
+    s_.diagnostics.error(loc, fmt::format("unknown {} '{}'{}", what, name,
+                                          near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  }
+
+  // ---- inputs
+  void read_inputs(Elaborator& e) {
+    const int64_t batch =
+        unit_.train ? unit_.train->batch : std::max<int64_t>(1, s_.options.batch > 0 ? s_.options.batch : 32);
+    for (const Formal& f : model_->formals) {
+      try {
+        if (!f.type || f.name.empty())
+          e.fail(f.loc, "an input of a model has a name and a type: x: f32[B, 64]");
+        Input in{f.name, {e.element_type(*f.type), {}}, true, 0, f.loc};
+        for (const DimExpr& d : f.type->dims) in.type.shape.push_back(input_dim(e, d, batch));
+        if (in.type.shape.empty() || in.type.shape[0].is_constant())
+          e.fail(f.type->loc, fmt::format("the first axis of input {} is the batch: [B, ...]", f.name));
+        unit_.inputs.push_back(in);
+      } catch (const CompileError& error) {
+        e.report(error);
+      }
+    }
+    if (model_->formals.empty())
+      s_.diagnostics.error(model_->loc, "a model has inputs: model m(x: f32[B, 64])");
+    if (unit_.data && !s_.diagnostics.has_errors()) read_fields(e);
+  }
+
+  Dim input_dim(Elaborator& e, const DimExpr& d, int64_t batch) {
+    Scope scope;
+    scope.file = s_.main;
+    if (d.ellipsis) e.fail(d.loc, "'...' in a model's input: write its dimensions");
+    const bool free = d.value->is(Expr::Kind::Name) && !e.find_value(d.value->text, scope);
+    if (!free) {
+      const int64_t n = e.constant_int(e.evaluate(*d.value, scope), "a dimension", d.loc);
+      if (n < 1) e.fail(d.loc, fmt::format("a dimension of {}", n));
+      return Dim(n);
+    }
+    const std::string& name = d.value->text;
+    if (dims_.empty()) {
+      batch_dim_ = name;
+      dims_[name] = batch;
+    } else if (d.bound) {
+      dims_[name] = e.constant_int(e.evaluate(*d.bound, scope), "a bound", d.loc);
+    } else if (dims_.count(name) == 0) {
+      e.fail(d.loc, fmt::format("{} is unknown and needs a bound: {} <= 256", name, name));
+    }
+    return Index::dim(name);
+  }
+
+  // Fields of the data that the model does not take: labels and weights, for loss and metrics.
+  void read_fields(Elaborator& e) {
+    std::vector<std::string> names;
+    for (const SourceSpec& source : unit_.data->sources) {
+      for (const FieldSpec& f : source.fields) {
+        if (std::find(names.begin(), names.end(), f.name) != names.end()) continue;
+        names.push_back(f.name);
+        const auto known = std::find_if(unit_.inputs.begin(), unit_.inputs.end(),
+                                        [&](const Input& i) { return i.name == f.name; });
+        if (known != unit_.inputs.end()) continue;
+        std::optional<Type> t;
+        if (source.kind == SourceSpec::Kind::Csv && f.scalar)
+          t = Type{f.dtype, {}};
+        else if (source.kind == SourceSpec::Kind::Csv && !f.all_columns)
+          t = Type{f.dtype, {Dim(static_cast<int64_t>(f.columns.size()))}};
+        else if (s_.options.example_type)
+          t = s_.options.example_type(source, f);
+        if (!t) t = Type{source.kind == SourceSpec::Kind::Idx ? DType::U8 : f.dtype, {}};
+        t->shape.insert(t->shape.begin(), Index::dim(batch_dim_));
+        unit_.inputs.push_back({f.name, *t, false, 0, f.loc});
+      }
+    }
+    for (const Input& in : unit_.inputs) {
+      if (!in.model_input || std::find(names.begin(), names.end(), in.name) != names.end()) continue;
+      std::string list;
+      for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
+      const bool csv = unit_.data->sources[0].kind == SourceSpec::Kind::Csv;
+      e.fail(in.loc,
+             fmt::format("model input '{}' has no field in data '{}' (it has: {}); write {}({} = ...)",
+                         in.name, unit_.data->name, list, csv ? "csv(...), " : "idx", in.name));
+    }
+  }
+
+  // ---- one elaboration of the model
+  struct Pass {
+    Pass(Session& s, std::string name, Mode mode, const graph::Module* m) : e(s, std::move(name), mode, m) {}
+    Elaborator e;
+    Scope scope;  // inputs, fields and named results
+    std::shared_ptr<Instance> root = std::make_shared<Instance>();
+    std::map<std::string, graph::NodeId> inputs;
+  };
+
+  // Inputs become parameters; the model is applied to them. False after an error.
+  bool apply_model(Pass& p, bool all_fields, int64_t sums) {
+    Elaborator& e = p.e;
+    e.batch_dim = batch_dim_;
+    for (const auto& [n, max] : dims_) e.builder().dim(n, {max, max});
+    std::vector<Value> arguments;
+    p.scope.file = s_.main;
+    for (const Input& in : unit_.inputs) {
+      if (!in.model_input && !all_fields) continue;
+      Value v = e.wrap(e.builder().param(in.name, in.type));
+      v.loc = in.loc;
+      v.origin = "input " + in.name;
+      p.inputs[in.name] = v.node;
+      p.scope.names[in.name] = v;
+      if (in.model_input) arguments.push_back(v);
+    }
+    if (e.mode() == Mode::Train) e.step_node = e.builder().param("step", {DType::I64, {}});
+    if (e.mode() == Mode::Train || e.mode() == Mode::Init)
+      e.seed_node = e.builder().param("seed", {DType::I64, {}});
+    if (sums > 0) e.expect_sums(sums);
+    e.on_labels = [this, &p](graph::NodeId n, int64_t classes) {
+      for (Input& in : unit_.inputs)
+        if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n)
+          in.classes = in.classes == 0 ? classes : std::min(in.classes, classes);
+    };
+    p.root->definition = model_;
+    p.root->home = s_.main;
+    try {
+      const Value r = e.apply(p.root, arguments, {}, model_->loc);
+      std::vector<Value> results = model_->results.size() > 1 ? r.items : std::vector<Value>{r};
+      for (size_t i = 0; i < model_->results.size(); ++i) {
+        const std::string name = model_->results[i].name.empty() ? "output" : model_->results[i].name;
+        if (!results[i].is(Kind::Tensor))
+          e.fail(model_->results[i].loc, fmt::format("result {} is no tensor", name));
+        results[i].loc = {};
+        results[i].origin = "result " + name;
+        p.scope.names[name] = results[i];
+      }
+      if (model_->results.empty())
+        e.fail(model_->loc, "a model names its results: -> (logits: [B, classes])");
+    } catch (const CompileError& error) {
+      e.report(error);
+      return false;
+    }
+    return !s_.diagnostics.has_errors();
+  }
+
+  // Loss and metrics as values of the whole split, in the finishing function.
+  std::vector<Value> metrics(Pass& p) {
+    std::vector<Value> values;
+    p.e.deferring = true;
+    auto one = [&](const std::string& name, const Expr& x) {
+      try {
+        Value v = p.e.evaluate(x, p.scope);
+        if (v.is_tensor() && v.is(Kind::Tensor))
+          p.e.fail(x.loc, fmt::format("{} is {}; a metric is one number over the batch: mean(...)", name,
+                                      p.e.describe(v)));
+        if (v.is_number())
+          v = p.e.wrap(p.e.finish().constant(p.e.constant_real(v, name, x.loc), DType::F64), true);
+        if (!v.is(Kind::Deferred) || !p.e.shape(v).empty())
+          p.e.fail(x.loc, fmt::format("metric {} is not one number", name));
+        values.push_back(p.e.convert(v, DType::F64, x.loc));
+        p.scope.names[name] = values.back();
+      } catch (const CompileError& error) {
+        p.e.report(error);
+      }
+    };
+    one("loss", *fields_.loss);
+    for (const auto& [name, x] : fields_.metrics) one(name, *x);
+    p.e.deferring = false;
+    return values;
+  }
+
+  Value loss(Pass& p) {
+    const Expr& x = *fields_.loss;
+    const Value v = p.e.evaluate(x, p.scope);
+    if (!v.is(Kind::Tensor) || !is_float(p.e.dtype(v)))
+      p.e.fail(x.loc, fmt::format("loss is {}; a loss is one float number: mean(...)", p.e.describe(v)));
+    if (!p.e.shape(v).empty())
+      p.e.fail(x.loc,
+               fmt::format("loss is {}; a loss is one number: mean(...)", p.e.builder().type(v.node).str()));
+    return v;
+  }
+
+  graph::NodeId join(graph::Builder& b, const std::vector<graph::NodeId>& parts) {
+    std::vector<graph::NodeId> flat;
+    for (graph::NodeId n : parts) flat.push_back(b.reshape(n, {element_count(b.shape(n))}));
+    return flat.size() == 1 ? flat[0] : b.concat(flat, 0);
+  }
+
+  // The first elaboration finds every mistake, parameter, state and accumulator.
+  void survey() {
+    Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
+    if (!apply_model(p, true, kManySums)) return;
+    unit_.layers = p.e.layers;
+    fits_ = p.e.fits;
+    unit_.fit_phases = fits_;
+    if (train_ == nullptr) return;
+    try {
+      const Value l = loss(p);
+      metrics(p);
+      sums_ = p.e.accumulated;
+      if (s_.diagnostics.has_errors()) return;
+      find_unreached(p, l.node);
+      optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
+    } catch (const CompileError& error) {
+      p.e.report(error);
+    }
+  }
+
+  // Parameters that no path from the loss reaches get no gradient and keep their value.
+  void find_unreached(Pass& p, graph::NodeId from) {
+    const graph::Builder& b = p.e.builder();
+    std::vector<char> seen(b.function().nodes.size(), 0);
+    std::vector<graph::NodeId> work = {from};
+    while (!work.empty()) {
+      const graph::NodeId n = work.back();
+      work.pop_back();
+      if (seen[n]++ != 0 || b[n].op->name == "stop_gradient") continue;
+      for (graph::NodeId o : b[n].operands) work.push_back(o);
+    }
+    for (const auto& [path, slot] : p.e.slots()) {
+      if (slot.spec.role != StateSpec::Role::Param || seen[slot.node] != 0) continue;
+      frozen_.insert(path);
+      s_.diagnostics.warning(
+          slot.spec.loc, fmt::format("param {} ({} values) gets no gradient: the loss does not depend on it",
+                                     path, element_count(slot.spec.type.shape).str()));
+    }
+  }
+
+  // ---- the optimiser: once for each parameter
+  using Gradients = std::map<std::string, Value>;
+  std::map<std::string, Value> optimise(Pass& p, const Gradients& gradients, Value lr) {
+    Elaborator& e = p.e;
+    const Expr& x = *fields_.optimizer;
+    if (!x.is(Expr::Kind::Make))
+      e.fail(x.loc, "an optimizer is a layer with its settings: adamw{} or sgd{momentum=0.9}");
+    Value step = e.step_node != graph::kNone ? e.convert(e.wrap(e.step_node), DType::F64, x.loc)
+                                             : e.wrap(e.builder().constant(0, DType::F64));
+    step.scalar = true, lr.scalar = true;
+    e.state_role = StateSpec::Role::OptimizerSlot;
+    auto owner = std::make_shared<Instance>();
+    owner->path = "optimizer";
+    owners_.push_back(owner);
+    e.enter(owner.get());
+    std::map<std::string, Value> updated;
+    for (const std::string& path : std::vector<std::string>(e.slot_order())) {
+      const Slot& slot = e.slots().at(path);
+      if (slot.spec.role != StateSpec::Role::Param || frozen_.count(path) != 0) continue;
+      const Value param = e.wrap(slot.node);
+      const Type type = slot.spec.type;
+      Scope scope;
+      scope.file = s_.main;
+      scope.names["param"] = param;
+      e.parameter_path = path;
+      auto g = gradients.find(path);
+      const Value gradient =
+          g != gradients.end() ? g->second : e.wrap(e.builder().constant(0, type.dtype, type.shape));
+      const Value layer = e.evaluate_make(x, scope, "");
+      const Value r = e.apply(layer.instance, {param, gradient, lr, step}, {}, x.loc);
+      if (!r.is(Kind::Tensor) || e.builder().type(r.node) != type)
+        e.fail(x.loc, fmt::format("the optimizer gives {} for param {}", e.describe(r), path));
+      updated[path] = r;
+    }
+    e.parameter_path.clear();
+    return updated;
+  }
+
+  // lr: a number, which can change without compiling again, or a schedule of step and total.
+  Value learning_rate(Pass& p, graph::NodeId total) {
+    Elaborator& e = p.e;
+    const Expr& x = *fields_.lr;
+    Value v = e.evaluate_partial(x, p.scope);
+    if (v.is_number()) {
+      unit_.train->hyper["lr"] = e.constant_real(v, "lr", x.loc);
+      Value lr = e.wrap(e.builder().param("lr", {DType::F64, {}}));
+      lr.scalar = true;
+      return lr;
+    }
+    if (v.is(Kind::Fn) && v.fn->definition != nullptr) {
+      std::map<std::string, Value> named;
+      for (const Formal& f : v.fn->definition->formals) {
+        if (f.name != "step" && f.name != "total") continue;
+        Value n = e.convert(e.wrap(f.name == "step" ? e.step_node : total), DType::F64, x.loc);
+        n.scalar = true;
+        named[f.name] = n;
+      }
+      v = e.call(v, {}, named, &x, x.loc, false);
+    }
+    if (!v.is(Kind::Tensor) || !v.scalar)
+      e.fail(x.loc,
+             fmt::format("lr is a number or a schedule, such as cosine(1e-3, 0), not {}", e.describe(v)));
+    return v;
+  }
+
+  // ---- the functions
+  void build() {
+    try {
+      if (train_ != nullptr) build_training();
+      build_init();
+      build_predict();
+      for (int n = 0; n < fits_; ++n) build_fit(n);
+      if (train_ != nullptr) build_evaluation();
+    } catch (const CompileError& error) {
+      if (!error.reported)
+        s_.diagnostics.error(error.diagnostic.loc, error.diagnostic.text).notes = error.diagnostic.notes;
+      GRADC_CHECK(s_.diagnostics.has_errors(), "a mistake that was not reported");
+    }
+  }
+
+  void keep(graph::Function f) {
+    if (!s_.options.fma) f.notes["fma"] = "off";
+    unit_.module.functions[f.name] = std::move(f);
+  }
+
+  // @loss: loss, sums of the metrics, new states. Returns what the outer step needs to know.
+  void build_training() {
+    Pass inner(s_, "loss", Mode::Train, &unit_.module);
+    if (!apply_model(inner, true, kManySums)) throw CompileError(s_.diagnostics);
+    inner.e.builder().result(loss(inner).node, "loss");
+    metrics(inner);
+    inner.e.builder().result(join(inner.e.builder(), inner.e.accumulators), "sums");
+    std::vector<std::string> stored;
+    for (const std::string& path : inner.e.slot_order()) {
+      const Slot& s = inner.e.slots().at(path);
+      if (s.spec.role != StateSpec::Role::State || !s.stored || s.fitted) continue;
+      inner.e.builder().result(s.stored->node, path);
+      stored.push_back(path);
+    }
+    keep(inner.e.builder().finish());
+    build_step(inner, stored);
+  }
+
+  void build_step(Pass& inner, const std::vector<std::string>& stored) {
+    const graph::Function& loss_function = unit_.module.at("loss");
+    Pass p(s_, "train_step", Mode::Train, &unit_.module);
+    Elaborator& e = p.e;
+    graph::Builder& b = e.builder();
+    e.batch_dim = batch_dim_;
+    for (const auto& [n, max] : dims_) b.dim(n, {max, max});
+    p.scope.file = s_.main;
+    std::map<std::string, graph::NodeId> by_name;
+    for (const Input& in : unit_.inputs) by_name[in.name] = b.param(in.name, in.type);
+    e.step_node = by_name["step"] = b.param("step", {DType::I64, {}});
+    const graph::NodeId total = b.param("total", {DType::I64, {}});
+    by_name["seed"] = b.param("seed", {DType::I64, {}});
+    const Value lr = learning_rate(p, total);
+    for (const std::string& path : inner.e.slot_order()) {
+      const Slot& s = inner.e.slots().at(path);
+      by_name[path] = e.slot(path, s.spec.role, s.spec.type, s.spec.loc).node;
+    }
+    std::vector<graph::NodeId> arguments;
+    std::vector<int64_t> wrt;
+    std::vector<std::string> differentiated;
+    for (graph::NodeId n : loss_function.params) {
+      const std::string name = loss_function.names.at(n);
+      const auto slot = inner.e.slots().find(name);
+      if (slot != inner.e.slots().end() && slot->second.spec.role == StateSpec::Role::Param &&
+          frozen_.count(name) == 0) {
+        wrt.push_back(static_cast<int64_t>(arguments.size()));
+        differentiated.push_back(name);
+      }
+      arguments.push_back(by_name.at(name));
+    }
+    const graph::NodeId all = b.make("value_and_grad", arguments,
+                                     {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints(wrt)}});
+    b.result(b.get(all, 0), "loss");
+    b.result(b.get(all, 1), "sums");
+    for (size_t i = 0; i < stored.size(); ++i)
+      b.result(b.get(all, static_cast<int>(2 + i)), "", by_name.at(stored[i]));
+    Gradients gradients;
+    for (size_t i = 0; i < differentiated.size(); ++i)
+      gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(2 + stored.size() + i)));
+    if (fields_.clip > 0) clip(p, gradients);
+    const auto updated = optimise(p, gradients, lr);
+    for (const auto& [path, v] : updated) b.result(v.node, "", e.slots().at(path).node);
+    for (const std::string& path : e.slot_order()) {
+      const Slot& s = e.slots().at(path);
+      unit_.state.push_back(s.spec);
+      if (s.spec.role == StateSpec::Role::OptimizerSlot && s.stored) b.result(s.stored->node, "", s.node);
+    }
+    keep(b.finish());
+  }
+
+  // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does.
+  void clip(Pass& p, Gradients& gradients) {
+    Elaborator& e = p.e;
+    const Loc loc = fields_.optimizer->loc;
+    Value total = Value::of(0.0);
+    for (const auto& [path, g] : gradients) {
+      Value square = e.convert(e.reduce("sum", e.binary("*", g, g, loc), {}, false, loc), DType::F64, loc);
+      square.scalar = true;
+      total = e.binary("+", total, square, loc);
+    }
+    const Value norm = e.unary("sqrt", total, loc);
+    Value scale = e.binary("/", Value::of(fields_.clip), e.binary("+", norm, Value::of(1e-6), loc), loc);
+    scale = e.call_builtin("minimum", {Value::of(1.0), scale}, {}, loc);
+    scale.scalar = true;
+    for (auto& [path, g] : gradients) g = e.binary("*", g, scale, loc);
+  }
+
+  void build_init() {
+    Pass p(s_, "init", Mode::Init, &unit_.module);
+    if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
+    if (train_ != nullptr) optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
+    graph::Function f = p.e.builder().function();
+    graph::Builder& b = p.e.builder();
+    for (const std::string& path : p.e.slot_order()) {
+      const Slot& s = p.e.slots().at(path);
+      if (train_ == nullptr) unit_.state.push_back(s.spec);
+      b.result(s.initial->node, "", s.node);
+    }
+    keep(without_inputs(b.finish(), p));
+  }
+
+  // @init reads no inputs: the model ran only to meet its parameters.
+  graph::Function without_inputs(graph::Function f, const Pass& p) {
+    for (const auto& [name, n] : p.inputs) f.params.erase(std::find(f.params.begin(), f.params.end(), n));
+    return rebuilt(f);
+  }
+
+  // A copy with the nodes alone that results need.
+  graph::Function rebuilt(const graph::Function& f) {
+    std::vector<char> live(f.nodes.size(), 0);
+    std::vector<graph::NodeId> work;
+    for (const graph::Result& r : f.results) work.push_back(r.node);
+    while (!work.empty()) {
+      const graph::NodeId n = work.back();
+      work.pop_back();
+      if (live[n]++ != 0) continue;
+      for (graph::NodeId o : f[n].operands) work.push_back(o);
+    }
+    graph::Builder b(f.name, &unit_.module);
+    std::vector<graph::NodeId> map(f.nodes.size(), graph::kNone);
+    for (graph::NodeId n : f.params) map[n] = b.param(f.names.at(n), f.type(n));
+    for (graph::NodeId n = 0; n < f.nodes.size(); ++n)
+      if (live[n] != 0 && map[n] == graph::kNone) map[n] = graph::copy_node(b, f, n, map);
+    for (const graph::Result& r : f.results)
+      b.result(map[r.node], r.name, r.into == graph::kNone ? r.into : map[r.into]);
+    return b.finish();
+  }
+
+  void build_predict() {
+    Pass p(s_, "predict", Mode::Predict, &unit_.module);
+    if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
+    for (const Formal& r : model_->results) {
+      const std::string name = r.name.empty() ? "output" : r.name;
+      unit_.outputs.push_back(name);
+      p.e.builder().result(p.scope.names.at(name).node, name);
+    }
+    keep(p.e.builder().finish());
+  }
+
+  void build_fit(int phase) {
+    auto elaborate = [&](int64_t sums) {
+      auto p = std::make_unique<Pass>(s_, fmt::format("fit_{}", phase), Mode::Fit, &unit_.module);
+      p->e.fit_phase = phase;
+      if (!apply_model(*p, false, sums)) throw CompileError(s_.diagnostics);
+      return p;
+    };
+    const int64_t sums = elaborate(kManySums)->e.accumulated;
+    auto p = elaborate(sums);
+    p->e.builder().result(join(p->e.builder(), p->e.accumulators), "sums");
+    keep(rebuilt(p->e.builder().finish()));
+    graph::Builder& f = p->e.finish();
+    const auto& [path, value] = *p->e.fitted;
+    const Type type = p->e.slots().at(path).spec.type;
+    const graph::NodeId state = f.param(path, type);
+    f.result(f.convert(value.node, type.dtype), "", state);
+    keep(f.finish());
+  }
+
+  void build_evaluation() {
+    Pass p(s_, "eval_step", Mode::Eval, &unit_.module);
+    if (!apply_model(p, true, sums_)) throw CompileError(s_.diagnostics);
+    const std::vector<Value> values = metrics(p);
+    if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
+    p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
+    keep(p.e.builder().finish());
+    std::vector<graph::NodeId> nodes;
+    for (const Value& v : values) nodes.push_back(v.node);
+    p.e.finish().result(join(p.e.finish(), nodes), "values");
+    keep(p.e.finish().finish());
+  }
+
+  Session s_;
+  Unit unit_;
+  const Block *train_ = nullptr, *data_ = nullptr;
+  const Callable* model_ = nullptr;
+  TrainFields fields_;
+  std::map<std::string, int64_t> dims_;
+  std::string batch_dim_ = "B";
+  std::set<std::string> frozen_;
+  std::vector<std::shared_ptr<Instance>> owners_;
+  int fits_ = 0;
+  int64_t sums_ = 0;
+};
+
+}  // namespace
+
+Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostics& diagnostics) {
+  return ModelCompiler(sources, o, diagnostics).run(file);
+}
+
+}  // namespace gradc::frontend

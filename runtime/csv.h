@@ -1,0 +1,59 @@
+// Comma, semicolon or tab separated tables with a header line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/array.h"
+
+namespace gradc::runtime {
+
+// The text of a file and where its cells are. Messages name file, line and column.
+class CsvTable {
+ public:
+  CsvTable(std::string name, std::string text);
+
+  const std::string& name() const { return name_; }
+  const std::vector<std::string>& columns() const { return columns_; }
+  int64_t rows() const { return static_cast<int64_t>(lines_.size()); }
+  std::string cell(int64_t row, int column) const;   // without quotes
+  std::string where(int64_t row, int column) const;  // file:line:column
+  int index_of(const std::string& column) const;     // -1 when there is none
+  int require(const std::string& column) const;      // throws Error that lists the columns
+
+  Array column(const std::string& name, DType t) const;                 // [rows]
+  Array columns(const std::vector<std::string>& names, DType t) const;  // [rows, names]
+
+ private:
+  struct Cell {
+    uint32_t begin = 0, size = 0;
+    bool quoted = false;
+  };
+  void parse();
+  void read_line(size_t& at, std::vector<Cell>& cells) const;
+  std::string_view raw(int64_t row, int column) const;
+  double number(int64_t row, int column, DType t) const;
+
+  std::string name_, text_;
+  char separator_ = ',';
+  std::vector<std::string> columns_;
+  std::vector<Cell> cells_;
+  std::vector<uint32_t> lines_;  // of each row, from 1
+};
+
+CsvTable read_csv(const std::string& path);  // at most 4 GB
+
+struct ColumnSummary {
+  std::string name, type;                            // integer, real, text
+  int64_t missing = 0, distinct = 0;                 // distinct counts to 1001
+  double min = 0, max = 0, mean = 0;                 // of numbers
+  std::vector<std::pair<std::string, int64_t>> top;  // the most frequent values, at most 10
+};
+std::vector<ColumnSummary> summarize(const CsvTable& table);
+// Whether the text is a number, as cells are read.
+bool to_number(std::string_view text, double& value);
+
+}  // namespace gradc::runtime

@@ -1,0 +1,197 @@
+#include "runtime/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "runtime/error.h"
+
+namespace gradc::runtime {
+namespace {
+
+constexpr size_t kChunk = size_t(1) << 20;
+
+[[noreturn]] void fail(const std::string& path, const std::string& reason) {
+  throw Error(Failure::Data, path + ": " + reason);
+}
+
+[[noreturn]] void fail_errno(const std::string& path, const char* doing) {
+  fail(path, std::string(doing) + ": " + std::strerror(errno));
+}
+
+int open_to_read(const std::string& path, struct stat& info) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || ::fstat(fd, &info) != 0) fail_errno(path, "cannot open");
+  return fd;
+}
+
+// Up to `size` bytes; fewer only at the end of the file.
+size_t read_some(int fd, const std::string& path, char* to, size_t size) {
+  size_t have = 0;
+  while (have < size) {
+    const ssize_t got = ::read(fd, to + have, std::min(size - have, size_t(1) << 30));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_errno(path, "cannot read");
+    if (got == 0) break;
+    have += size_t(got);
+  }
+  return have;
+}
+
+void check_limit(const std::string& path, int64_t size, int64_t limit) {
+  if (size > limit) fail(path, "is larger than the limit of " + std::to_string(limit) + " bytes");
+}
+
+// Appends what remains of the file to `text`. The size from stat is only a first guess: pipes have none.
+void read_rest(int fd, const std::string& path, std::string& text, int64_t guess, int64_t limit) {
+  size_t have = text.size();
+  size_t room = std::max(size_t(guess) + 1, have + kChunk);
+  for (;;) {
+    text.resize(room);
+    have += read_some(fd, path, text.data() + have, room - have);
+    check_limit(path, int64_t(have), limit);
+    if (have < room) break;
+    room += std::max(kChunk, room / 2);
+  }
+  text.resize(have);
+}
+
+struct InflateEnd {
+  void operator()(z_stream* z) const { inflateEnd(z); }
+};
+
+// A gzip file is one or more members, one after another.
+class Inflater {
+ public:
+  Inflater(const std::string& path, int64_t limit) : path_(path), limit_(limit) {
+    if (inflateInit2(&z_, 15 + 16) != Z_OK) fail(path_, "cannot start zlib");
+    guard_.reset(&z_);
+  }
+
+  void feed(char* data, size_t size) {
+    z_.next_in = reinterpret_cast<Bytef*>(data);
+    z_.avail_in = uInt(size);
+    while (z_.avail_in > 0) {
+      if (ended_) inflateReset(&z_);
+      ended_ = step();
+    }
+  }
+
+  std::string take() {
+    if (!ended_) fail(path_, "the gzip data is cut off");
+    text_.resize(have_);
+    return std::move(text_);
+  }
+
+ private:
+  bool step() {
+    if (have_ == text_.size()) text_.resize(std::max(kChunk, have_ + have_ / 2));
+    const size_t room = std::min(text_.size() - have_, size_t(1) << 30);
+    z_.next_out = reinterpret_cast<Bytef*>(text_.data() + have_);
+    z_.avail_out = uInt(room);
+    const int code = inflate(&z_, Z_NO_FLUSH);
+    have_ += room - z_.avail_out;
+    check_limit(path_, int64_t(have_), limit_);
+    if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
+      fail(path_, std::string("the gzip data is damaged: ") + (z_.msg ? z_.msg : "unexpected data"));
+    return code == Z_STREAM_END;
+  }
+
+  const std::string& path_;
+  int64_t limit_;
+  z_stream z_{};
+  std::unique_ptr<z_stream, InflateEnd> guard_;
+  std::string text_;
+  size_t have_ = 0;
+  bool ended_ = false;
+};
+
+std::string inflate_file(int fd, const std::string& path, std::string chunk, int64_t limit) {
+  Inflater inflater(path, limit);
+  size_t size = chunk.size();
+  chunk.resize(kChunk);
+  do inflater.feed(chunk.data(), size);
+  while ((size = read_some(fd, path, chunk.data(), kChunk)) > 0);
+  return inflater.take();
+}
+
+void write_all(int fd, const std::string& path, std::string_view part) {
+  while (!part.empty()) {
+    const ssize_t put = ::write(fd, part.data(), std::min(part.size(), size_t(1) << 30));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_errno(path, "cannot write");
+    part.remove_prefix(size_t(put));
+  }
+}
+
+// Opens a new file next to `path`. Not mkstemp, whose files only their owner may read.
+int create_beside(const std::string& path, std::string& name) {
+  for (int attempt = 0;; ++attempt) {
+    name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd >= 0) return fd;
+    if (errno != EEXIST || attempt == 1000) fail_errno(path, "cannot create");
+  }
+}
+
+// Makes the rename itself durable. Some file systems cannot sync a folder; the file is whole all the same.
+void sync_folder(const std::string& folder) {
+  Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (dir.get() >= 0) (void)::fsync(dir.get());
+}
+
+}  // namespace
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool Descriptor::close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+InputFile::InputFile(const std::string& path) : path_(path), file_(-1) {
+  struct stat info{};
+  file_ = Descriptor(open_to_read(path, info));
+  if (!S_ISREG(info.st_mode)) fail(path, "is not a regular file");
+  size_ = info.st_size;
+}
+
+void InputFile::read(void* to, int64_t size) {
+  if (read_some(file_.get(), path_, static_cast<char*>(to), size_t(size)) != size_t(size))
+    fail(path_, "the file is cut off");
+}
+
+std::string read_file(const std::string& path, int64_t limit) {
+  struct stat info{};
+  Descriptor file(open_to_read(path, info));
+  if (S_ISDIR(info.st_mode)) fail(path, "is a folder, not a file");
+  std::string text(2, '\0');
+  text.resize(read_some(file.get(), path, text.data(), text.size()));
+  if (text == "\x1f\x8b") return inflate_file(file.get(), path, std::move(text), limit);
+  check_limit(path, info.st_size, limit);
+  read_rest(file.get(), path, text, info.st_size, limit);
+  return text;
+}
+
+void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  std::string temporary;
+  Descriptor file(create_beside(path, temporary));
+  try {
+    for (std::string_view part : parts) write_all(file.get(), path, part);
+    if (::fsync(file.get()) != 0 || !file.close()) fail_errno(path, "cannot write");
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_errno(path, "cannot replace");
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_folder(folder);
+}
+
+}  // namespace gradc::runtime

@@ -1,0 +1,50 @@
+// Whole files in and out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace gradc::runtime {
+
+// Owns a POSIX file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const { return fd_; }
+  bool close();
+
+ private:
+  int fd_;
+};
+
+// A plain file read piece by piece from its start, never inflated. All members throw Error.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& path);
+  int64_t size() const { return size_; }
+  void read(void* to, int64_t size);  // the next `size` bytes, all of them
+
+ private:
+  std::string path_;
+  Descriptor file_;
+  int64_t size_ = 0;
+};
+
+// The whole file, inflated when it starts as gzip does. Throws Error, with the path and the reason, also when
+// there are more than `limit` bytes after inflation; then it stops in time to never hold much more.
+std::string read_file(const std::string& path, int64_t limit = int64_t(16) << 30);
+
+// The parts one after another. Readers see the old file or the new one, never a part, also after a crash:
+// a temporary file in the same folder is synced and then renamed. Throws Error, and then the old file stays.
+void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
+
+}  // namespace gradc::runtime

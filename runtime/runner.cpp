@@ -1,0 +1,236 @@
+#include "runtime/runner.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/error.h"
+
+namespace gradc::runtime {
+namespace {
+
+std::vector<int64_t> at(const std::vector<Extent>& extents, const std::vector<int64_t>& dims) {
+  std::vector<int64_t> out;
+  for (const Extent& e : extents) out.push_back(e.at(dims));
+  return out;
+}
+
+// Copies between a packed row-major block and one with strides, innermost runs at a time.
+void copy_block(std::byte* strided, std::byte* packed, std::span<const int64_t> shape,
+                std::span<const int64_t> strides, int64_t size, bool in) {
+  if (shape.empty()) {
+    in ? std::memcpy(strided, packed, static_cast<size_t>(size))
+       : std::memcpy(packed, strided, static_cast<size_t>(size));
+    return;
+  }
+  if (shape.size() == 1 && strides[0] == 1) {
+    const auto bytes = static_cast<size_t>(shape[0] * size);
+    in ? std::memcpy(strided, packed, bytes) : std::memcpy(packed, strided, bytes);
+    return;
+  }
+  int64_t step = size;
+  for (size_t i = 1; i < shape.size(); ++i) step *= shape[i];
+  for (int64_t i = 0; i < shape[0]; ++i)
+    copy_block(strided + i * strides[0] * size, packed + i * step, shape.subspan(1), strides.subspan(1), size,
+               in);
+}
+
+int64_t scratch_of(const Entry& e, int threads) {
+  return e.scratch_bytes + threads * ((e.thread_scratch_bytes + 63) / 64 * 64);
+}
+
+int64_t largest(const Program& p, auto size) {
+  int64_t most = 64;
+  for (const auto& [name, e] : p.entries) most = std::max<int64_t>(most, size(e));
+  return most;
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string s = "[";
+  for (int64_t d : shape) s += (s.size() > 1 ? ", " : "") + std::to_string(d);
+  return s + "]";
+}
+
+}  // namespace
+
+Runner::Runner(const Program& program, int threads)
+    : program_(program),
+      team_(threads),
+      state_(std::max<int64_t>(64, program.state_bytes)),
+      io_(largest(program, [](const Entry& e) { return e.io_bytes; })),
+      scratch_(largest(program, [&](const Entry& e) { return scratch_of(e, threads); })) {}
+
+void Runner::begin(const std::string& name, int64_t rows) {
+  entry_ = program_.entry(name);
+  if (entry_ == nullptr) throw Error(Failure::Usage, "the program has no entry '" + name + "'");
+  dims_ = entry_->max_dims;
+  if (!dims_.empty()) {
+    if (rows < 0 || rows > entry_->max_dims[0])
+      throw Error(Failure::Usage, "a batch of " + std::to_string(rows) + " rows, compiled for at most " +
+                                      std::to_string(entry_->max_dims[0]));
+    dims_[0] = rows;
+  }
+  table_ = dims_;
+  table_.insert(table_.end(), entry_->offsets.begin(), entry_->offsets.end());
+}
+
+void Runner::set(const std::string& input, double value) { set(input, std::span<const double>(&value, 1)); }
+
+void Runner::set(const std::string& input, std::span<const double> values) {
+  const Tensor* t = entry_->input(input);
+  if (t == nullptr) return;  // an entry reads only what it needs
+  Array a = make_array(t->dtype, at(t->shape, dims_));
+  if (a.count() != static_cast<int64_t>(values.size()))
+    throw Error(Failure::Usage, "input '" + input + "' has " + std::to_string(a.count()) + " values, not " +
+                                    std::to_string(values.size()));
+  for (size_t i = 0; i < values.size(); ++i) a.set(static_cast<int64_t>(i), values[i]);
+  copy_block(place(*t), a.bytes.data(), a.shape, at(t->strides, dims_), size_of(t->dtype), true);
+}
+
+void Runner::set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows) {
+  const Tensor* t = entry_->input(input);
+  if (t == nullptr) return;
+  const std::vector<int64_t> shape = at(t->shape, dims_), strides = at(t->strides, dims_);
+  if (t->dtype != from.dtype || shape.size() != from.shape.size() ||
+      !std::equal(shape.begin() + 1, shape.end(), from.shape.begin() + 1))
+    throw Error(Failure::Data, "field '" + input + "' is " + name_of(from.dtype) + shape_text(from.shape) +
+                                   ", the program reads " + name_of(t->dtype) + shape_text(shape));
+  const int64_t size = size_of(t->dtype), row = from.row_bytes();
+  const std::span<const int64_t> inner_shape(shape.begin() + 1, shape.end()),
+      inner_strides(strides.begin() + 1, strides.end());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto* source = const_cast<std::byte*>(from.bytes.data()) + rows[i] * row;
+    copy_block(place(*t) + static_cast<int64_t>(i) * strides[0] * size, source, inner_shape, inner_strides,
+               size, true);
+  }
+}
+
+void Runner::call() {
+  team_.call(entry_->function, state_.data(), io_.data(), scratch_.data(), table_.data());
+}
+
+Array Runner::output(const std::string& name) const {
+  const Tensor* t = entry_->output(name);
+  if (t == nullptr)
+    throw Error(Failure::Usage, "the entry '" + entry_->name + "' has no output '" + name + "'");
+  Array a = make_array(t->dtype, at(t->shape, dims_));
+  auto* from = const_cast<std::byte*>(io_.data()) + t->offset;
+  if (a.count() > 0)
+    copy_block(from, a.bytes.data(), a.shape, at(t->strides, dims_), size_of(t->dtype), false);
+  return a;
+}
+
+void Runner::init(int64_t seed) {
+  begin("init");
+  set("seed", static_cast<double>(seed));
+  call();
+}
+
+namespace {
+
+// Runs an entry over a split in order and adds up its sums.
+template <class Each>
+std::vector<double> sum_over(const Split& split, int64_t batch, Each each) {
+  std::vector<double> sums;
+  const int64_t n = static_cast<int64_t>(split.rows.size());
+  for (int64_t from = 0; from < n; from += batch) {
+    const Array part =
+        each(std::span(split.rows)
+                 .subspan(static_cast<size_t>(from), static_cast<size_t>(std::min(batch, n - from))));
+    sums.resize(static_cast<size_t>(part.count()));
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += part.at(static_cast<int64_t>(i));
+  }
+  return sums;
+}
+
+}  // namespace
+
+void Runner::fit(const Split& train, int64_t batch) {
+  for (int phase = 0; phase < program_.fit_phases; ++phase) {
+    const std::string name = "fit_" + std::to_string(phase);
+    const std::vector<double> sums = sum_over(train, batch, [&](std::span<const int64_t> rows) {
+      begin(name, static_cast<int64_t>(rows.size()));
+      for (const Tensor& t : entry_->inputs)
+        if (auto f = train.data->fields.find(t.name); f != train.data->fields.end())
+          set_rows(t.name, f->second, rows);
+      call();
+      return output("sums");
+    });
+    begin(name + "_finish");
+    set("sums", sums);
+    call();
+  }
+}
+
+std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
+  const std::vector<double> sums = sum_over(split, batch, [&](std::span<const int64_t> rows) {
+    begin("eval_step", static_cast<int64_t>(rows.size()));
+    for (const auto& [name, field] : split.data->fields) set_rows(name, field, rows);
+    call();
+    return output("sums");
+  });
+  if (sums.empty()) throw Error(Failure::Data, "an empty split has no loss");
+  begin("finish");
+  set("sums", sums);
+  call();
+  const Array values = output("values");
+  std::vector<double> out;
+  for (int64_t i = 0; i < values.count(); ++i) out.push_back(values.at(i));
+  return out;
+}
+
+SafeTensors Runner::save(bool all) const {
+  SafeTensors out;
+  for (const StateTensor& s : program_.state) {
+    if (!all && s.role == Role::OptimizerSlot) continue;
+    Array a = make_array(s.tensor.dtype, at(s.tensor.shape, {}));
+    auto* from = const_cast<std::byte*>(state_.data()) + s.tensor.offset;
+    if (a.count() > 0)
+      copy_block(from, a.bytes.data(), a.shape, at(s.tensor.strides, {}), size_of(a.dtype), false);
+    out.tensors.emplace(s.tensor.name, std::move(a));
+  }
+  return out;
+}
+
+void Runner::load(const SafeTensors& from, const std::string& file) {
+  std::string shapes, missing, unexpected;
+  auto add = [](std::string& list, const std::string& s) { list += (list.empty() ? "" : ", ") + s; };
+  for (const StateTensor& s : program_.state) {
+    auto it = from.tensors.find(s.tensor.name);
+    if (it == from.tensors.end()) {
+      if (s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
+      continue;
+    }
+    const std::vector<int64_t> shape = at(s.tensor.shape, {});
+    if (it->second.dtype != s.tensor.dtype || it->second.shape != shape)
+      add(shapes, s.tensor.name + " is " + name_of(it->second.dtype) + shape_text(it->second.shape) +
+                      ", needs " + name_of(s.tensor.dtype) + shape_text(shape));
+  }
+  for (const auto& [name, a] : from.tensors) {
+    const bool known = std::any_of(program_.state.begin(), program_.state.end(),
+                                   [&](const StateTensor& s) { return s.tensor.name == name; });
+    if (!known && name.rfind("__opt__/", 0) != 0) add(unexpected, name);
+  }
+  if (!shapes.empty() || !missing.empty() || !unexpected.empty()) {
+    std::string text = file + " does not fit the model: " + shapes;
+    if (!missing.empty()) text += (shapes.empty() ? "missing " : "; missing ") + missing;
+    if (!unexpected.empty())
+      text += std::string(shapes.empty() && missing.empty() ? "" : "; ") + "unexpected " + unexpected;
+    throw Error(Failure::Mismatch, text);
+  }
+  for (const StateTensor& s : program_.state) {
+    auto it = from.tensors.find(s.tensor.name);
+    if (it == from.tensors.end()) continue;
+    auto* source = const_cast<std::byte*>(it->second.bytes.data());
+    if (it->second.count() > 0)
+      copy_block(state_.data() + s.tensor.offset, source, it->second.shape, at(s.tensor.strides, {}),
+                 size_of(s.tensor.dtype), true);
+  }
+}
+
+std::vector<std::byte> Runner::snapshot() const { return {state_.data(), state_.data() + state_.size()}; }
+
+void Runner::restore(std::span<const std::byte> state) {
+  std::memcpy(state_.data(), state.data(), state.size());
+}
+
+}  // namespace gradc::runtime

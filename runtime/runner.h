@@ -1,0 +1,59 @@
+// A program with its memory and threads: entry points are called by name, tensors set and read by name.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/dataset.h"
+#include "runtime/memory.h"
+#include "runtime/program.h"
+#include "runtime/safetensors.h"
+#include "runtime/team.h"
+
+namespace gradc::runtime {
+
+class Runner {
+ public:
+  // The program must live as long as the runner. All memory is taken here.
+  Runner(const Program& program, int threads);
+
+  const Program& program() const { return program_; }
+  int threads() const { return team_.size(); }
+  int64_t arena_bytes() const { return io_.size() + scratch_.size(); }
+
+  // Prepares a call of an entry for a batch of `rows` (0 where the entry has no batch).
+  void begin(const std::string& entry, int64_t rows = 0);
+  void set(const std::string& input, double value);
+  void set(const std::string& input, std::span<const double> values);
+  void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
+  bool has_input(const std::string& input) const { return entry_->input(input) != nullptr; }
+  void call();
+  Array output(const std::string& name) const;  // of the last call
+
+  // Initialises every parameter and state.
+  void init(int64_t seed);
+  // Fits the states that come from the training split, one pass each.
+  void fit(const Split& train, int64_t batch);
+  // Loss and metrics over a whole split.
+  std::vector<double> evaluate(const Split& split, int64_t batch);
+
+  // Parameters and states by path; optimiser slots too when `all`.
+  SafeTensors save(bool all = true) const;
+  // Throws Error (Mismatch) that lists what is missing, unexpected or of another shape. Slots may be missing.
+  void load(const SafeTensors& from, const std::string& file);
+  std::vector<std::byte> snapshot() const;
+  void restore(std::span<const std::byte> state);
+
+ private:
+  std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
+
+  const Program& program_;
+  Team team_;
+  Region state_, io_, scratch_;
+  const Entry* entry_ = nullptr;
+  std::vector<int64_t> table_, dims_;
+};
+
+}  // namespace gradc::runtime

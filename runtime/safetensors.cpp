@@ -1,0 +1,142 @@
+#include "runtime/safetensors.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "runtime/error.h"
+#include "runtime/file.h"
+#include "runtime/json.h"
+
+namespace gradc::runtime {
+namespace {
+
+constexpr std::pair<DType, const char*> kTypes[] = {{DType::Bool, "BOOL"}, {DType::U8, "U8"},
+                                                    {DType::I32, "I32"},   {DType::I64, "I64"},
+                                                    {DType::F32, "F32"},   {DType::F64, "F64"}};
+constexpr uint64_t kMaxHeader = 100000000;
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what) {
+  throw Error(Failure::Data, path + ": " + what);
+}
+
+std::optional<uint64_t> whole(const Json& v) {
+  uint64_t n = 0;
+  const auto [end, error] = std::from_chars(v.text.data(), v.text.data() + v.text.size(), n);
+  if (v.kind != Json::Kind::Number || error != std::errc{} || end != v.text.data() + v.text.size())
+    return std::nullopt;
+  return n;
+}
+
+struct Row {
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> shape;
+  uint64_t begin, end;
+};
+
+Row read_row(const std::string& path, const std::string& name, const Json& v) {
+  const Json *dtype = v.find("dtype"), *shape = v.find("shape"), *offsets = v.find("data_offsets");
+  if (dtype == nullptr || shape == nullptr || offsets == nullptr || offsets->items.size() != 2)
+    refuse(path, "tensor '" + name + "' lacks dtype, shape or data_offsets");
+  Row r{name, DType::F32, {}, 0, 0};
+  const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                  [&](const auto& t) { return dtype->text == t.second; });
+  if (type == std::end(kTypes))
+    refuse(path, "tensor '" + name + "' has the type " + dtype->text + ", which is not available yet");
+  r.dtype = type->first;
+  uint64_t bytes = static_cast<uint64_t>(size_of(r.dtype));
+  if (shape->items.size() > 16) refuse(path, "tensor '" + name + "' has more than 16 axes");
+  for (const Json& d : shape->items) {
+    const auto n = whole(d);
+    if (!n || *n > (uint64_t(1) << 40) || __builtin_mul_overflow(bytes, *n, &bytes))
+      refuse(path, "tensor '" + name + "' has an impossible shape");
+    r.shape.push_back(static_cast<int64_t>(*n));
+  }
+  const auto begin = whole(offsets->items[0]), end = whole(offsets->items[1]);
+  if (!begin || !end || *begin > *end || *end - *begin != bytes)
+    refuse(path, "tensor '" + name + "': its offsets do not fit its shape");
+  r.begin = *begin, r.end = *end;
+  return r;
+}
+
+}  // namespace
+
+SafeTensors read_safetensors(const std::string& path) {
+  const std::string text = read_file(path);
+  uint64_t n = 0;
+  if (text.size() < 8) refuse(path, "no safetensors file: shorter than 8 bytes");
+  std::memcpy(&n, text.data(), 8);
+  if (n > kMaxHeader || n > text.size() - 8 || n < 2)
+    refuse(path, "no safetensors file: a header of " + std::to_string(n) + " bytes");
+  if (text[8] != '{') refuse(path, "no safetensors file: the header does not begin with '{'");
+  Json header;
+  try {
+    header = parse_json(std::string_view(text).substr(8, n));
+  } catch (const Error& e) {
+    refuse(path, std::string("the header is ") + e.what());
+  }
+  SafeTensors out;
+  std::vector<Row> rows;
+  for (const auto& [name, v] : header.members) {
+    if (name == "__metadata__") {
+      for (const auto& [key, value] : v.members) {
+        if (value.kind != Json::Kind::String) refuse(path, "metadata '" + key + "' is no text");
+        out.metadata[key] = value.text;
+      }
+    } else {
+      rows.push_back(read_row(path, name, v));
+    }
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  uint64_t at = 0;
+  for (const Row& r : rows) {
+    if (r.begin != at) refuse(path, "tensor '" + r.name + "' leaves a hole or overlaps another");
+    at = r.end;
+  }
+  if (8 + n + at != text.size())
+    refuse(path, "the tensors take " + std::to_string(at) + " bytes, the file has " +
+                     std::to_string(text.size() - 8 - n));
+  for (const Row& r : rows) {
+    Array a = make_array(r.dtype, r.shape);
+    if (r.end > r.begin) std::memcpy(a.bytes.data(), text.data() + 8 + n + r.begin, r.end - r.begin);
+    out.tensors.emplace(r.name, std::move(a));
+  }
+  return out;
+}
+
+void write_safetensors(const std::string& path, const SafeTensors& file) {
+  std::vector<std::pair<std::string, const Array*>> rows;
+  for (const auto& [name, a] : file.tensors) rows.push_back({name, &a});
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return size_of(a.second->dtype) > size_of(b.second->dtype);
+  });
+  std::string header = "{";
+  if (!file.metadata.empty()) {
+    header += "\"__metadata__\":{";
+    for (const auto& [k, v] : file.metadata)
+      header += (header.back() == '{' ? "" : ",") + quote_json(k) + ":" + quote_json(v);
+    header += "}";
+  }
+  uint64_t at = 0;
+  for (const auto& [name, a] : rows) {
+    const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                    [&](const auto& t) { return a->dtype == t.first; });
+    header += (header.size() > 1 ? "," : "") + quote_json(name) + ":{\"dtype\":\"" + type->second +
+              "\",\"shape\":[";
+    for (size_t i = 0; i < a->shape.size(); ++i) header += (i > 0 ? "," : "") + std::to_string(a->shape[i]);
+    header += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + a->bytes.size()) + "]}";
+    at += a->bytes.size();
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const uint64_t n = header.size();
+  std::vector<std::string_view> parts = {{reinterpret_cast<const char*>(&n), 8}, header};
+  for (const auto& [name, a] : rows)
+    parts.push_back({reinterpret_cast<const char*>(a->bytes.data()), a->bytes.size()});
+  write_file_atomically(path, parts);
+}
+
+}  // namespace gradc::runtime

@@ -1,0 +1,47 @@
+// The training loop: epochs of shuffled batches, validation, the choice of the best weights, checkpoints,
+// progress.
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/runner.h"
+
+namespace gradc::runtime {
+
+struct Rule {  // on a metric of the split val: which weights to keep, when to stop
+  std::string metric;
+  bool maximize = false;
+  int patience = 0;
+  double delta = 0;
+};
+
+struct TrainOptions {
+  std::string name;                                     // of the model, for messages
+  int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
+  std::optional<Rule> keep, stop;
+  std::string run_dir;                          // "" saves nothing by itself
+  std::string save;                             // a further file for the chosen weights
+  std::map<std::string, std::string> metadata;  // into every file
+  bool quiet = false;
+  const std::atomic<int>* signal = nullptr;  // not 0: finish the step, save, return
+};
+
+struct TrainResult {
+  int64_t step = 0, epochs = 0;
+  std::vector<double> val, test;  // values by Program::metrics; empty without the split
+  bool interrupted = false;
+};
+
+// Initialises (unless weights were loaded), fits, trains; ends with the chosen weights in the runner. Throws
+// Error; Failure::Diverged when the loss is no longer finite.
+TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress);
+
+// "loss 0.1234  accuracy 0.9722"
+std::string metrics_text(const Program& p, const std::vector<double>& values);
+
+}  // namespace gradc::runtime

@@ -24,12 +24,16 @@ class CompiledFunction {
   const passes::StepReport& report() const { return report_; }
 
  private:
-  struct Call;
   graph::Function f_;
   passes::StepReport report_;  // before step_, whose making fills it
   step::Step step_;
   std::unique_ptr<codegen::Jit> code_;
 };
+
+// The same call by the step interpreter, for any step of the function; dimensions in `o` are filled in from
+// the arguments.
+std::vector<Tensor> interpret_step(const graph::Function& f, const step::Step& s,
+                                   std::span<const Tensor> args, step::RunOptions o);
 
 // Calls an entry with a team of threads that meet at a barrier.
 void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table,

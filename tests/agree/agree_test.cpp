@@ -191,5 +191,37 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: 
                    "f", {0}, {}, {1, 2, 3});
 }
 
+// The barriers of one side of a branch do not separate what stands before it from the other side: %x and the
+// temporary of @two may not share memory.
+TEST(Agreement, BranchAfterTemporary) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(R"(
+func @one(%p: f32[48,48]) -> (f32[48,48]) {
+  %y = neg(%p)
+  return %y
+}
+func @two(%p: f32[48,48]) -> (f32[48,48]) {
+  %m = einsum(%p, %p) {spec="ab,bc->ac"}
+  %n = einsum(%m, %p) {spec="ab,bc->ac"}
+  return %n
+}
+func @f(%p: f32[48,48], %q: f32[48,48], %c: bool[]) -> (f32[48,48], f32[48,48]) {
+  %x = einsum(%q, %q) {spec="ab,bc->ac"}
+  %y = einsum(%q, %x) {spec="ab,bc->ac"}
+  %z = cond(%c, %p) {then=@one, otherwise=@two}
+  return %y, %z
+}
+)"));
+  const graph::Function& f = m.at("f");
+  const CompiledFunction compiled(m, f, {});
+  std::vector<Tensor> args = random_arguments(f, {}, 5);
+  for (const int taken : {0, 1}) {
+    args[2].set(0, taken);
+    const std::vector<Tensor> want = interpret(m, f, args);
+    expect_equal(want, interpret_step(f, compiled.step(), args, {.threads = 3, .order_seed = 5}),
+                 "interpreted");
+    expect_equal(want, compiled.run(args, 3), "compiled");
+  }
+}
+
 }  // namespace
 }  // namespace gradc::test

@@ -126,6 +126,9 @@ void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, cons
 CompiledFunction::CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o)
     : f_(f), step_(lower_function(m, f, o, {}, 0, &report_)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
 
+CompiledFunction::CompiledFunction(const graph::Function& f, step::Step s, const CompileOptions& o)
+    : f_(f), step_(std::move(s)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
+
 std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int threads, int rounds) const {
   Call call(f_, step_, args);
   const std::vector<int64_t> table = call.table();

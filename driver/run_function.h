@@ -13,6 +13,8 @@ class CompiledFunction {
  public:
   // The function must be primitive (passes::run_graph_passes). Symbolic dimensions need a maximum.
   CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o);
+  // A step of the function that was lowered before, or read from text.
+  CompiledFunction(const graph::Function& f, step::Step s, const CompileOptions& o);
 
   // The results in order, computed by `threads` threads. Arguments are copied; donated ones are not changed.
   std::vector<Tensor> run(std::span<const Tensor> args, int threads) const;

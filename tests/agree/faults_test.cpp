@@ -28,6 +28,7 @@ constexpr Rule kRules[] = {
     {"loop one short", R"(0\.\.(.*?)( parallel| vector| unroll|) \{)", "0..$1 - 1$2 {"},
     {"loop one long", R"(0\.\.(\d+)( parallel| vector| unroll|) \{)", "0..$1 + 1$2 {"},
     {"serial loop made independent", R"((0\.\..*[^rld]) \{)", "$1 unroll {"},
+    {"additions in parallel", R"(^  (for .*) \{)", "  $1 parallel {"},
     {"condition one too strict", R"(if ([^%]*%.*|[^%]*B.*) \{)", "if $1 - 1 {"},
     {"condition one too lax", R"(if ([^%]*%.*|[^%]*B.*) \{)", "if $1 + 1 {"},
     {"guard one too strict", R"( if (.*) else)", " if $1 - 1 else"},
@@ -116,6 +117,7 @@ bool is_harmless(const Rule& r, const Lines& lines, size_t i) {
   if (what == "condition one too lax")
     return std::regex_search(line, edge) || std::regex_search(line, later_panel);
   if (what == "serial loop made independent") return !accumulates(lines.block(i));
+  if (what == "additions in parallel") return !lines.kernel_of(i).starts_with("kernel @scatter_add");
   if (what == "fma flag off") return !std::regex_search(lines.kernel_of(i), rounding);
   std::smatch m;
   if (what == "store removed" && std::regex_search(line, m, stored))
@@ -141,17 +143,16 @@ enum class Finding { Nothing, Reader, Check, Bits };
 class Hunt {
  public:
   Hunt(const std::string& text, const std::vector<int64_t>& batches, int lanes)
-      : m_(passes::run_graph_passes(graph::parse(text))), f_(m_.at("f")), o_(options_of({lanes, {}, ""})) {
+      : m_(passes::run_graph_passes(graph::parse(text))),
+        f_(m_.at("f")),
+        o_(options_of({lanes, {}, "", true})) {
     for (const int64_t b : batches) {
       std::map<std::string, int64_t> dims;
       for (const auto& [d, info] : f_.dims) dims[d] = b;
       args_.push_back(random_arguments(f_, dims, 1 + 31 * args_.size() * args_.size()));
       want_.push_back(interpret(m_, f_, args_.back()));
     }
-    passes::StepOptions options;
-    options.schedule.machine = machine_of(o_.codegen.target);
-    options.schedule.machine.parallel_threshold = 1;  // small kernels meet other threads too
-    text_ = step::print(passes::build_step(m_, f_, options));
+    text_ = step::print(lower_function(m_, f_, o_, {}, 0));
   }
 
   const std::string& text() const { return text_; }

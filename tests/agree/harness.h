@@ -18,6 +18,7 @@ struct Variant {
   int lanes = 0;
   std::vector<std::string> without;
   std::string cpu;
+  bool always_parallel = false;  // small kernels too
 };
 
 inline CompileOptions options_of(const Variant& v) {
@@ -25,6 +26,7 @@ inline CompileOptions options_of(const Variant& v) {
   o.codegen.target.lanes = v.lanes;
   o.codegen.target.cpu = v.cpu;
   o.without = v.without;
+  o.parallel_threshold = v.always_parallel ? 1 : 0;
   return o;
 }
 

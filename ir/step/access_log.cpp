@@ -15,6 +15,7 @@ uint32_t AccessLog::enter(const Who& w) {
 }
 
 void AccessLog::barrier() {
+  if (!stale_.empty()) throw InternalError(stale_);
   ++phase_;
   who_.resize(1);
 }
@@ -30,13 +31,13 @@ void AccessLog::touch(uint32_t who, int64_t at, int64_t bytes, bool write) {
   }
 }
 
-void AccessLog::read(Byte& b, uint32_t who) const {
+void AccessLog::read(Byte& b, uint32_t who) {
   const Who& w = who_[who];
   meet(b.writer, who, "reads what another thread wrote");
-  if (s_.buffers[w.buffer].region == Region::Scratch && b.owner != w.buffer)
-    throw InternalError(fmt::format(
+  if (s_.buffers[w.buffer].region == Region::Scratch && b.owner != w.buffer && stale_.empty())
+    stale_ = fmt::format(
         "@{}: {} reads {}", s_.name, text(who),
-        b.owner < 0 ? "what nobody wrote" : "what was last written as %" + s_.buffers[b.owner].name));
+        b.owner < 0 ? "what nobody wrote" : "what was last written as %" + s_.buffers[b.owner].name);
   if (!b.reader)
     b.reader = who;
   else if (!b.other && who_[b.reader].thread != w.thread)

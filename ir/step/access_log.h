@@ -21,8 +21,10 @@ class AccessLog {
     int buffer = 0;
   };
   uint32_t enter(const Who& w);
-  // Throws InternalError for a race or a stale read. `at` counts from the buffer's first byte.
+  // Throws InternalError for a race. `at` counts from the buffer's first byte.
   void touch(uint32_t who, int64_t at, int64_t bytes, bool write);
+  // Throws InternalError for a stale read since the last barrier: had the writer only come later, it would
+  // have been a race.
   void barrier();
 
  private:
@@ -31,7 +33,7 @@ class AccessLog {
     uint32_t phase = 0, writer = 0, reader = 0, other = 0;
     int owner = -1;
   };
-  void read(Byte& b, uint32_t who) const;
+  void read(Byte& b, uint32_t who);
   void write(Byte& b, uint32_t who) const;
   void meet(uint32_t before, uint32_t now, const char* what) const;
   std::string text(uint32_t who) const;
@@ -40,6 +42,7 @@ class AccessLog {
   std::vector<Byte> regions_[3];
   std::vector<Who> who_{Who{}};  // 0: nobody
   uint32_t phase_ = 1;
+  std::string stale_;  // the first stale read since the last barrier
 };
 
 }  // namespace gradc::step

@@ -34,7 +34,7 @@ class Interpretation {
 
   void run() {
     body(s_.body);
-    perform();
+    statement(Barrier{});
   }
 
  private:

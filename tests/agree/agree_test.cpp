@@ -73,6 +73,12 @@ TEST(Agreement, MlpStepOverBatchesThreadsAndLanes) {
                      {1, 2, 3, 7}, 3);
 }
 
+TEST(Agreement, EveryKernelParallel) {
+  for (const int lanes : {4, 16})
+    expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 5, 33}, {lanes, {}, "", true},
+                     {1, 2, 3, 7}, 2);
+}
+
 TEST(Agreement, ExactPassesMoveNoBit) {
   for (const char* pass : {"fuse", "schedule", "barriers", "memory", "pad"})
     expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {1, 33}, {0, {pass}, ""}, {1, 3}, 2);
@@ -146,7 +152,8 @@ func @f[B <= 5 plan 4](%x: f32[B,100]) -> (f32[B,100], f32[B]) {
 }
 
 TEST(Agreement, ScanCondWhileAndScatter) {
-  expect_agreement(R"(
+  for (const bool parallel : {false, true})
+    expect_agreement(R"(
 func @cell(%w: f32[3,3], %h: f32[2,3], %x: f32[2,3]) -> (f32[2,3], f32[2,3]) {
   %m = einsum(%h, %w) {spec="bi,ij->bj"}
   %s = add(%m, %x)
@@ -188,7 +195,7 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: 
   return %hn, %ys, %q, %x, %k, %t
 }
 )",
-                   "f", {0}, {}, {1, 2, 3});
+                     "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
 }
 
 // The barriers of one side of a branch do not separate what stands before it from the other side: %x and the

@@ -75,6 +75,7 @@ struct Call {
       if (it->second > d.max)
         throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, it->second, d.max));
     }
+    std::memset(io.data(), 0xFF, static_cast<size_t>(io.memory.bytes()));  // what nobody writes is NaN
     for (size_t i = 0; i < args.size(); ++i) {
       Tensor copy = args[i].clone();
       copy_strided(s.buffers[s.inputs[i]], dims, io.data(), copy, true);

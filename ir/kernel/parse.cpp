@@ -1,5 +1,6 @@
 // Reads kernel text, the form that print gives. Names, ranks and types are checked here, with their place;
 // how loops nest is left to verify.
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -96,9 +97,9 @@ class Parser : Scanner {
 
   // --- names ----------------------------------------------------------------------------------------------
   int numbered(std::string_view w, char letter) const {
-    int n = 0;
-    for (const char c : w.substr(1)) {
-      if (c < '0' || c > '9' || n > (1 << 24)) n = -1;
+    int n = w.size() > 7 ? -1 : 0;  // numbers are indices of tables
+    for (const char c : w.substr(std::min<size_t>(1, w.size()))) {
+      if (c < '0' || c > '9') n = -1;
       if (n < 0) break;
       n = n * 10 + (c - '0');
     }
@@ -168,7 +169,9 @@ class Parser : Scanner {
     const auto types = types_;
     const auto vars = vars_;
     Body b;
+    if (++depth_ > 256) fail("nesting beyond 256");
     while (!eat("}")) b.push_back(statement());
+    --depth_;
     types_ = types;
     vars_ = vars;
     return b;
@@ -297,6 +300,7 @@ class Parser : Scanner {
   std::map<std::string, int> buffers_;
   std::map<Value, DType> types_;
   std::set<int> vars_;
+  int depth_ = 0;
 };
 
 }  // namespace

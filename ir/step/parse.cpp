@@ -92,8 +92,8 @@ class Parser : Scanner {
   }
 
   int var_number(std::string_view w) const {
-    const bool digits = std::all_of(w.begin() + 1, w.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (w.size() < 2 || w.size() > 8 || w[0] != 'i' || !digits)
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    if (w.size() < 2 || w.size() > 7 || w[0] != 'i' || !std::all_of(w.begin() + 1, w.end(), is_digit))
       fail(fmt::format("expected %i<number>, not %{}", w));
     return std::stoi(std::string(w.substr(1)));
   }
@@ -107,7 +107,9 @@ class Parser : Scanner {
 
   Body body() {
     Body b;
+    if (++depth_ > 256) fail("nesting beyond 256");
     while (!eat("}")) b.push_back(statement());
+    --depth_;
     return b;
   }
   Stmt statement() {
@@ -159,6 +161,7 @@ class Parser : Scanner {
   Step s_;
   std::map<std::string, int> buffers_;
   std::set<int> vars_;
+  int depth_ = 0;
 };
 
 }  // namespace

@@ -86,6 +86,11 @@ TEST(RoundTrip, MistakesInKernels) {
   expect_mistake(with("%v1: f32", "%v0: f32"), "%v0 is defined twice", "\n", parse);
   expect_mistake(with("tile %t: f32[4]", "tile %t: f32[B]"), "no constant shape", "for", parse);
   expect_mistake(with("else 0.5", "else half"), "expected an integer", "half", parse);
+  expect_mistake(with("%i1 in", "%i12345678 in"), "expected %i<number>", " in", parse);
+  expect_mistake(with("%x[%i1, 2]", "%x[%, 2]"), "expected %i<number>", ", 2]", parse);
+  std::string deep = good.substr(0, good.find("  tile"));
+  for (int i = 0; i < 300; ++i) deep += "if B {\n";
+  expect_mistake(deep, "nesting beyond 256", "\nif", parse);
   expect_mistake(good + "x", "end of the text", "x", parse);
   expect_mistake(good.substr(0, good.size() - 3), "expected a statement", "", parse);
 }

@@ -325,6 +325,8 @@ class KernelEmitter {
       Index e = index_.fold(at[i]);
       const bool last = i + 1 == at.size();
       const bool lane = last && lanes_ && e.uses_var(lanes_->var);
+      const std::optional<Index> step = lane ? e.coefficient_of(lanes_->var) : Index(1);
+      GRADC_CHECK(step && step->is(1), "@{}: lanes walk {} of %{}", k_.name, e.str(), t.name);
       if (lane) e = e.substitute([&](int v) { return v == lanes_->var ? lanes_->base : Index::var(v); });
       GRADC_CHECK(e.is_constant(), "@{}: a tile index is {}", k_.name, e.str());
       if (!last || !vector_tiles_.count(buffer)) {

@@ -26,6 +26,7 @@ step::Step lower_function(const graph::Module& primitive, const graph::Function&
   s.state_offsets = state_offsets;
   s.state_bytes = state_bytes;
   s.schedule.machine = machine_of(o.codegen.target);
+  if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
   s.fuse.enabled = !is_off(o, "fuse");
   s.schedule.tile = !is_off(o, "schedule");
   s.needless_barriers = is_off(o, "barriers");

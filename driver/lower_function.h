@@ -17,6 +17,8 @@ struct CompileOptions {
   // Exact passes that are switched off: fuse, schedule, barriers (one after every kernel), memory (no reuse),
   // pad.
   std::vector<std::string> without;
+  // Scalar operations below which a kernel stays on one thread; 0 for the machine's own number.
+  int64_t parallel_threshold = 0;
 };
 
 // `state_offsets`: parameters that live in the state region, by name.

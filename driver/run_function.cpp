@@ -59,6 +59,56 @@ void copy_strided(const step::Buffer& b, const std::map<std::string, int64_t>& d
   }
 }
 
+// The regions of a call, with its arguments in place.
+struct Call {
+  Call(const graph::Function& f, const step::Step& s, std::span<const Tensor> args)
+      : f(f), s(s), io(s.io_bytes), state(s.state_bytes) {
+    std::vector<const Tensor*> pointers;
+    for (const Tensor& t : args) pointers.push_back(&t);
+    const std::vector<Type> types = f.param_types();
+    if (types.size() != args.size())
+      throw CompileError({},
+                         fmt::format("@{} takes {} arguments, not {}", f.name, types.size(), args.size()));
+    dims = bind_dims(types, pointers);
+    for (const step::Dim& d : s.dims) {
+      auto it = dims.emplace(d.name, d.max).first;
+      if (it->second > d.max)
+        throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, it->second, d.max));
+    }
+    std::memset(io.data(), 0xFF, static_cast<size_t>(io.memory.bytes()));  // what nobody writes is NaN
+    for (size_t i = 0; i < args.size(); ++i) {
+      Tensor copy = args[i].clone();
+      copy_strided(s.buffers[s.inputs[i]], dims, io.data(), copy, true);
+    }
+  }
+
+  std::vector<int64_t> table() const {
+    std::vector<int64_t> values;
+    for (const step::Dim& d : s.dims) values.push_back(dims.at(d.name));
+    return codegen::make_table(s, values);
+  }
+
+  std::vector<Tensor> results() {
+    std::vector<Tensor> out;
+    size_t output = 0;
+    for (const graph::Result& r : f.results) {
+      const bool donated = r.into != graph::kNone;
+      const size_t p =
+          static_cast<size_t>(std::find(f.params.begin(), f.params.end(), r.into) - f.params.begin());
+      const step::Buffer& b = s.buffers[donated ? s.inputs[p] : s.outputs[output++]];
+      Tensor t(b.dtype, concrete(b.shape, dims));
+      copy_strided(b, dims, io.data(), t, false);
+      out.push_back(std::move(t));
+    }
+    return out;
+  }
+
+  const graph::Function& f;
+  const step::Step& s;
+  Region io, state;
+  std::map<std::string, int64_t> dims;
+};
+
 }  // namespace
 
 void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, const int64_t* table,
@@ -77,37 +127,13 @@ void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, cons
 CompiledFunction::CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o)
     : f_(f), step_(lower_function(m, f, o, {}, 0, &report_)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
 
-// The regions of a call, with its arguments in place.
-struct CompiledFunction::Call {
-  Call(const CompiledFunction& c, std::span<const Tensor> args, int threads)
-      : io(c.step_.io_bytes), scratch(codegen::scratch_bytes(c.step_, threads)), state(c.step_.state_bytes) {
-    std::vector<const Tensor*> pointers;
-    for (const Tensor& t : args) pointers.push_back(&t);
-    const std::vector<Type> types = c.f_.param_types();
-    if (types.size() != args.size())
-      throw CompileError({},
-                         fmt::format("@{} takes {} arguments, not {}", c.f_.name, types.size(), args.size()));
-    dims = bind_dims(types, pointers);
-    std::vector<int64_t> values;
-    for (const step::Dim& d : c.step_.dims) {
-      auto it = dims.find(d.name);
-      values.push_back(it == dims.end() ? d.max : it->second);
-      if (values.back() > d.max)
-        throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, values.back(), d.max));
-    }
-    table = codegen::make_table(c.step_, values);
-    for (size_t i = 0; i < args.size(); ++i) {
-      Tensor copy = args[i].clone();
-      copy_strided(c.step_.buffers[c.step_.inputs[i]], dims, io.data(), copy, true);
-    }
-  }
-  Region io, scratch, state;
-  std::map<std::string, int64_t> dims;
-  std::vector<int64_t> table;
-};
+CompiledFunction::CompiledFunction(const graph::Function& f, step::Step s, const CompileOptions& o)
+    : f_(f), step_(std::move(s)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
 
 std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int threads, int rounds) const {
-  Call call(*this, args, threads);
+  Call call(f_, step_, args);
+  const std::vector<int64_t> table = call.table();
+  Region scratch(codegen::scratch_bytes(step_, threads));
   const gradc_entry_v1 entry = code_->entry(step_.name);
   std::vector<double> ms;
   TeamBarrier team(static_cast<uint32_t>(threads));
@@ -117,7 +143,7 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
     for (int r = -10; r < rounds; ++r) {
       TeamBarrier::wait(&team, tid);
       const auto from = std::chrono::steady_clock::now();
-      entry(call.state.data(), call.io.data(), call.scratch.data(), call.table.data(), tid,
+      entry(call.state.data(), call.io.data(), scratch.data(), table.data(), tid,
             static_cast<uint32_t>(threads), &barrier);
       TeamBarrier::wait(&team, tid);
       if (tid == 0 && r >= 0)
@@ -134,21 +160,19 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
 }
 
 std::vector<Tensor> CompiledFunction::run(std::span<const Tensor> args, int threads) const {
-  Call call(*this, args, threads);
-  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), call.scratch.data(),
-             call.table.data(), threads);
-  std::vector<Tensor> results;
-  size_t output = 0;
-  for (const graph::Result& r : f_.results) {
-    const bool donated = r.into != graph::kNone;
-    const size_t p =
-        static_cast<size_t>(std::find(f_.params.begin(), f_.params.end(), r.into) - f_.params.begin());
-    const step::Buffer& b = step_.buffers[donated ? step_.inputs[p] : step_.outputs[output++]];
-    Tensor t(b.dtype, concrete(b.shape, call.dims));
-    copy_strided(b, call.dims, call.io.data(), t, false);
-    results.push_back(std::move(t));
-  }
-  return results;
+  Call call(f_, step_, args);
+  Region scratch(codegen::scratch_bytes(step_, threads));
+  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), scratch.data(), call.table().data(),
+             threads);
+  return call.results();
+}
+
+std::vector<Tensor> interpret_step(const graph::Function& f, const step::Step& s,
+                                   std::span<const Tensor> args, step::RunOptions o) {
+  Call call(f, s, args);
+  o.dims = call.dims;
+  step::interpret(s, call.state.data(), call.io.data(), o);
+  return call.results();
 }
 
 }  // namespace gradc

@@ -1,17 +1,17 @@
-// Reads graph text. A hand-written scanner over lines of the form `%name: type = op(%a, %b) {attr=value,
+// Reads graph text: lines of the form `%name: type = op(%a, %b) {attr=value,
 // ...}`.
 #include <cctype>
-#include <charconv>
 
 #include "ir/graph/builder.h"
+#include "ir/scanner.h"
 #include "support/diagnostic.h"
 
 namespace gradc::graph {
 namespace {
 
-class Parser {
+class Parser : Scanner {
  public:
-  Parser(std::string_view text, uint32_t file) : all_(text), t_(text), file_(file) {}
+  using Scanner::Scanner;
 
   Module module() {
     Module m;
@@ -24,80 +24,6 @@ class Parser {
   }
 
  private:
-  // --- scanning ------------------------------------------------------------------------------------------
-  Loc here() const {
-    const uint32_t at = static_cast<uint32_t>(all_.size() - t_.size());
-    return {file_, at, at + (t_.empty() ? 0 : 1)};
-  }
-  [[noreturn]] void fail(const std::string& why) const { throw CompileError(here(), why); }
-  void skip() {
-    while (!t_.empty()) {
-      if (std::isspace(static_cast<unsigned char>(t_[0])))
-        t_.remove_prefix(1);
-      else if (t_.starts_with("//") || t_[0] == '#')
-        t_.remove_prefix(std::min(t_.find('\n'), t_.size()));
-      else
-        return;
-    }
-  }
-  bool eat(std::string_view s) {
-    skip();
-    if (!t_.starts_with(s)) return false;
-    t_.remove_prefix(s.size());
-    return true;
-  }
-  void expect(std::string_view s) {
-    if (!eat(s)) fail(fmt::format("expected '{}'", s));
-  }
-  static bool word_char(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '/' || c == '-';
-  }
-  bool at_word() {
-    skip();
-    return !t_.empty() && word_char(t_[0]) && t_[0] != '-';
-  }
-  std::string word() {
-    skip();
-    size_t n = 0;
-    while (n < t_.size() && word_char(t_[n]) && !t_.substr(n).starts_with("->")) ++n;
-    if (n == 0) fail("expected a name");
-    std::string w(t_.substr(0, n));
-    t_.remove_prefix(n);
-    return w;
-  }
-  int64_t integer() {
-    skip();
-    int64_t v = 0;
-    const auto [end, error] = std::from_chars(t_.data(), t_.data() + t_.size(), v);
-    if (error != std::errc()) fail("expected an integer of 64 bits");
-    t_.remove_prefix(static_cast<size_t>(end - t_.data()));
-    return v;
-  }
-  Index index() {
-    skip();
-    try {
-      return parse_index(
-          t_, [](std::string_view) -> int { throw CompileError({}, "a dimension has no variables"); });
-    } catch (const CompileError& e) {
-      fail(e.what());
-    }
-  }
-  Shape shape() {
-    Shape s;
-    expect("[");
-    if (eat("]")) return s;
-    do s.push_back(index());
-    while (eat(","));
-    expect("]");
-    return s;
-  }
-  Type type() {
-    const std::string w = word();
-    const std::optional<DType> t = dtype_named(w);
-    if (!t) fail(fmt::format("unknown element type '{}'", w));
-    return {*t, shape()};
-  }
-
   // --- functions -----------------------------------------------------------------------------------------
   Function function(const Module& m) {
     expect("func");
@@ -248,34 +174,22 @@ class Parser {
     if (eat("(")) return functions();
     if (std::isdigit(static_cast<unsigned char>(t_[0])) || t_[0] == '-' || t_.starts_with("inf") ||
         t_.starts_with("nan"))
-      return number();
+      return attribute_number();
     const std::string w = word();
     if (w == "true" || w == "false") return w == "true";
     if (const std::optional<DType> t = dtype_named(w)) return *t;
     fail(fmt::format("'{}' is no value", w));
   }
-  AttrValue number() {
-    size_t n = 0;
-    while (n < t_.size() &&
-           (std::isalnum(static_cast<unsigned char>(t_[n])) || t_[n] == '.' || t_[n] == '-' || t_[n] == '+'))
-      ++n;
-    const std::string_view s = t_.substr(0, n);
-    const bool real = s.find_first_of(".ein") != std::string_view::npos;
-    if (!real) return integer();
-    double d = 0;
-    const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), d);
-    if (error != std::errc() || end != s.data() + s.size()) fail(fmt::format("'{}' is no number", s));
-    t_.remove_prefix(n);
-    return d;
+  AttrValue attribute_number() {
+    const Number n = number();
+    return n.real ? AttrValue(n.f) : AttrValue(n.i);
   }
   std::vector<double> doubles() {
     std::vector<double> out;
     if (eat(">")) return out;
     do {
-      skip();
-      const AttrValue v = number();
-      out.push_back(std::holds_alternative<double>(v) ? std::get<double>(v)
-                                                      : static_cast<double>(std::get<int64_t>(v)));
+      const Number n = number();
+      out.push_back(n.real ? n.f : static_cast<double>(n.i));
     } while (eat(","));
     expect(">");
     return out;
@@ -291,8 +205,6 @@ class Parser {
     return out;
   }
 
-  std::string_view all_, t_;
-  uint32_t file_;
   std::map<std::string, NodeId> names_;
 };
 

@@ -5,9 +5,12 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -122,26 +125,44 @@ const For* parallel_loop(const Kernel& k);
 std::string canonical_text(const Kernel& k);
 
 std::string print(const Kernel& k);
+// Reads what print gives; throws CompileError with the place of a mistake.
 Kernel parse_kernel(std::string_view text, uint32_t file = 0);
+// The kernel that starts at byte `at` of a longer text; `at` moves behind it.
+Kernel parse_kernel_at(std::string_view text, size_t& at, uint32_t file);
 // Invariants are listed at the top of verify.cpp; throws InternalError.
 void verify(const Kernel& k);
 
-// A buffer bound to memory, for the interpreter: base address, and the size that checks use.
+// A buffer bound to memory, for the interpreter.
 struct Memory {
   std::byte* base = nullptr;
   int64_t bytes = 0;
 };
+// An access to a parameter buffer: the buffer, its first byte from the base, how many, whether it writes.
+using Touch = std::function<void(int, int64_t, int64_t, bool)>;
 
-// Runs iterations [begin, end) of the parallel loop (the whole kernel if there is none: begin 0, end 1).
-// Checks every access against the buffer's size and throws InternalError outside. `touched`, if given, is
-// called with each access to a parameter buffer: (buffer, byte offset, bytes, is_write).
-struct RunOptions {
-  std::map<std::string, int64_t> dims;
-  std::vector<int64_t> params;
-  std::function<void(int, int64_t, int64_t, bool)> touched;
+// Runs a kernel, which it does not copy, one scalar at a time for given dimensions. InternalError where an
+// index leaves its axis or its buffer, and where scratch or a tile is read before it was written in this
+// iteration of the parallel loop.
+class Interpreter {
+ public:
+  struct Options {
+    // Whether iterations that may run in any order (parallel, vector, unroll) run from last to first.
+    bool descending = false;
+  };
+  Interpreter(const Kernel& k, const std::map<std::string, int64_t>& dims, Options o);
+  Interpreter(const Kernel& k, const std::map<std::string, int64_t>& dims) : Interpreter(k, dims, {}) {}
+  ~Interpreter();
+  Interpreter(Interpreter&&) noexcept;
+
+  // Iterations [begin, end) of the parallel loop (0, 1 without one). `buffers` binds the parameters, then the
+  // scratch buffers.
+  void run(std::span<const Memory> buffers, std::span<const int64_t> params, int64_t begin, int64_t end,
+           const Touch& touch = {});
+
+ private:
+  class Machine;
+  std::unique_ptr<Machine> machine_;
 };
-void interpret(const Kernel& k, std::span<const Memory> buffers, int64_t begin, int64_t end,
-               const RunOptions& o);
 // The extent of the parallel loop, 1 without one.
 int64_t parallel_extent(const Kernel& k, const std::map<std::string, int64_t>& dims,
                         std::span<const int64_t> params);

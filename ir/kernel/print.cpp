@@ -45,16 +45,17 @@ class Printer {
     return out;
   }
   // Variables and values are numbered in order of appearance, so that equal kernels print equally.
-  std::string var(int v) {
-    auto [it, fresh] = vars_.emplace(v, static_cast<int>(vars_.size()));
-    return fmt::format("%i{}", it->second);
-  }
+  int number_of(int v) { return vars_.emplace(v, static_cast<int>(vars_.size())).first->second; }
+  std::string var(int v) { return fmt::format("%i{}", number_of(v)); }
   std::string value(Value v) {
     auto [it, fresh] = values_.emplace(v, static_cast<int>(values_.size()));
     return fmt::format("%v{}", it->second);
   }
+  // Terms stand in the order of the printed numbers, so that reading the text gives the same text again.
   std::string index(const Index& e) {
-    return e.str([&](int v) { return var(v); });
+    return e.substitute([&](int v) { return Index::var(number_of(v)); }).str([](int v) {
+      return fmt::format("%i{}", v);
+    });
   }
   std::string list(const std::vector<Index>& es) {
     std::string out;

@@ -3,6 +3,7 @@
 // (extent, tid, nthreads), the same each time. Emitted as one function per step.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -84,19 +85,22 @@ Range range_of(int64_t extent, int64_t tid, int64_t nthreads);
 int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims);
 
 std::string print(const Step& s);
+// Reads what print gives; throws CompileError with the place of a mistake.
 Step parse_step(std::string_view text, uint32_t file = 0);
 // Invariants are listed at the top of verify.cpp; throws InternalError.
 void verify(const Step& s);
 
-// Runs the step over caller's regions as `threads` threads would; phases between barriers are run thread by
-// thread, in an order drawn from `order_seed`, and overlapping accesses of two threads within a phase, one of
-// them a write, throw InternalError naming buffer and kernels.
+// Runs the step over the caller's state and io regions as `threads` threads would, with poisoned scratch of
+// its own. Between barriers threads run one after another, in an order drawn from `order_seed` (0: ascending;
+// odd: loops whose iterations are independent run backwards).
 struct RunOptions {
   std::map<std::string, int64_t> dims;
   int threads = 1;
   uint64_t order_seed = 0;
+  // InternalError, naming kernels, buffer and threads, where two threads touch a byte between two barriers
+  // and one of them writes; and where scratch is read that was last written as another buffer, or never.
   bool check_races = true;
 };
-void interpret(const Step& s, std::byte* state, std::byte* io, std::byte* scratch, const RunOptions& o);
+void interpret(const Step& s, std::byte* state, std::byte* io, const RunOptions& o);
 
 }  // namespace gradc::step

@@ -40,10 +40,18 @@ class Lives {
       } else {
         const If& i = *std::get<std::shared_ptr<const If>>(s);
         touch(i.condition);
-        walk(i.then_body);
-        walk(i.else_body);
+        branch(i);
       }
     }
+  }
+  // Only one side runs: barriers of the other separate nothing.
+  void branch(const If& i) {
+    const int from = phase_;
+    walk(i.then_body);
+    const int then = phase_;
+    phase_ = from;
+    walk(i.else_body);
+    phase_ = std::max(phase_, then);
   }
   void touch(int b) {
     lives[b].touch(phase_, phase_);

@@ -1,5 +1,7 @@
 // Compiled code against the graph interpreter, bit for bit: batch sizes, thread counts, vector widths, exact
 // passes off, donated state over several updates.
+#include <fstream>
+
 #include "agree/harness.h"
 
 namespace gradc::test {
@@ -71,6 +73,20 @@ TEST(Agreement, MlpStepOverBatchesThreadsAndLanes) {
   for (int lanes : {4, 8, 16})
     expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 2, 32, 33}, {lanes, {}, ""},
                      {1, 2, 3, 7}, 3);
+}
+
+TEST(Agreement, EveryKernelParallel) {
+  for (const int lanes : {4, 16})
+    expect_agreement(std::string(kMlp) + kSgdStep, "train_step", {0, 1, 5, 33}, {lanes, {}, "", true},
+                     {1, 2, 3, 7}, 2);
+}
+
+TEST(Agreement, MnistExamples) {
+  for (const char* file : {"mnist_sgd.ir", "mnist_adam.ir"}) {
+    std::ifstream in(std::string(GRADC_SOURCE_DIR) + "/examples/ir/" + file);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    expect_agreement(text, "train_step", {5}, {}, {2});
+  }
 }
 
 TEST(Agreement, ExactPassesMoveNoBit) {
@@ -146,7 +162,8 @@ func @f[B <= 5 plan 4](%x: f32[B,100]) -> (f32[B,100], f32[B]) {
 }
 
 TEST(Agreement, ScanCondWhileAndScatter) {
-  expect_agreement(R"(
+  for (const bool parallel : {false, true})
+    expect_agreement(R"(
 func @cell(%w: f32[3,3], %h: f32[2,3], %x: f32[2,3]) -> (f32[2,3], f32[2,3]) {
   %m = einsum(%h, %w) {spec="bi,ij->bj"}
   %s = add(%m, %x)
@@ -188,7 +205,99 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: 
   return %hn, %ys, %q, %x, %k, %t
 }
 )",
-                   "f", {0}, {}, {1, 2, 3});
+                     "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
+}
+
+// A branch and a loop within a loop, each with temporaries of its own.
+TEST(Agreement, NestedControlFlow) {
+  for (const bool parallel : {false, true})
+    expect_agreement(R"(
+func @left(%h: f32[6,7], %w: f32[7,7]) -> (f32[6,7]) {
+  %m = einsum(%h, %w) {spec="bi,ij->bj"}
+  %n = einsum(%m, %w) {spec="bi,ji->bj"}
+  %t = tanh(%n)
+  return %t
+}
+func @right(%h: f32[6,7], %w: f32[7,7]) -> (f32[6,7]) {
+  %g = einsum(%h, %h) {spec="bi,ci->bc"}
+  %s = reduce_sum(%g) {axes=[0]}
+  %sb = broadcast(%s) {dims=[0], shape=[6,7]}
+  %t = sub(%h, %sb)
+  %u = sin(%t)
+  return %u
+}
+func @small(%h: f32[6,7], %n: i64[]) -> (bool[]) {
+  %a = abs(%h)
+  %s = reduce_sum(%a) {axes=[0,1]}
+  %t = constant() {value=30.0, dtype=f32, shape=[]}
+  %c = lt(%s, %t)
+  return %c
+}
+func @grow(%h: f32[6,7], %n: i64[]) -> (f32[6,7], i64[]) {
+  %k = constant() {value=1.5, dtype=f32, shape=[6,7]}
+  %t = transpose(%h) {perm=[1,0]}
+  %m = einsum(%h, %t) {spec="bi,ib->b"}
+  %mb = broadcast(%m) {dims=[0], shape=[6,7]}
+  %p = mul(%h, %k)
+  %q = add(%p, %mb)
+  %one = constant() {value=1, dtype=i64, shape=[]}
+  %m1 = add(%n, %one)
+  return %q, %m1
+}
+func @cell(%w: f32[7,7], %h: f32[6,7], %n: i64[], %x: f32[6,7]) -> (f32[6,7], i64[], f32[7]) {
+  %a = add(%h, %x)
+  %s = reduce_sum(%a) {axes=[0,1]}
+  %z = constant() {value=0.0, dtype=f32, shape=[]}
+  %c = gt(%s, %z)
+  %b = cond(%c, %a, %w) {then=@left, otherwise=@right}
+  %l: (f32[6,7], i64[]) = while(%b, %n) {condition=@small, body=@grow, bound=4}
+  %g = get(%l) {index=0}
+  %k = get(%l) {index=1}
+  %d = cond(%c, %g, %w) {then=@right, otherwise=@left}
+  %r = reduce_max(%g) {axes=[0]}
+  return %d, %k, %r
+}
+func @f(%w: f32[7,7], %h: f32[6,7], %n: i64[], %xs: f32[5,6,7]) -> (f32[6,7], i64[], f32[5,7]) {
+  %s: (f32[6,7], i64[], f32[5,7]) = scan(%w, %h, %n, %xs) {function=@cell, consts=1, carries=2, length=[5]}
+  %hn = get(%s) {index=0}
+  %k = get(%s) {index=1}
+  %ys = get(%s) {index=2}
+  return %hn, %k, %ys
+}
+)",
+                     "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
+}
+
+// The barriers of one side of a branch do not separate what stands before it from the other side: %x and the
+// temporary of @two may not share memory.
+TEST(Agreement, BranchAfterTemporary) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(R"(
+func @one(%p: f32[48,48]) -> (f32[48,48]) {
+  %y = neg(%p)
+  return %y
+}
+func @two(%p: f32[48,48]) -> (f32[48,48]) {
+  %m = einsum(%p, %p) {spec="ab,bc->ac"}
+  %n = einsum(%m, %p) {spec="ab,bc->ac"}
+  return %n
+}
+func @f(%p: f32[48,48], %q: f32[48,48], %c: bool[]) -> (f32[48,48], f32[48,48]) {
+  %x = einsum(%q, %q) {spec="ab,bc->ac"}
+  %y = einsum(%q, %x) {spec="ab,bc->ac"}
+  %z = cond(%c, %p) {then=@one, otherwise=@two}
+  return %y, %z
+}
+)"));
+  const graph::Function& f = m.at("f");
+  const CompiledFunction compiled(m, f, {});
+  std::vector<Tensor> args = random_arguments(f, {}, 5);
+  for (const int taken : {0, 1}) {
+    args[2].set(0, taken);
+    const std::vector<Tensor> want = interpret(m, f, args);
+    expect_equal(want, interpret_step(f, compiled.step(), args, {.threads = 3, .order_seed = 5}),
+                 "interpreted");
+    expect_equal(want, compiled.run(args, 3), "compiled");
+  }
 }
 
 }  // namespace

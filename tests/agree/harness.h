@@ -1,7 +1,9 @@
 // The agreement harness: one function of IR text, compiled once, run at several batch sizes and thread counts
-// on the caller's arguments, and compared bit for bit with the graph interpreter.
+// on the caller's arguments, and compared bit for bit with the graph interpreter, as is the step interpreter,
+// which looks for races and for reads of what nobody wrote.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -16,6 +18,7 @@ struct Variant {
   int lanes = 0;
   std::vector<std::string> without;
   std::string cpu;
+  bool always_parallel = false;  // small kernels too
 };
 
 inline CompileOptions options_of(const Variant& v) {
@@ -23,6 +26,7 @@ inline CompileOptions options_of(const Variant& v) {
   o.codegen.target.lanes = v.lanes;
   o.codegen.target.cpu = v.cpu;
   o.without = v.without;
+  o.parallel_threshold = v.always_parallel ? 1 : 0;
   return o;
 }
 
@@ -45,15 +49,22 @@ inline std::vector<Tensor> random_arguments(const graph::Function& f,
   return args;
 }
 
-// Runs `updates` times, feeding donated results back, by both engines; every result must agree at every
+inline void expect_equal(const std::vector<Tensor>& want, const std::vector<Tensor>& got,
+                         const std::string& where) {
+  for (size_t r = 0; r < want.size(); ++r) {
+    std::string why;
+    ASSERT_TRUE(bit_equal(want[r], got[r], &why)) << "result " << r << " " << where << ": " << why;
+  }
+}
+
+// Runs `updates` times, feeding donated results back, by all engines; every result must agree at every
 // update.
 inline void expect_agreement(const std::string& text, const std::string& name,
                              const std::vector<int64_t>& batches, const Variant& v,
                              const std::vector<int>& threads = {1, 2, 3, 7}, int updates = 1) {
   const graph::Module m = passes::run_graph_passes(graph::parse(text));
   const graph::Function& f = m.at(name);
-  const CompileOptions o = options_of(v);
-  const CompiledFunction compiled(m, f, o);
+  const CompiledFunction compiled(m, f, options_of(v));
   for (int64_t batch : batches) {
     std::map<std::string, int64_t> dims;
     for (const auto& [d, info] : f.dims) dims[d] = batch;
@@ -62,11 +73,13 @@ inline void expect_agreement(const std::string& text, const std::string& name,
       for (int u = 0; u < updates; ++u) {
         const std::vector<Tensor> want = interpret(m, f, args);
         const std::vector<Tensor> got = compiled.run(same, n);
+        const std::string where =
+            fmt::format("of @{} at {}, {} threads, lanes {}, update {}", name, batch, n, v.lanes, u);
+        expect_equal(want, got, where);
+        step::RunOptions o{.threads = n, .order_seed = static_cast<uint64_t>(u + n)};
+        expect_equal(want, interpret_step(f, compiled.step(), same, o), where + ", interpreted step");
+        if (testing::Test::HasFatalFailure()) return;
         for (size_t r = 0; r < want.size(); ++r) {
-          std::string why;
-          ASSERT_TRUE(bit_equal(want[r], got[r], &why))
-              << "result " << r << " of @" << name << " at " << batch << ", " << n << " threads, lanes "
-              << v.lanes << ", update " << u << ": " << why;
           if (f.results[r].into == graph::kNone) continue;
           const size_t p = static_cast<size_t>(
               std::find(f.params.begin(), f.params.end(), f.results[r].into) - f.params.begin());

@@ -1,0 +1,133 @@
+// Runs a step as a team of virtual threads. Control flow is the same for all of them, so runs are collected
+// up to a barrier or a branch, and then performed thread by thread. A branch is no barrier: races are looked
+// for between what stands before and after it as well.
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <random>
+
+#include "ir/step/access_log.h"
+#include "ir/step/step.h"
+#include "support/check.h"
+
+namespace gradc::step {
+namespace {
+
+int64_t aligned(int64_t n) { return (n + 63) / 64 * 64; }
+
+class Interpretation {
+ public:
+  Interpretation(const Step& s, std::byte* state, std::byte* io, const RunOptions& o)
+      : s_(s), o_(o), random_(o.order_seed), vars_(static_cast<size_t>(s.vars)) {
+    // Floats that nobody wrote are NaN.
+    scratch_.assign(static_cast<size_t>(aligned(s.scratch_bytes) + thread_scratch_bytes(s) * o.threads),
+                    std::byte{0xFF});
+    std::byte* regions[] = {state, io, scratch_.data()};
+    for (const Buffer& b : s.buffers) {
+      GRADC_CHECK(b.offset >= 0, "@{}: {} has no place yet", s.name, b.name);
+      memory_.push_back({regions[static_cast<int>(b.region)] + b.offset, bytes_of(b, o.dims)});
+    }
+    for (const kernel::Kernel& k : s.kernels)
+      kernels_.emplace_back(k, o.dims, kernel::Interpreter::Options{.descending = o.order_seed % 2 == 1});
+    if (o.check_races) log_.emplace(s);
+  }
+
+  void run() {
+    body(s_.body);
+    statement(Barrier{});
+  }
+
+ private:
+  struct Pending {
+    const Run* run;
+    std::vector<int64_t> params;
+  };
+
+  int64_t evaluate(const Index& e) const {
+    return e.evaluate([&](int v) { return vars_[static_cast<size_t>(v)]; },
+                      [&](const std::string& d) {
+                        const auto it = o_.dims.find(d);
+                        GRADC_CHECK(it != o_.dims.end(), "@{}: dimension {} has no value", s_.name, d);
+                        return it->second;
+                      });
+  }
+
+  void body(const Body& b) {
+    for (const Stmt& s : b) std::visit([&](const auto& x) { statement(x); }, s);
+  }
+  void statement(const Run& r) {
+    Pending p{&r, {}};
+    for (const Index& e : r.params) p.params.push_back(evaluate(e));
+    pending_.push_back(std::move(p));
+  }
+  void statement(const Barrier&) {
+    perform();
+    if (log_) log_->barrier();
+  }
+  void statement(const std::shared_ptr<const For>& f) {
+    const int64_t extent = evaluate(f->extent);
+    for (int64_t i = 0; i < extent; ++i) {
+      vars_[static_cast<size_t>(f->var)] = i;
+      body(f->body);
+    }
+  }
+  void statement(const std::shared_ptr<const If>& i) {
+    perform();
+    if (log_)
+      for (int t = 0; t < o_.threads; ++t) log_->touch(log_->enter({t, -1, i->condition}), 0, 1, false);
+    const bool holds = *memory_[static_cast<size_t>(i->condition)].base != std::byte{0};
+    body(holds ? i->then_body : i->else_body);
+  }
+
+  void perform() {
+    std::vector<int64_t> threads(static_cast<size_t>(o_.threads));
+    std::iota(threads.begin(), threads.end(), 0);
+    if (o_.order_seed) std::shuffle(threads.begin(), threads.end(), random_);
+    for (const int64_t t : threads)
+      for (const Pending& p : pending_) perform(p, t);
+    pending_.clear();
+  }
+
+  void perform(const Pending& p, int64_t thread) {
+    const kernel::Kernel& k = s_.kernels[p.run->kernel];
+    Range r{0, thread == 0 ? 1 : 0};  // without a parallel loop, thread 0 alone
+    if (kernel::parallel_loop(k))
+      r = range_of(kernel::parallel_extent(k, o_.dims, p.params), thread, o_.threads);
+    if (r.begin >= r.end) return;
+    std::vector<kernel::Memory> buffers;
+    for (const int b : p.run->buffers) buffers.push_back(memory_[static_cast<size_t>(b)]);
+    const ThreadScratch places = thread_scratch(k);
+    std::byte* own = scratch_.data() + aligned(s_.scratch_bytes) + thread * thread_scratch_bytes(s_);
+    for (const int64_t offset : places.offsets) buffers.push_back({own + offset, places.bytes - offset});
+    kernel::Touch touch;
+    if (log_) touch = watch(p, thread);
+    kernels_[static_cast<size_t>(p.run->kernel)].run(buffers, p.params, r.begin, r.end, touch);
+  }
+  kernel::Touch watch(const Pending& p, int64_t thread) {
+    std::vector<uint32_t> who;
+    for (const int b : p.run->buffers) who.push_back(log_->enter({thread, p.run->kernel, b}));
+    return [this, who = std::move(who)](int b, int64_t at, int64_t bytes, bool write) {
+      log_->touch(who[static_cast<size_t>(b)], at, bytes, write);
+    };
+  }
+
+  const Step& s_;
+  const RunOptions& o_;
+  std::mt19937_64 random_;
+  std::vector<int64_t> vars_;
+  std::vector<std::byte> scratch_;
+  std::vector<kernel::Memory> memory_;
+  std::vector<kernel::Interpreter> kernels_;
+  std::optional<AccessLog> log_;
+  std::vector<Pending> pending_;
+};
+
+}  // namespace
+
+void interpret(const Step& s, std::byte* state, std::byte* io, const RunOptions& o) {
+  GRADC_CHECK(o.threads > 0, "a team of {} threads", o.threads);
+  verify(s);
+  Interpretation(s, state, io, o).run();
+}
+
+}  // namespace gradc::step

@@ -357,7 +357,7 @@ Value Elaborator::reduce(const std::string& op, const Value& v, std::vector<int6
     return wrap(n, deferred);
   };
   if (op == "argmax" || op == "argmin") {
-    graph::NodeId n = b.make(op, {x.node}, {{"axis", axes.back()}});
+    graph::NodeId n = b.make(op, {x.node}, {{"axes", graph::ints({axes.back()})}, {"dtype", DType::I32}});
     return finished(n, v.is(Kind::Deferred));
   }
   const DType t = dtype(x);

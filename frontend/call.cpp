@@ -151,13 +151,11 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
   const Expr& callee = e.kids[0];
   if (callee.is(Expr::Kind::Name) && callee.text == "fit")
     fail(e.loc, "fit(...) gives a state its value: state mu: [d] = fit(...)");
-  Value f;
   if (callee.is(Expr::Kind::Name) && !find_value(callee.text, scope)) {
     const std::string near = nearest(callee.text, s_.known_names(scope.file));
     fail(callee.loc, fmt::format("unknown function '{}'{}", callee.text,
                                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
-  f = evaluate(callee, scope);
   std::vector<Value> positional;
   std::map<std::string, Value> named;
   for (const Argument& a : e.arguments) {
@@ -168,6 +166,8 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
       fail(a.loc, fmt::format("'{}' is given twice", a.name));
     }
   }
+  // After the arguments, so that the layers of a chain are numbered in the order in which they run.
+  const Value f = evaluate(callee, scope);
   if (f.is(Kind::Layer)) {
     if (e.piped) fail(callee.loc, fmt::format("layer {0} needs braces: {0}{{...}}", f.fn->name));
     std::string args;

@@ -1,184 +1,132 @@
-// The command line. Today it works on graph IR files: pass by pass, lowered, compiled, measured.
+// The command line: options, exit codes, and where mistakes are shown.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
-#include <chrono>
-#include <fstream>
 #include <iostream>
 
-#include "driver/run_function.h"
-#include "ir/graph/graph.h"
-#include "passes/pipeline.h"
+#include "codegen/codegen.h"
+#include "runtime/error.h"
 #include "support/check.h"
-#include "support/diagnostic.h"
+#include "tools/commands.h"
 
 namespace gradc {
 namespace {
 
-enum Exit { kOk = 0, kError = 1, kUsage = 2, kInternal = 70 };
-
-struct Arguments {
-  std::string file, function = "train_step", output, emit = "step", after, cpu;
-  std::vector<std::string> without;
-  int lanes = 0, threads = 1, rounds = 200;
-  int64_t batch = 0;
-  bool object = false;
-  std::string prefix;
-};
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw CompileError({}, fmt::format("cannot open '{}'", path));
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+bool color() {
+  const char *no = std::getenv("NO_COLOR"), *term = std::getenv("TERM");
+  if (no != nullptr && *no != 0) return false;
+  return isatty(2) != 0 && (term == nullptr || std::string_view(term) != "dumb");
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  if (path.empty() || path == "-") {
-    std::cout << text;
-    return;
-  }
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  if (!out.flush()) throw CompileError({}, fmt::format("cannot write '{}'", path));
-}
-
-CompileOptions options_of(const Arguments& a) {
-  CompileOptions o;
-  o.codegen.target.cpu = a.cpu;
-  o.codegen.target.lanes = a.lanes;
-  o.without = a.without;
-  return o;
-}
-
-std::string schedule_text(const passes::StepReport& r) {
-  std::string out;
-  for (const auto& k : r.kernels)
-    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
-                       k.parallel ? "parallel" : "", k.schedule, k.members);
-  return out;
-}
-
-void run_opt(const Arguments& a, const graph::Module& m) {
-  const std::vector<std::string> names = passes::graph_pass_names();
-  if (!a.after.empty() && std::find(names.begin(), names.end(), a.after) == names.end())
-    throw CompileError({},
-                       fmt::format("unknown pass '{}'; the passes are {}", a.after, fmt::join(names, ", ")));
-  passes::PipelineOptions o;
-  o.stop_after = a.after;
-  o.without = a.without;
-  write_text(a.output, graph::print(passes::run_graph_passes(m, o)));
-}
-
-void run_compile(const Arguments& a, const graph::Module& m) {
-  const graph::Module primitive = passes::run_graph_passes(m);
-  const CompileOptions o = options_of(a);
-  passes::StepReport report;
-  const step::Step s = lower_function(primitive, primitive.at(a.function), o, {}, 0, &report);
-  if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
-  if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));
-  if (a.emit == "step") return write_text(a.output, step::print(s));
-  if (a.emit == "schedule") return write_text(a.output, schedule_text(report));
-  if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.codegen));
-  write_text(a.output, codegen::emit_assembly({&s, 1}, o.codegen));
-}
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-// Zeros would flatter a processor's adders; small numbers of both signs do not.
-std::vector<Tensor> synthetic_arguments(const graph::Function& f,
-                                        const std::map<std::string, int64_t>& dims) {
-  std::vector<Tensor> args;
-  uint64_t s = 1;
-  for (const Type& t : f.param_types()) {
-    Tensor x(t.dtype, concrete(t.shape, dims));
-    for (int64_t i = 0; i < x.count(); ++i) {
-      s = s * 6364136223846793005ULL + 1442695040888963407ULL;
-      const double u = static_cast<double>(s >> 11) * 0x1p-53;
-      x.set(i, is_float(t.dtype) ? 0.1 * (u - 0.5) : static_cast<double>(static_cast<int64_t>(10 * u)));
-    }
-    args.push_back(std::move(x));
-  }
-  return args;
-}
-
-void run_bench(const Arguments& a, const graph::Module& m) {
-  const double start = now_ms();
-  const graph::Module primitive = passes::run_graph_passes(m);
-  const graph::Function& f = primitive.at(a.function);
-  const CompiledFunction compiled(primitive, f, options_of(a));
-  const double compile_ms = now_ms() - start;
-  std::map<std::string, int64_t> dims;
-  for (const auto& [name, info] : f.dims) dims[name] = a.batch ? a.batch : info.max;
-  const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), a.threads, a.rounds);
-  double work = 0;
-  for (const auto& k : compiled.report().kernels) work += k.work;
-  fmt::print(
-      "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
-      "\"threads\": {}, "
-      "\"kernels\": {}, \"arena_bytes\": {}, \"io_bytes\": {}}}\n",
-      ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, a.threads,
-      compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), a.threads),
-      compiled.step().io_bytes);
-}
-
-void common(CLI::App* app, Arguments& a) {
-  app->add_option("file", a.file, "a graph IR file")->required();
-  app->add_option("--function", a.function, "which function of the file")->capture_default_str();
+void machine_options(CLI::App* app, Arguments& a) {
   app->add_option("--cpu", a.cpu, "native, x86-64-v2, x86-64-v3, x86-64-v4 or any name LLVM knows");
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
-  app->add_option("--without", a.without,
-                  "exact passes to switch off: fuse, schedule, barriers, memory, pad");
-  app->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  app->add_option("--without", a.without, "exact passes to switch off: fuse, schedule, barriers, memory, pad");
+  app->add_option("--threads", a.threads, "size of the team; 0 takes the cores there are")->check(CLI::Range(0, 1024))->capture_default_str();
+}
+
+void model_options(CLI::App* app, Arguments& a) {
+  app->add_option("file", a.file, "a model file (.grad)")->required();
+  app->add_option("-D", a.defines, "override a constant: -D hidden=128");
+  app->add_option("--set", a.sets, "override a field of the train block: --set train.lr=1e-3");
+  app->add_option("--float", a.float_type, "element type of float: f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
+  app->add_flag("--no-fma", a.no_fma, "round every multiplication; slower, the same bits on every processor");
+  app->add_option("--data", a.data, "root of data files; else GRADC_DATA, else ../shared/data");
+  app->add_option("--batch", a.batch, "rows of a batch, instead of what the file says")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  machine_options(app, a);
+}
+
+struct Command {
+  CLI::App* app;
+  std::string name;
+};
+
+std::vector<Command> commands(CLI::App& app, Arguments& a) {
+  std::vector<Command> all;
+  auto add = [&](const char* name, const char* what) {
+    all.push_back({app.add_subcommand(name, what), name});
+    return all.back().app;
+  };
+  CLI::App* train = add("train", "train a model and save its weights below runs/");
+  model_options(train, a);
+  train->add_option("--save", a.save, "also write the chosen weights to this file");
+  train->add_option("--run", a.run_dir, "folder of the run; runs/NAME if absent");
+  train->add_flag("-q,--quiet", a.quiet, "print only the last line");
+  CLI::App* eval = add("eval", "loss and metrics on the split test");
+  model_options(eval, a);
+  eval->add_option("--load", a.load, "weights (.safetensors)")->required();
+  CLI::App* predict = add("predict", "results for the rows of a table");
+  model_options(predict, a);
+  predict->add_option("--load", a.load, "weights (.safetensors)")->required();
+  predict->add_option("--input", a.input, "a table with the input columns")->required();
+  predict->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  model_options(add("check", "find every mistake in a model file"), a);
+  model_options(add("summary", "layers, shapes, parameters, operations and memory"), a);
+  CLI::App* compile = add("compile", "show what a model or IR file becomes, or write an object file");
+  model_options(compile, a);
+  compile->add_option("--function", a.function, "which function")->capture_default_str();
+  compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")->capture_default_str();
+  compile->add_flag("-c", a.object, "write an object file");
+  compile->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  compile->add_option("--prefix", a.prefix, "what the entries' symbols start with");
+  CLI::App* bench = add("bench", "time the training step of a model, or a function of an IR file, on synthetic data");
+  model_options(bench, a);
+  bench->add_option("--function", a.function, "of an IR file")->capture_default_str();
+  bench->add_option("--rounds", a.rounds, "timed calls")->check(CLI::Range(11, 1000000))->capture_default_str();
+  bench->add_flag("--json", a.json, "print one JSON object");
+  CLI::App* opt = add("opt", "run the graph passes on an IR file and print the result");
+  opt->add_option("file", a.file, "a graph IR file")->required();
+  opt->add_option("--after", a.after, "stop after this pass");
+  opt->add_option("--without", a.without, "exact passes to switch off");
+  opt->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  CLI::App* make = add("new", "write a model file for a table");
+  make->add_option("file", a.file, "a table (.csv)")->required();
+  make->add_option("--target", a.target, "the column to learn")->required();
+  make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent");
+  CLI::App* data = app.add_subcommand("data", "look at data files");
+  data->require_subcommand(1);
+  CLI::App* inspect = data->add_subcommand("inspect", "columns, types, ranges, missing values and balance of a table");
+  inspect->add_option("file", a.file, "a table (.csv)")->required();
+  all.push_back({inspect, "inspect"});
+  return all;
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"gradc: a symbolic graph compiler for training steps"};
+  CLI::App app{"gradc: a symbolic graph compiler that turns a model file into a native trainer"};
+  app.footer("Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do not fit,\n"
+             "70 internal error, 130 and 143 after a signal with everything saved.");
   app.set_version_flag("--version", "gradc 0.1.0 (" + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
-  CLI::App* opt = app.add_subcommand("opt", "run the graph passes on an IR file and print the result");
-  common(opt, a);
-  opt->add_option("--after", a.after, "stop after this pass");
-  CLI::App* compile = app.add_subcommand("compile", "lower or compile one function of an IR file");
-  common(compile, a);
-  compile->add_option("--emit", a.emit, "graph, schedule, step, llvm or asm")
-      ->check(CLI::IsMember({"graph", "schedule", "step", "llvm", "asm"}))
-      ->capture_default_str();
-  compile->add_flag("-c", a.object, "write an object file");
-  compile->add_option("--prefix", a.prefix, "what the entry's symbol starts with");
-  CLI::App* bench =
-      app.add_subcommand("bench", "compile one function and time it on synthetic data; prints JSON");
-  common(bench, a);
-  bench->add_option("--threads", a.threads, "size of the team")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  bench->add_option("--batch", a.batch, "value of every symbolic dimension; the maximum if absent")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-  bench->add_option("--rounds", a.rounds, "timed calls")
-      ->check(CLI::Range(11, 1000000))
-      ->capture_default_str();
+  const std::vector<Command> all = commands(app, a);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
-    return code == 0 ? kOk : kUsage;
+    return app.exit(e) == 0 ? kOk : kUsage;
   }
+  std::string command;
+  for (const Command& c : all)
+    if (c.app->parsed()) command = c.name;
   Sources sources;
   try {
-    const uint32_t file = sources.add(a.file, read_text(a.file));
-    const graph::Module m = graph::parse(sources.text(file), file);
-    if (opt->parsed()) run_opt(a, m);
-    if (compile->parsed()) run_compile(a, m);
-    if (bench->parsed()) run_bench(a, m);
-    return kOk;
+    if (command == "inspect" || command == "new") return run_on_table(a, command);
+    const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
+    if (command == "opt" || (ir && (command == "compile" || command == "bench"))) return run_on_ir(a, command, sources), kOk;
+    return run_on_model(a, command, sources);
   } catch (const CompileError& e) {
-    std::cerr << render(e.diagnostic, sources);
+    if (!e.reported) std::cerr << render(e.diagnostic, sources, color());
     return kError;
+  } catch (const runtime::Error& e) {
+    std::cerr << "error: " << e.what() << "\n";
+    using runtime::Failure;
+    return e.kind == Failure::Diverged ? kDiverged : e.kind == Failure::Mismatch ? kMismatch : e.kind == Failure::Usage ? kUsage : kError;
   } catch (const InternalError& e) {
     std::cerr << "gradc: internal error: " << e.what() << "\n";
     return kInternal;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "error: out of memory\n";
+    return kError;
   }
 }
 

@@ -1,0 +1,35 @@
+// What the commands of the tool share: their arguments and their exit codes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "support/diagnostic.h"
+#include "support/source.h"
+
+namespace gradc {
+
+enum Exit { kOk = 0, kError = 1, kUsage = 2, kDiverged = 3, kMismatch = 4, kInternal = 70 };
+
+struct Arguments {
+  std::string file, function = "train_step", output, emit = "step", after, cpu, prefix;
+  std::vector<std::string> without;
+  int lanes = 0, threads = 0, rounds = 200;
+  int64_t batch = 0;
+  bool object = false, quiet = false, no_fma = false, json = false;
+  // Models.
+  std::vector<std::string> defines, sets;
+  std::string data, load, save, input, header, target, float_type = "f32", run_dir;
+};
+
+std::string read_text(const std::string& path);
+void write_text(const std::string& path, const std::string& text);
+
+// opt, compile, bench on a file of graph IR.
+void run_on_ir(const Arguments& a, const std::string& command, Sources& sources);
+// train, eval, predict, check, summary, compile, bench on a model file.
+int run_on_model(const Arguments& a, const std::string& command, Sources& sources);
+// data inspect, new.
+int run_on_table(const Arguments& a, const std::string& command);
+
+}  // namespace gradc

@@ -1,0 +1,126 @@
+// Commands on graph IR files: pass by pass, lowered, compiled, measured.
+#include <chrono>
+#include <fstream>
+#include <iostream>
+
+#include "driver/run_function.h"
+
+#include "ir/graph/graph.h"
+#include "passes/pipeline.h"
+#include "support/check.h"
+#include "support/diagnostic.h"
+#include "tools/commands.h"
+
+namespace gradc {
+
+std::string read_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw CompileError({}, fmt::format("cannot open '{}'", path));
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  if (path.empty() || path == "-") {
+    std::cout << text;
+    return;
+  }
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  if (!out.flush()) throw CompileError({}, fmt::format("cannot write '{}'", path));
+}
+
+namespace {
+
+CompileOptions options_of(const Arguments& a) {
+  CompileOptions o;
+  o.codegen.target.cpu = a.cpu;
+  o.codegen.target.lanes = a.lanes;
+  o.without = a.without;
+  return o;
+}
+
+std::string schedule_text(const passes::StepReport& r) {
+  std::string out;
+  for (const auto& k : r.kernels)
+    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
+                       k.parallel ? "parallel" : "", k.schedule, k.members);
+  return out;
+}
+
+void run_opt(const Arguments& a, const graph::Module& m) {
+  const std::vector<std::string> names = passes::graph_pass_names();
+  if (!a.after.empty() && std::find(names.begin(), names.end(), a.after) == names.end())
+    throw CompileError({},
+                       fmt::format("unknown pass '{}'; the passes are {}", a.after, fmt::join(names, ", ")));
+  passes::PipelineOptions o;
+  o.stop_after = a.after;
+  o.without = a.without;
+  write_text(a.output, graph::print(passes::run_graph_passes(m, o)));
+}
+
+void run_compile(const Arguments& a, const graph::Module& m) {
+  const graph::Module primitive = passes::run_graph_passes(m);
+  const CompileOptions o = options_of(a);
+  passes::StepReport report;
+  const step::Step s = lower_function(primitive, primitive.at(a.function), o, {}, 0, &report);
+  if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
+  if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));
+  if (a.emit == "step") return write_text(a.output, step::print(s));
+  if (a.emit == "schedule") return write_text(a.output, schedule_text(report));
+  if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.codegen));
+  write_text(a.output, codegen::emit_assembly({&s, 1}, o.codegen));
+}
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Zeros would flatter a processor's adders; small numbers of both signs do not.
+std::vector<Tensor> synthetic_arguments(const graph::Function& f,
+                                        const std::map<std::string, int64_t>& dims) {
+  std::vector<Tensor> args;
+  uint64_t s = 1;
+  for (const Type& t : f.param_types()) {
+    Tensor x(t.dtype, concrete(t.shape, dims));
+    for (int64_t i = 0; i < x.count(); ++i) {
+      s = s * 6364136223846793005ULL + 1442695040888963407ULL;
+      const double u = static_cast<double>(s >> 11) * 0x1p-53;
+      x.set(i, is_float(t.dtype) ? 0.1 * (u - 0.5) : static_cast<double>(static_cast<int64_t>(10 * u)));
+    }
+    args.push_back(std::move(x));
+  }
+  return args;
+}
+
+void run_bench(const Arguments& a, const graph::Module& m) {
+  const double start = now_ms();
+  const graph::Module primitive = passes::run_graph_passes(m);
+  const graph::Function& f = primitive.at(a.function);
+  const CompiledFunction compiled(primitive, f, options_of(a));
+  const double compile_ms = now_ms() - start;
+  std::map<std::string, int64_t> dims;
+  for (const auto& [name, info] : f.dims) dims[name] = a.batch ? a.batch : info.max;
+  const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), a.threads, a.rounds);
+  double work = 0;
+  for (const auto& k : compiled.report().kernels) work += k.work;
+  fmt::print(
+      "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
+      "\"threads\": {}, "
+      "\"kernels\": {}, \"arena_bytes\": {}, \"io_bytes\": {}}}\n",
+      ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, a.threads,
+      compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), a.threads),
+      compiled.step().io_bytes);
+}
+
+}  // namespace
+
+void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
+  const uint32_t file = sources.add(a.file, read_text(a.file));
+  const graph::Module m = graph::parse(sources.text(file), file);
+  if (command == "opt") run_opt(a, m);
+  if (command == "compile") run_compile(a, m);
+  if (command == "bench") run_bench(a, m);
+}
+
+}  // namespace gradc

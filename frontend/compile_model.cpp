@@ -504,7 +504,6 @@ class ModelCompiler {
     Pass p(s_, "init", Mode::Init, &unit_.module);
     if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
     if (train_ != nullptr) optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
-    graph::Function f = p.e.builder().function();
     graph::Builder& b = p.e.builder();
     for (const std::string& path : p.e.slot_order()) {
       const Slot& s = p.e.slots().at(path);
@@ -532,6 +531,11 @@ class ModelCompiler {
       for (graph::NodeId o : f[n].operands) work.push_back(o);
     }
     graph::Builder b(f.name, &unit_.module);
+    std::map<std::string, int> read;
+    for (graph::NodeId n : f.params)
+      for (const Dim& d : f.type(n).shape) d.collect_dims(read);
+    for (const auto& [name, info] : f.dims)
+      if (read.count(name) != 0) b.dim(name, info);
     std::vector<graph::NodeId> map(f.nodes.size(), graph::kNone);
     for (graph::NodeId n : f.params) map[n] = b.param(f.names.at(n), f.type(n));
     for (graph::NodeId n = 0; n < f.nodes.size(); ++n)

@@ -191,7 +191,8 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
     for (const std::string& name : c.unit.outputs) results.push_back(runner.output(name));
     if (from == 0)
       for (size_t r = 0; r < results.size(); ++r) {
-        const int64_t width = c.unit.module.at("predict").result_types()[r].rank() == 1 ? 0 : element_count(Shape(c.unit.module.at("predict").result_types()[r].shape.begin() + 1, c.unit.module.at("predict").result_types()[r].shape.end())).constant_part();
+        const Type type = c.unit.module.at("predict").result_types()[r];
+        const int64_t width = type.rank() == 1 ? 0 : element_count({type.shape.begin() + 1, type.shape.end()}).constant_part();
         for (int64_t i = 0; i < std::max<int64_t>(1, width); ++i) out += (out.empty() ? "" : ",") + c.unit.outputs[r] + (width > 0 ? "." + std::to_string(i) : "");
       }
     if (from == 0) out += "\n";

@@ -1,5 +1,6 @@
 // Functions and layers: arguments, signatures, paths, results.
 #include <algorithm>
+#include <utility>
 
 #include "frontend/elaborator.h"
 #include "support/check.h"
@@ -406,6 +407,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
     if (const auto known = names_of(c.formals); std::find(known.begin(), known.end(), n) == known.end())
       fail(loc, fmt::format("{} has no argument '{}'", c.name, n));
   stack_.push_back(instance.get());
+  const std::vector<int64_t> outer = std::exchange(iterations_, {});  // its paths count its own repeats
   instance->draws = 0;
   const size_t before = slot_order_.size();
   run_body(c, scope, loc);
@@ -422,6 +424,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
       continue;
     if (last->node != it->second.node) it->second.stored = convert(*last, it->second.spec.type.dtype, loc);
   }
+  iterations_ = outer;
   stack_.pop_back();
   calls_.pop_back();
   if (instance->calls++ == 0 && !instance->path.empty() && parameter_path.empty()) {

@@ -14,8 +14,8 @@ constexpr int64_t kMaxStatements = 1000000;
 void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
   for (const Stmt& st : body) {
     if (returned()) return;
-    const size_t layers_open = stack_.size(), calls_open = calls_.size(), returns_open = returns_.size(),
-                 repeats_open = iterations_.size();
+    const size_t layers_open = stack_.size(), calls_open = calls_.size(), returns_open = returns_.size();
+    const std::vector<int64_t> iterations = iterations_;
     const bool deferred = deferring;
     try {
       if (++statements_ > kMaxStatements)
@@ -24,7 +24,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     } catch (const CompileError& e) {
       report(e);
       stack_.resize(layers_open), calls_.resize(calls_open), returns_.resize(returns_open),
-          iterations_.resize(repeats_open);
+          iterations_ = iterations;
       deferring = deferred;
       if (statements_ > kMaxStatements) throw CompileError(Diagnostics{});
       Value error;

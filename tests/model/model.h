@@ -1,0 +1,148 @@
+// A model text compiled in this process, and the same program run by the graph interpreter.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "driver/compiler.h"
+#include "driver/load_data.h"
+#include "ir/interp/interpret.h"
+#include "runtime/trainer.h"
+
+namespace gradc {
+
+struct TestModel {
+  Sources sources;
+  Diagnostics diagnostics;
+  Compiled compiled;
+
+  explicit TestModel(const std::string& text, const ModelOptions& o = {},
+                     const std::string& name = "test.grad") {
+    const uint32_t file = sources.add(name, text);
+    try {
+      compiled = compile_model(sources, file, o, diagnostics);
+    } catch (const CompileError& e) {
+      ADD_FAILURE() << render(diagnostics, sources) << (e.reported ? "" : e.what());
+    }
+  }
+  bool ok() const { return !compiled.steps.empty(); }
+};
+
+inline std::string read_example(const std::string& name) {
+  std::ifstream in(std::string(GRADC_SOURCE_DIR) + "/examples/" + name, std::ios::binary);
+  std::stringstream s;
+  s << in.rdbuf();
+  return s.str();
+}
+
+// State by path, and calls of entries through the interpreter.
+struct Reference {
+  const Compiled& c;
+  std::map<std::string, Tensor> state;
+
+  explicit Reference(const Compiled& compiled) : c(compiled) {
+    for (const frontend::StateSpec& s : c.unit.state)
+      state.emplace(s.path, Tensor(s.type.dtype, concrete(s.type.shape, {})));
+  }
+
+  // Outputs by name; states that the entry writes are replaced.
+  std::map<std::string, Tensor> call(const std::string& entry, std::map<std::string, Tensor>& inputs) {
+    const graph::Function& f = c.primitive.at(entry);
+    std::vector<Tensor> args;
+    for (graph::NodeId p : f.params) {
+      const std::string& name = f.names.at(p);
+      auto it = state.find(name);
+      args.push_back(it != state.end() ? it->second.clone() : inputs.at(name).clone());
+    }
+    std::vector<Tensor> results = interpret(c.primitive, f, args);
+    std::map<std::string, Tensor> out;
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (f.results[i].into != graph::kNone)
+        state[f.names.at(f.results[i].into)] = std::move(results[i]);
+      else
+        out[f.results[i].name] = std::move(results[i]);
+    }
+    return out;
+  }
+};
+
+inline Tensor to_tensor(const runtime::Array& a) {
+  Tensor t(static_cast<DType>(a.dtype), a.shape);
+  if (t.bytes() > 0) std::memcpy(t.data(), a.bytes.data(), static_cast<size_t>(t.bytes()));
+  return t;
+}
+
+inline Tensor scalar(DType t, double v) {
+  Tensor s(t, {});
+  s.set(0, v);
+  return s;
+}
+
+// Rows of made-up data for a model's inputs and fields; labels stay below their bound.
+inline runtime::Dataset made_up(const frontend::Unit& unit, int64_t rows, uint64_t seed) {
+  runtime::Dataset d;
+  d.rows = rows;
+  for (const frontend::Input& in : unit.inputs) {
+    std::vector<int64_t> shape = {rows};
+    for (size_t i = 1; i < in.type.shape.size(); ++i)
+      shape.push_back(in.type.shape[i].constant().value_or(3));
+    runtime::Array a = runtime::make_array(static_cast<runtime::DType>(in.type.dtype), shape);
+    for (int64_t i = 0; i < a.count(); ++i) {
+      seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+      const double u = static_cast<double>(seed >> 11) * 0x1p-53;
+      a.set(i, is_float(in.type.dtype)
+                   ? 4 * u - 2
+                   : std::floor(u * static_cast<double>(in.classes > 0 ? in.classes : 2)));
+    }
+    d.fields.emplace(in.name, std::move(a));
+  }
+  return d;
+}
+
+// Trains `steps` steps on both sides and compares every state and output, bit for bit.
+inline void expect_same_training(const Compiled& c, int threads, int steps, int64_t rows_at_most) {
+  runtime::Runner runner(c.program, threads);
+  Reference reference(c);
+  const runtime::Dataset data = made_up(c.unit, rows_at_most, 7);
+  std::map<std::string, Tensor> seed;
+  seed["seed"] = scalar(DType::I64, 5);
+  runner.init(5);
+  reference.call("init", seed);
+  for (int step = 0; step < steps; ++step) {
+    const int64_t n = std::max<int64_t>(1, rows_at_most - step % 3);
+    std::vector<int64_t> rows;
+    for (int64_t i = 0; i < n; ++i) rows.push_back((i * 7 + step) % rows_at_most);
+    runner.begin("train_step", n);
+    std::map<std::string, Tensor> inputs;
+    for (const auto& [name, field] : data.fields) {
+      runner.set_rows(name, field, rows);
+      std::vector<int64_t> shape = field.shape;
+      shape[0] = n;
+      Tensor t(static_cast<DType>(field.dtype), shape);
+      for (int64_t i = 0; i < n; ++i)
+        std::memcpy(t.data() + i * field.row_bytes(),
+                    field.bytes.data() + rows[static_cast<size_t>(i)] * field.row_bytes(),
+                    static_cast<size_t>(field.row_bytes()));
+      inputs[name] = std::move(t);
+    }
+    const std::map<std::string, double> scalars = {{"step", step}, {"total", steps}, {"seed", 5}};
+    for (const auto& [name, v] : scalars) runner.set(name, v), inputs[name] = scalar(DType::I64, v);
+    for (const auto& [name, v] : c.program.hyper) runner.set(name, v), inputs[name] = scalar(DType::F64, v);
+    runner.call();
+    std::map<std::string, Tensor> out = reference.call("train_step", inputs);
+    for (const char* name : {"loss", "sums"}) {
+      std::string why;
+      ASSERT_TRUE(bit_equal(to_tensor(runner.output(name)), out.at(name), &why))
+          << name << " at step " << step << ": " << why;
+    }
+  }
+  const runtime::SafeTensors state = runner.save();
+  for (const auto& [path, t] : reference.state) {
+    std::string why;
+    ASSERT_TRUE(bit_equal(to_tensor(state.tensors.at(path)), t, &why)) << path << ": " << why;
+  }
+}
+
+}  // namespace gradc

@@ -4,6 +4,7 @@ set -e
 cd "$(dirname "$0")/.."
 sh tools/setup.sh
 python3 tools/check_layers.py
+python3 tools/make_reference.py --check
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
 cmake --build build -j "$(nproc)"
 ctest --test-dir build --output-on-failure

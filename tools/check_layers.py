@@ -10,8 +10,8 @@ ALLOWED = {
     "codegen": {"codegen", "ir", "support"},
     "runtime": {"runtime"},
     "driver": {"driver", "frontend", "passes", "codegen", "runtime", "ir", "support"},
-    "tools": set(LIBRARY),
-    "tests": set(LIBRARY) | {"agree"},
+    "tools": set(LIBRARY) | {"tools"},
+    "tests": set(LIBRARY) | {"agree", "model"},
 }
 ALSO = {"codegen": {"runtime/abi.h", "runtime/program.h"}}
 root = pathlib.Path(__file__).resolve().parent.parent

@@ -22,18 +22,24 @@ bool color() {
 void machine_options(CLI::App* app, Arguments& a) {
   app->add_option("--cpu", a.cpu, "native, x86-64-v2, x86-64-v3, x86-64-v4 or any name LLVM knows");
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
-  app->add_option("--without", a.without, "exact passes to switch off: fuse, schedule, barriers, memory, pad");
-  app->add_option("--threads", a.threads, "size of the team; 0 takes the cores there are")->check(CLI::Range(0, 1024))->capture_default_str();
+  app->add_option("--without", a.without,
+                  "exact passes to switch off: fuse, schedule, barriers, memory, pad");
+  app->add_option("--threads", a.threads, "size of the team; 0 takes the cores there are")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
 }
 
 void model_options(CLI::App* app, Arguments& a) {
   app->add_option("file", a.file, "a model file (.grad)")->required();
   app->add_option("-D", a.defines, "override a constant: -D hidden=128");
   app->add_option("--set", a.sets, "override a field of the train block: --set train.lr=1e-3");
-  app->add_option("--float", a.float_type, "element type of float: f32 or f64")->check(CLI::IsMember({"f32", "f64"}))->capture_default_str();
+  app->add_option("--float", a.float_type, "element type of float: f32 or f64")
+      ->check(CLI::IsMember({"f32", "f64"}))
+      ->capture_default_str();
   app->add_flag("--no-fma", a.no_fma, "round every multiplication; slower, the same bits on every processor");
   app->add_option("--data", a.data, "root of data files; else GRADC_DATA, else ../shared/data");
-  app->add_option("--batch", a.batch, "rows of a batch, instead of what the file says")->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  app->add_option("--batch", a.batch, "rows of a batch, instead of what the file says")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   machine_options(app, a);
 }
 
@@ -66,14 +72,18 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   CLI::App* compile = add("compile", "show what a model or IR file becomes, or write an object file");
   model_options(compile, a);
   compile->add_option("--function", a.function, "which function")->capture_default_str();
-  compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")->capture_default_str();
+  compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")
+      ->capture_default_str();
   compile->add_flag("-c", a.object, "write an object file");
   compile->add_option("-o,--output", a.output, "where to write; standard output if absent");
   compile->add_option("--prefix", a.prefix, "what the entries' symbols start with");
-  CLI::App* bench = add("bench", "time the training step of a model, or a function of an IR file, on synthetic data");
+  CLI::App* bench =
+      add("bench", "time the training step of a model, or a function of an IR file, on synthetic data");
   model_options(bench, a);
   bench->add_option("--function", a.function, "of an IR file")->capture_default_str();
-  bench->add_option("--rounds", a.rounds, "timed calls")->check(CLI::Range(11, 1000000))->capture_default_str();
+  bench->add_option("--rounds", a.rounds, "timed calls")
+      ->check(CLI::Range(11, 1000000))
+      ->capture_default_str();
   bench->add_flag("--json", a.json, "print one JSON object");
   CLI::App* opt = add("opt", "run the graph passes on an IR file and print the result");
   opt->add_option("file", a.file, "a graph IR file")->required();
@@ -86,7 +96,8 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent");
   CLI::App* data = app.add_subcommand("data", "look at data files");
   data->require_subcommand(1);
-  CLI::App* inspect = data->add_subcommand("inspect", "columns, types, ranges, missing values and balance of a table");
+  CLI::App* inspect =
+      data->add_subcommand("inspect", "columns, types, ranges, missing values and balance of a table");
   inspect->add_option("file", a.file, "a table (.csv)")->required();
   all.push_back({inspect, "inspect"});
   return all;
@@ -94,8 +105,10 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
 
 int run(int argc, char** argv) {
   CLI::App app{"gradc: a symbolic graph compiler that turns a model file into a native trainer"};
-  app.footer("Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do not fit,\n"
-             "70 internal error, 130 and 143 after a signal with everything saved.");
+  app.footer(
+      "Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do "
+      "not fit,\n"
+      "70 internal error, 130 and 143 after a signal with everything saved.");
   app.set_version_flag("--version", "gradc 0.1.0 (" + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
@@ -112,7 +125,8 @@ int run(int argc, char** argv) {
   try {
     if (command == "inspect" || command == "new") return run_on_table(a, command);
     const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
-    if (command == "opt" || (ir && (command == "compile" || command == "bench"))) return run_on_ir(a, command, sources), kOk;
+    if (command == "opt" || (ir && (command == "compile" || command == "bench")))
+      return run_on_ir(a, command, sources), kOk;
     return run_on_model(a, command, sources);
   } catch (const CompileError& e) {
     if (!e.reported) std::cerr << render(e.diagnostic, sources, color());
@@ -120,13 +134,19 @@ int run(int argc, char** argv) {
   } catch (const runtime::Error& e) {
     std::cerr << "error: " << e.what() << "\n";
     using runtime::Failure;
-    return e.kind == Failure::Diverged ? kDiverged : e.kind == Failure::Mismatch ? kMismatch : e.kind == Failure::Usage ? kUsage : kError;
+    return e.kind == Failure::Diverged   ? kDiverged
+           : e.kind == Failure::Mismatch ? kMismatch
+           : e.kind == Failure::Usage    ? kUsage
+                                         : kError;
   } catch (const InternalError& e) {
     std::cerr << "gradc: internal error: " << e.what() << "\n";
     return kInternal;
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory\n";
     return kError;
+  } catch (const std::exception& e) {
+    std::cerr << "gradc: internal error: " << e.what() << "\n";
+    return kInternal;
   }
 }
 

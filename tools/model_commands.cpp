@@ -17,6 +17,7 @@
 #include "runtime/trainer.h"
 #include "support/check.h"
 #include "tools/commands.h"
+#include "tools/model_options.h"
 
 namespace gradc {
 namespace {
@@ -26,39 +27,13 @@ void on_signal(int number) {
   if (signal_seen.exchange(number) != 0) _exit(128 + number);
 }
 
-int threads_of(const Arguments& a) { return a.threads > 0 ? a.threads : runtime::available_cores(); }
-DataPlaces places_of(const Arguments& a) { return {std::filesystem::path(a.file).parent_path().string(), a.data}; }
-
-std::vector<frontend::Override> overrides(const std::vector<std::string>& list, const char* option) {
-  std::vector<frontend::Override> out;
-  for (const std::string& s : list) {
-    const size_t at = s.find('=');
-    if (at == std::string::npos) throw runtime::Error(runtime::Failure::Usage, fmt::format("{} {}: write NAME=VALUE", option, s));
-    out.push_back({s.substr(0, at), s.substr(at + 1)});
-  }
-  return out;
-}
-
-ModelOptions options_of(const Arguments& a) {
-  ModelOptions o;
-  o.frontend.defines = overrides(a.defines, "-D");
-  o.frontend.sets = overrides(a.sets, "--set");
-  o.frontend.float_type = a.float_type == "f64" ? DType::F64 : DType::F32;
-  o.frontend.fma = !a.no_fma;
-  o.frontend.batch = a.batch;
-  o.frontend.example_type = [places = places_of(a)](const frontend::SourceSpec& s, const frontend::FieldSpec& f) { return example_type(s, f, places); };
-  o.compile.codegen.target.cpu = a.cpu;
-  o.compile.codegen.target.lanes = a.lanes;
-  o.compile.without = a.without;
-  return o;
-}
-
 // Messages to standard error; the code to leave with.
 int show(const Diagnostics& d, const Sources& sources) {
   std::cerr << render(d, sources, isatty(2) != 0 && std::getenv("NO_COLOR") == nullptr);
   for (const Diagnostic& x : d.all()) {
     const std::string_view from = x.loc ? sources.name(x.loc.file) : "";
-    if (x.severity == Severity::Error && (from.starts_with("-D ") || from.starts_with("--set "))) return kUsage;
+    if (x.severity == Severity::Error && (from.starts_with("-D ") || from.starts_with("--set ")))
+      return kUsage;
   }
   return d.has_errors() ? kError : kOk;
 }
@@ -68,7 +43,10 @@ struct Model {
   Diagnostics diagnostics;
 };
 
-std::string bytes_text(int64_t n) { return n < (1 << 20) ? fmt::format("{:.1f} kB", static_cast<double>(n) / 1024) : fmt::format("{:.1f} MB", static_cast<double>(n) / (1 << 20)); }
+std::string bytes_text(int64_t n) {
+  return n < (1 << 20) ? fmt::format("{:.1f} kB", static_cast<double>(n) / 1024)
+                       : fmt::format("{:.1f} MB", static_cast<double>(n) / (1 << 20));
+}
 
 int64_t parameters(const runtime::Program& p) {
   int64_t n = 0;
@@ -92,7 +70,9 @@ runtime::TrainOptions train_options(const Arguments& a, const Compiled& c, const
   runtime::TrainOptions o;
   o.name = t.name;
   o.batch = t.batch, o.epochs = t.epochs, o.seed = t.seed, o.steps = t.steps;
-  auto rule = [](const frontend::Keep& k) { return runtime::Rule{k.metric, k.maximize, k.patience, k.delta}; };
+  auto rule = [](const frontend::Keep& k) {
+    return runtime::Rule{k.metric, k.maximize, k.patience, k.delta};
+  };
   if (t.keep) o.keep = rule(*t.keep);
   if (t.stop) o.stop = rule(*t.stop);
   o.run_dir = a.run_dir.empty() ? "runs/" + std::filesystem::path(a.file).stem().string() : a.run_dir;
@@ -114,17 +94,23 @@ const frontend::TrainSpec& trained(const Compiled& c) {
 int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
   const LoadedData data = load_data(c.unit, places_of(a), sources);
-  if ((t.keep || t.stop) && !data.splits.val) throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
+  if ((t.keep || t.stop) && !data.splits.val)
+    throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   runtime::Runner runner(c.program, threads_of(a));
   if (!a.quiet) {
-    fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads\n", t.name, parameters(c.program), bytes_text(runner.arena_bytes()), c.timing.total() / 1e3, runner.threads());
-    fmt::print("data    train {}  val {}  test {}  batch {}  seed {}\n", data.splits.train.rows.size(), data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed);
+    fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads\n", t.name,
+               parameters(c.program), bytes_text(runner.arena_bytes()), c.timing.total() / 1e3,
+               runner.threads());
+    fmt::print("data    train {}  val {}  test {}  batch {}  seed {}\n", data.splits.train.rows.size(),
+               data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed);
   }
   const runtime::TrainOptions o = train_options(a, c, data);
   const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
-  if (!a.quiet) fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir, r.step, o.save.empty() ? "" : ", " + o.save, r.interrupted ? " (interrupted)" : "");
+  if (!a.quiet)
+    fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir,
+               r.step, o.save.empty() ? "" : ", " + o.save, r.interrupted ? " (interrupted)" : "");
   if (r.interrupted) return 128 + signal_seen.load();
   if (!r.test.empty()) fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
   return kOk;
@@ -142,7 +128,8 @@ int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
 }
 
 // The columns that training used for an input, from the weights' metadata, else from the data block.
-std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTensors& weights, const frontend::Input& in, const runtime::CsvTable& table) {
+std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTensors& weights,
+                                       const frontend::Input& in, const runtime::CsvTable& table) {
   if (auto it = weights.metadata.find("gradc.columns." + in.name); it != weights.metadata.end()) {
     std::vector<std::string> names;
     for (const runtime::Json& j : runtime::parse_json(it->second).items) names.push_back(j.text);
@@ -151,7 +138,8 @@ std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTen
   if (c.unit.data)
     for (const frontend::SourceSpec& s : c.unit.data->sources)
       for (const frontend::FieldSpec& f : s.fields)
-        if (f.name == in.name && s.kind == frontend::SourceSpec::Kind::Csv) return field_columns(f, table.columns());
+        if (f.name == in.name && s.kind == frontend::SourceSpec::Kind::Csv)
+          return field_columns(f, table.columns());
   throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
 }
 
@@ -175,7 +163,8 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
     const std::vector<std::string> names = input_columns(c, weights, in, table);
     runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
     if (in.type.rank() == 2 && !(in.type.shape[1] == Dim(static_cast<int64_t>(names.size()))))
-      throw CompileError(in.loc, fmt::format("the input '{}' has {} columns, the table gives {}", in.name, in.type.shape[1].str(), names.size()));
+      throw CompileError(in.loc, fmt::format("the input '{}' has {} columns, the table gives {}", in.name,
+                                             in.type.shape[1].str(), names.size()));
     rows.fields.emplace(in.name, std::move(x));
   }
   const int64_t batch = c.program.entry("predict")->max_dims.at(0);
@@ -192,8 +181,10 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
     if (from == 0)
       for (size_t r = 0; r < results.size(); ++r) {
         const Type type = c.unit.module.at("predict").result_types()[r];
-        const int64_t width = type.rank() == 1 ? 0 : element_count({type.shape.begin() + 1, type.shape.end()}).constant_part();
-        for (int64_t i = 0; i < std::max<int64_t>(1, width); ++i) out += (out.empty() ? "" : ",") + c.unit.outputs[r] + (width > 0 ? "." + std::to_string(i) : "");
+        const int64_t width =
+            type.rank() == 1 ? 0 : element_count({type.shape.begin() + 1, type.shape.end()}).constant_part();
+        for (int64_t i = 0; i < std::max<int64_t>(1, width); ++i)
+          out += (out.empty() ? "" : ",") + c.unit.outputs[r] + (width > 0 ? "." + std::to_string(i) : "");
       }
     if (from == 0) out += "\n";
     for (int64_t i = 0; i < n; ++i) {
@@ -205,34 +196,37 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
       out += line + "\n";
     }
   }
-  if (a.output.empty()) write_text("", out);
-  else runtime::write_file_atomically(a.output, std::vector<std::string_view>{out});
+  if (a.output.empty())
+    write_text("", out);
+  else
+    runtime::write_file_atomically(a.output, std::vector<std::string_view>{out});
   return kOk;
-}
-
-double work_of(const Compiled& c, const std::string& entry) {
-  double work = 0;
-  for (size_t i = 0; i < c.steps.size(); ++i)
-    if (c.steps[i].name == entry)
-      for (const auto& k : c.reports[i].kernels) work += k.work;
-  return work;
 }
 
 int summary(const Arguments& a, const Compiled& c, const Sources&) {
   fmt::print("{}\n", c.unit.model_name);
-  for (const frontend::Input& in : c.unit.inputs) fmt::print("  {:28} {:14} {:22}\n", in.name, in.model_input ? "input" : "field", in.type.str());
-  for (const frontend::LayerNote& l : c.unit.layers) fmt::print("  {:28} {:14} {:22} {:>12}\n", l.path, l.type, l.output, l.parameters);
+  for (const frontend::Input& in : c.unit.inputs)
+    fmt::print("  {:28} {:14} {:22}\n", in.name, in.model_input ? "input" : "field", in.type.str());
+  for (const frontend::LayerNote& l : c.unit.layers)
+    fmt::print("  {:28} {:14} {:22} {:>12}\n", l.path, l.type, l.output, l.parameters);
   int64_t state = 0, slots = 0;
   for (const frontend::StateSpec& s : c.unit.state) {
     const int64_t bytes = element_count(s.type.shape).constant_part() * size_of(s.type.dtype);
     (s.role == frontend::StateSpec::Role::OptimizerSlot ? slots : state) += bytes;
   }
-  fmt::print("parameters  {}\nstate       {} (and {} of the optimiser)\n", parameters(c.program), bytes_text(state), bytes_text(slots));
+  fmt::print("parameters  {}\nstate       {} (and {} of the optimiser)\n", parameters(c.program),
+             bytes_text(state), bytes_text(slots));
   const double forward = work_of(c, "predict"), step = work_of(c, "train_step");
-  if (step > 0) fmt::print("operations  {:.0f} a batch forward, {:.0f} a step (forward, backward, update), at 2 a multiply-add\n", forward, step);
-  else fmt::print("operations  {:.0f} a batch forward, at 2 a multiply-add\n", forward);
+  if (step > 0)
+    fmt::print(
+        "operations  {:.0f} a batch forward, {:.0f} a step (forward, backward, update), at 2 a "
+        "multiply-add\n",
+        forward, step);
+  else
+    fmt::print("operations  {:.0f} a batch forward, at 2 a multiply-add\n", forward);
   const runtime::Runner runner(c.program, threads_of(a));
-  fmt::print("arena       {} bytes for {} threads, state region {} bytes\n", runner.arena_bytes(), runner.threads(), c.program.state_bytes);
+  fmt::print("arena       {} bytes for {} threads, state region {} bytes\n", runner.arena_bytes(),
+             runner.threads(), c.program.state_bytes);
   return kOk;
 }
 
@@ -241,7 +235,8 @@ const step::Step& step_named(const Compiled& c, const std::string& name) {
     if (s.name == name) return s;
   std::vector<std::string> known;
   for (const step::Step& s : c.steps) known.push_back(s.name);
-  throw CompileError({}, fmt::format("the program has no function '{}'; there are {}", name, fmt::join(known, ", ")));
+  throw CompileError(
+      {}, fmt::format("the program has no function '{}'; there are {}", name, fmt::join(known, ", ")));
 }
 
 int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& sources, Diagnostics& d) {
@@ -251,7 +246,9 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
     d.check();
     const std::string pass = a.emit.substr(after.size());
     const std::vector<std::string> names = passes::graph_pass_names();
-    if (std::find(names.begin(), names.end(), pass) == names.end()) throw CompileError({}, fmt::format("unknown pass '{}'; the passes are {}", pass, fmt::join(names, ", ")));
+    if (std::find(names.begin(), names.end(), pass) == names.end())
+      throw CompileError({},
+                         fmt::format("unknown pass '{}'; the passes are {}", pass, fmt::join(names, ", ")));
     passes::PipelineOptions p;
     p.stop_after = pass;
     return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, p))), kOk;
@@ -263,11 +260,16 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
   if (a.emit == "step" || a.emit == "kernels") return write_text(a.output, step::print(s)), kOk;
   if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.compile.codegen)), kOk;
   if (a.emit == "asm") return write_text(a.output, codegen::emit_assembly({&s, 1}, o.compile.codegen)), kOk;
-  if (a.emit != "schedule") throw runtime::Error(runtime::Failure::Usage, fmt::format("--emit={}: graph, graph-after=PASS, schedule, kernels, step, llvm or asm", a.emit));
+  if (a.emit != "schedule")
+    throw runtime::Error(
+        runtime::Failure::Usage,
+        fmt::format("--emit={}: graph, graph-after=PASS, schedule, kernels, step, llvm or asm", a.emit));
   std::string text;
   for (size_t i = 0; i < c.steps.size(); ++i)
     if (c.steps[i].name == a.function)
-      for (const auto& k : c.reports[i].kernels) text += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work, k.parallel ? "parallel" : "", k.schedule, k.members);
+      for (const auto& k : c.reports[i].kernels)
+        text += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
+                            k.parallel ? "parallel" : "", k.schedule, k.members);
   return write_text(a.output, text), kOk;
 }
 
@@ -282,9 +284,11 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "check") {
       const Compiled c = lower_model(sources, file, o, d);
       show(d, sources);
-      fmt::print("{}: ok: model {}, {} parameters, {} entries\n", a.file, c.unit.model_name, parameters(c.program), c.steps.size());
+      fmt::print("{}: ok: model {}, {} parameters, {} entries\n", a.file, c.unit.model_name,
+                 parameters(c.program), c.steps.size());
       return kOk;
     }
+    if (command == "bench") return bench_model(a, o, file, sources, d);
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
     if (command == "predict") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
@@ -293,7 +297,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);
     if (command == "summary") return summary(a, c, sources);
-    throw runtime::Error(runtime::Failure::Usage, fmt::format("'{}' works on IR files; it is not available yet for models", command));
+    GRADC_CHECK(false, "command {}", command);
   } catch (const CompileError& e) {
     if (!d.has_errors()) throw;
     return show(d, sources);

@@ -22,7 +22,9 @@ int inspect(const Arguments& a) {
     line += fmt::format(" {} distinct", s.distinct > 1000 ? "more than 1000" : std::to_string(s.distinct));
     if (s.distinct <= 10 && table.rows() > 0) {
       line += ":";
-      for (const auto& [value, n] : s.top) line += fmt::format(" {} {:.1f}%", value, 100.0 * static_cast<double>(n) / static_cast<double>(table.rows()));
+      for (const auto& [value, n] : s.top)
+        line += fmt::format(" {} {:.1f}%", value,
+                            100.0 * static_cast<double>(n) / static_cast<double>(table.rows()));
     }
     fmt::print("{}\n", line);
   }
@@ -31,32 +33,49 @@ int inspect(const Arguments& a) {
 
 std::string identifier(const std::string& name) {
   std::string out;
-  for (char c : name) out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
+  for (char c : name)
+    out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
   return out.empty() || (out[0] >= '0' && out[0] <= '9') ? "m_" + out : out;
 }
 
 // A classifier for class numbers 0, 1, ..., a regression for other numbers; features standardised.
-std::string model_text(const runtime::CsvTable& table, const ColumnSummary& target, const std::vector<std::string>& features, const std::string& path) {
+std::string model_text(const runtime::CsvTable& table, const ColumnSummary& target,
+                       const std::vector<std::string>& features, const std::string& path) {
   const std::string name = identifier(std::filesystem::path(path).stem().string());
-  const bool classes = target.type == "integer" && target.min == 0 && target.distinct >= 2 && target.distinct <= 100 && target.max == static_cast<double>(target.distinct - 1);
+  const bool classes = target.type == "integer" && target.min == 0 && target.distinct >= 2 &&
+                       target.distinct <= 100 && target.max == static_cast<double>(target.distinct - 1);
   std::string list;
   for (const std::string& f : features) list += (list.empty() ? "" : ", ") + fmt::format("\"{}\"", f);
-  std::string text = fmt::format("# Written by gradc new for {}, {} rows. Train with: gradc train\n", path, table.rows());
+  std::string text =
+      fmt::format("# Written by gradc new for {}, {} rows. Train with: gradc train\n", path, table.rows());
   const char* hidden = "x |> Standardize{} |> Dense{hidden} |> relu |> Dropout{0.1} |> Dense{hidden} |> relu";
   if (classes) {
-    text += fmt::format("const classes = {}, hidden = 64\n\nmodel {}(x: f32[B, {}]) -> (logits: [B, classes], prediction: i32[B]) {{\n", target.distinct, name, features.size());
+    text += fmt::format(
+        "const classes = {}, hidden = 64\n\nmodel {}(x: f32[B, {}]) -> (logits: [B, classes], prediction: "
+        "i32[B]) {{\n",
+        target.distinct, name, features.size());
     text += fmt::format("  logits     = {} |> Dense{{classes}}\n  prediction = argmax(logits)\n}}\n", hidden);
   } else {
     const double spread = std::max(1e-6, (target.max - target.min) / 4);
-    text += fmt::format("const hidden = 64, center = {:g}, scale = {:g}                    # of the target\n\nmodel {}(x: f32[B, {}]) -> (prediction: [B]) {{\n", target.mean, spread, name, features.size());
-    text += fmt::format("  h = {} |> Dense{{1}} |> squeeze(over=1)\n  prediction = center + scale * h\n}}\n", hidden);
+    text += fmt::format(
+        "const hidden = 64, center = {:g}, scale = {:g}                    # of the target\n\nmodel {}(x: "
+        "f32[B, {}]) -> (prediction: [B]) {{\n",
+        target.mean, spread, name, features.size());
+    text += fmt::format("  h = {} |> Dense{{1}} |> squeeze(over=1)\n  prediction = center + scale * h\n}}\n",
+                        hidden);
   }
-  text += fmt::format("\ndata rows {{\n  all              = csv(\"{}\", x = columns({}), y = column(\"{}\"{}))\n", std::filesystem::path(path).filename().string(), list, target.name, classes ? ", i32" : "");
+  text +=
+      fmt::format("\ndata rows {{\n  all              = csv(\"{}\", x = columns({}), y = column(\"{}\"{}))\n",
+                  std::filesystem::path(path).filename().string(), list, target.name, classes ? ", i32" : "");
   text += "  train, val, test = all |> shuffle(seed=0) |> split(70%, 10%, 20%)\n}\n";
   text += fmt::format("\ntrain {} on rows {{\n", name);
-  text += classes ? "  loss            = cross_entropy(logits, y)\n  metric accuracy = mean(prediction == y)\n" : "  loss      = mse(prediction / scale, y / scale)\n  metric r2 = r2(prediction, y)\n";
-  text += fmt::format("  optimizer = adamw{{weight_decay = 0.01 if rank(param) >= 2 else 0}}\n  lr        = cosine(2e-3, 0, warmup=20)\n  batch = 32; epochs = 40; seed = 1\n  keep = best({})\n}}\n",
-                      classes ? "max = val.accuracy" : "max = val.r2");
+  text += classes
+              ? "  loss            = cross_entropy(logits, y)\n  metric accuracy = mean(prediction == y)\n"
+              : "  loss      = mse(prediction / scale, y / scale)\n  metric r2 = r2(prediction, y)\n";
+  text += fmt::format(
+      "  optimizer = adamw{{weight_decay = 0.01 if rank(param) >= 2 else 0}}\n  lr        = cosine(2e-3, 0, "
+      "warmup=20)\n  batch = 32; epochs = 40; seed = 1\n  keep = best({})\n}}\n",
+      classes ? "max = val.accuracy" : "max = val.r2");
   return text;
 }
 
@@ -65,18 +84,32 @@ int make_model(const Arguments& a) {
   table.require(a.target);
   const std::vector<ColumnSummary> all = runtime::summarize(table);
   const ColumnSummary& target = all[static_cast<size_t>(table.index_of(a.target))];
-  if (target.type == "text") throw runtime::Error(runtime::Failure::Data, fmt::format("{}: the target '{}' is text; number its classes 0, 1, ... first", a.file, a.target));
-  if (target.missing > 0) throw runtime::Error(runtime::Failure::Data, fmt::format("{}: the target '{}' is missing in {} rows; drop them first", a.file, a.target, target.missing));
+  if (target.type == "text")
+    throw runtime::Error(
+        runtime::Failure::Data,
+        fmt::format("{}: the target '{}' is text; number its classes 0, 1, ... first", a.file, a.target));
+  if (target.missing > 0)
+    throw runtime::Error(runtime::Failure::Data,
+                         fmt::format("{}: the target '{}' is missing in {} rows; drop them first", a.file,
+                                     a.target, target.missing));
   std::vector<std::string> features;
   for (const ColumnSummary& s : all) {
     if (s.name == a.target) continue;
-    const std::string why = s.type == "text" ? "text" : s.missing > 0 ? fmt::format("missing in {} rows", s.missing) : s.distinct < 2 ? "constant" : "";
-    if (why.empty()) features.push_back(s.name);
-    else fmt::print("left out {}: {}\n", s.name, why);
+    const std::string why = s.type == "text" ? "text"
+                            : s.missing > 0  ? fmt::format("missing in {} rows", s.missing)
+                            : s.distinct < 2 ? "constant"
+                                             : "";
+    if (why.empty())
+      features.push_back(s.name);
+    else
+      fmt::print("left out {}: {}\n", s.name, why);
   }
-  if (features.empty()) throw runtime::Error(runtime::Failure::Data, fmt::format("{}: no column is left to learn from", a.file));
-  const std::string output = a.output.empty() ? std::filesystem::path(a.file).replace_extension(".grad").string() : a.output;
-  if (std::filesystem::exists(output)) throw runtime::Error(runtime::Failure::Usage, fmt::format("{} exists; -o names another file", output));
+  if (features.empty())
+    throw runtime::Error(runtime::Failure::Data, fmt::format("{}: no column is left to learn from", a.file));
+  const std::string output =
+      a.output.empty() ? std::filesystem::path(a.file).replace_extension(".grad").string() : a.output;
+  if (std::filesystem::exists(output))
+    throw runtime::Error(runtime::Failure::Usage, fmt::format("{} exists; -o names another file", output));
   const std::string text = model_text(table, target, features, a.file);
   runtime::write_file_atomically(output, std::vector<std::string_view>{text});
   fmt::print("wrote {}; train it with: gradc train {}\n", output, output);
@@ -85,6 +118,8 @@ int make_model(const Arguments& a) {
 
 }  // namespace
 
-int run_on_table(const Arguments& a, const std::string& command) { return command == "inspect" ? inspect(a) : make_model(a); }
+int run_on_table(const Arguments& a, const std::string& command) {
+  return command == "inspect" ? inspect(a) : make_model(a);
+}
 
 }  // namespace gradc

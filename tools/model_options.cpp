@@ -1,0 +1,65 @@
+#include "tools/model_options.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "runtime/error.h"
+#include "runtime/team.h"
+#include "support/check.h"
+
+namespace gradc {
+namespace {
+
+std::vector<frontend::Override> overrides(const std::vector<std::string>& list, const char* option) {
+  std::vector<frontend::Override> out;
+  for (const std::string& s : list) {
+    const size_t at = s.find('=');
+    if (at == std::string::npos)
+      throw runtime::Error(runtime::Failure::Usage, fmt::format("{} {}: write NAME=VALUE", option, s));
+    out.push_back({s.substr(0, at), s.substr(at + 1)});
+  }
+  return out;
+}
+
+// GRADC_CACHE names the folder of compiled code, "" switches it off; else it is the user's cache folder.
+std::string cache_folder() {
+  if (const char* own = std::getenv("GRADC_CACHE"); own != nullptr) return own;
+  const char *xdg = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
+  if (xdg != nullptr && *xdg != 0) return std::string(xdg) + "/gradc";
+  return home != nullptr && *home != 0 ? std::string(home) + "/.cache/gradc" : "";
+}
+
+}  // namespace
+
+int threads_of(const Arguments& a) { return a.threads > 0 ? a.threads : runtime::available_cores(); }
+DataPlaces places_of(const Arguments& a) {
+  return {std::filesystem::path(a.file).parent_path().string(), a.data};
+}
+
+ModelOptions options_of(const Arguments& a) {
+  ModelOptions o;
+  o.frontend.defines = overrides(a.defines, "-D");
+  o.frontend.sets = overrides(a.sets, "--set");
+  o.frontend.float_type = a.float_type == "f64" ? DType::F64 : DType::F32;
+  o.frontend.fma = !a.no_fma;
+  o.frontend.batch = a.batch;
+  o.frontend.example_type = [places = places_of(a)](const frontend::SourceSpec& s,
+                                                    const frontend::FieldSpec& f) {
+    return example_type(s, f, places);
+  };
+  o.compile.codegen.target.cpu = a.cpu;
+  o.compile.codegen.target.lanes = a.lanes;
+  o.compile.without = a.without;
+  o.compile.codegen.cache_dir = cache_folder();
+  return o;
+}
+
+double work_of(const Compiled& c, const std::string& entry) {
+  double work = 0;
+  for (size_t i = 0; i < c.steps.size(); ++i)
+    if (c.steps[i].name == entry)
+      for (const auto& k : c.reports[i].kernels) work += k.work;
+  return work;
+}
+
+}  // namespace gradc

@@ -1,0 +1,20 @@
+// From the command line's arguments to the compiler's, for all commands on model files.
+#pragma once
+
+#include <string>
+
+#include "driver/compiler.h"
+#include "driver/load_data.h"
+#include "tools/commands.h"
+
+namespace gradc {
+
+int threads_of(const Arguments& a);
+DataPlaces places_of(const Arguments& a);
+ModelOptions options_of(const Arguments& a);
+// Scalar operations of an entry's kernels, 2 a multiply-add.
+double work_of(const Compiled& c, const std::string& entry);
+
+int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d);
+
+}  // namespace gradc

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "driver/operations.h"
 #include "runtime/error.h"
 #include "runtime/team.h"
 #include "support/check.h"
@@ -55,11 +56,8 @@ ModelOptions options_of(const Arguments& a) {
 }
 
 double work_of(const Compiled& c, const std::string& entry) {
-  double work = 0;
-  for (size_t i = 0; i < c.steps.size(); ++i)
-    if (c.steps[i].name == entry)
-      for (const auto& k : c.reports[i].kernels) work += k.work;
-  return work;
+  const graph::Function* f = c.primitive.find(entry);
+  return f == nullptr ? 0 : count_operations(*f);
 }
 
 }  // namespace gradc

@@ -12,7 +12,7 @@ namespace gradc {
 int threads_of(const Arguments& a);
 DataPlaces places_of(const Arguments& a);
 ModelOptions options_of(const Arguments& a);
-// Scalar operations of an entry's kernels, 2 a multiply-add.
+// Arithmetic operations of an entry, 2 a multiply-add.
 double work_of(const Compiled& c, const std::string& entry);
 
 int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d);

@@ -1,0 +1,52 @@
+#include "driver/operations.h"
+
+#include <algorithm>
+
+#include "ir/graph/op_def.h"
+
+namespace gradc {
+namespace {
+
+bool is_arithmetic(ScalarOp op) {
+  switch (op) {
+    case ScalarOp::Const:
+    case ScalarOp::Axis:
+    case ScalarOp::Read:
+    case ScalarOp::Convert:
+    case ScalarOp::Bitcast:
+    case ScalarOp::Select:
+    case ScalarOp::Not:
+    case ScalarOp::And:
+    case ScalarOp::Or:
+    case ScalarOp::Eq:
+    case ScalarOp::Ne:
+    case ScalarOp::Lt:
+    case ScalarOp::Le:
+    case ScalarOp::Gt:
+    case ScalarOp::Ge: return false;
+    default: return true;
+  }
+}
+
+}  // namespace
+
+double count_operations(const graph::Function& f) {
+  double total = 0;
+  auto size = [&](const Dim& d) {
+    return static_cast<double>(d.evaluate({}, [&](const std::string& name) {
+      const graph::DimInfo& info = f.dims.at(name);
+      return info.plan > 0 ? info.plan : std::max<int64_t>(1, info.max);
+    }));
+  };
+  for (graph::NodeId n = 0; n < f.nodes.size(); ++n) {
+    if (f[n].op->meaning == nullptr) continue;
+    const Meaning m = graph::meaning_of(f, n);
+    double elements = 1, each = m.combine == Combiner::None ? 0 : 1;
+    for (const Dim& d : m.axes) elements *= size(d);
+    for (const auto& node : m.body) each += node.op == ScalarOp::Fma ? 2 : is_arithmetic(node.op);
+    total += elements * each;
+  }
+  return total;
+}
+
+}  // namespace gradc

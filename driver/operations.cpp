@@ -23,8 +23,10 @@ bool is_arithmetic(ScalarOp op) {
     case ScalarOp::Lt:
     case ScalarOp::Le:
     case ScalarOp::Gt:
-    case ScalarOp::Ge: return false;
-    default: return true;
+    case ScalarOp::Ge:
+      return false;
+    default:
+      return true;
   }
 }
 

@@ -5,8 +5,8 @@
 
 namespace gradc {
 
-// Arithmetic operations of all nodes with the dimensions at their planned values: 2 a multiply-add, 1 an elementary
-// function; moves, comparisons and choices are free.
+// Arithmetic operations of all nodes with the dimensions at their planned values: 2 a multiply-add, 1 an
+// elementary function; moves, comparisons and choices are free.
 double count_operations(const graph::Function& f);
 
 }  // namespace gradc

@@ -5,6 +5,7 @@
 #include "frontend/data.h"
 #include "frontend/frontend.h"
 #include "frontend/parser.h"
+#include "frontend/render.h"
 #include "frontend/train_block.h"
 #include "support/check.h"
 
@@ -43,6 +44,7 @@ class ModelCompiler {
     if (!s_.diagnostics.has_errors()) survey();
     if (s_.diagnostics.has_errors()) return {};
     build();
+    unit_.rendered = render_defaults(s_, train_, train_ != nullptr ? &*unit_.train : nullptr);
     return std::move(unit_);
   }
 

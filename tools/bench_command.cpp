@@ -27,7 +27,8 @@ runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
     std::vector<int64_t> shape = {rows};
     for (size_t i = 1; i < in.type.shape.size(); ++i) {
       const Dim& d = in.type.shape[i];
-      shape.push_back(d.is_constant() ? d.constant_part() : unit.module.at("train_step").dims.at(d.str()).max);
+      shape.push_back(d.is_constant() ? d.constant_part()
+                                      : unit.module.at("train_step").dims.at(d.str()).max);
     }
     runtime::Array a = runtime::make_array(static_cast<runtime::DType>(in.type.dtype), shape);
     for (int64_t i = 0; i < a.count(); ++i) {

@@ -16,7 +16,7 @@ struct Arguments {
   std::vector<std::string> without;
   int lanes = 0, threads = 0, rounds = 200;
   int64_t batch = 0;
-  bool object = false, quiet = false, no_fma = false, json = false;
+  bool object = false, quiet = false, no_fma = false, json = false, interpret = false;
   // Models.
   std::vector<std::string> defines, sets;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;

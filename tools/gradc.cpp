@@ -69,6 +69,16 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   predict->add_option("-o,--output", a.output, "where to write; standard output if absent");
   model_options(add("check", "find every mistake in a model file"), a);
   model_options(add("summary", "layers, shapes, parameters, operations and memory"), a);
+  CLI::App* render = add("render", "the model file with every default written out and overrides applied");
+  model_options(render, a);
+  render->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  CLI::App* run = add("run", "call a function of an IR file with tensors of a file");
+  run->add_option("file", a.file, "a graph IR file")->required();
+  run->add_option("--function", a.function, "which function")->required();
+  run->add_option("--inputs", a.input, "its arguments by name (.safetensors)")->required();
+  run->add_option("-o,--output", a.output, "its results (.safetensors)")->required();
+  run->add_flag("--interpret", a.interpret, "by the graph interpreter instead of compiled code");
+  machine_options(run, a);
   CLI::App* compile = add("compile", "show what a model or IR file becomes, or write an object file");
   model_options(compile, a);
   compile->add_option("--function", a.function, "which function")->capture_default_str();
@@ -125,7 +135,7 @@ int run(int argc, char** argv) {
   try {
     if (command == "inspect" || command == "new") return run_on_table(a, command);
     const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
-    if (command == "opt" || (ir && (command == "compile" || command == "bench")))
+    if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
       return run_on_ir(a, command, sources), kOk;
     return run_on_model(a, command, sources);
   } catch (const CompileError& e) {

@@ -1,12 +1,16 @@
 // Commands on graph IR files: pass by pass, lowered, compiled, measured.
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 
 #include "driver/run_function.h"
 
 #include "ir/graph/graph.h"
+#include "ir/interp/interpret.h"
 #include "passes/pipeline.h"
+#include "runtime/safetensors.h"
+#include "runtime/team.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
@@ -113,6 +117,51 @@ void run_bench(const Arguments& a, const graph::Module& m) {
       compiled.step().io_bytes);
 }
 
+runtime::Array to_array(const Tensor& t) {
+  runtime::Array a = runtime::make_array(static_cast<runtime::DType>(t.dtype()), t.shape());
+  if (t.bytes() > 0) std::memcpy(a.bytes.data(), t.data(), static_cast<size_t>(t.bytes()));
+  return a;
+}
+
+// Arguments by the parameters' names; results by their names, the donated parameter's, or their number.
+void run_function(const Arguments& a, const graph::Module& m) {
+  const runtime::SafeTensors inputs = runtime::read_safetensors(a.input);
+  const graph::Function& written = m.at(a.function);
+  std::vector<Tensor> args;
+  for (graph::NodeId p : written.params) {
+    const std::string& name = written.names.at(p);
+    auto it = inputs.tensors.find(name);
+    if (it == inputs.tensors.end())
+      throw CompileError({},
+                         fmt::format("{} has no tensor '{}', a parameter of @{}", a.input, name, a.function));
+    Tensor t(static_cast<DType>(it->second.dtype), it->second.shape);
+    if (t.dtype() != written.type(p).dtype)
+      throw CompileError({}, fmt::format("'{}' is {} in {}, @{} takes {}", name, name_of(t.dtype()), a.input,
+                                         a.function, written.type(p).str()));
+    if (t.bytes() > 0) std::memcpy(t.data(), it->second.bytes.data(), static_cast<size_t>(t.bytes()));
+    args.push_back(std::move(t));
+  }
+  graph::Module primitive = passes::run_graph_passes(m);
+  graph::Function& f = primitive.functions.at(a.function);
+  std::vector<const Tensor*> pointers;
+  for (const Tensor& t : args) pointers.push_back(&t);
+  for (const auto& [name, value] : bind_dims(f.param_types(), pointers))
+    if (f.dims[name].max == 0) f.dims[name] = {value, value};  // no bound is written: plan for what is given
+  const int threads = a.threads > 0 ? a.threads : runtime::available_cores();
+  const std::vector<Tensor> results = a.interpret
+                                          ? interpret(primitive, f, args)
+                                          : CompiledFunction(primitive, f, options_of(a)).run(args, threads);
+  runtime::SafeTensors out;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const graph::Result& r = written.results[i];
+    const std::string name = !r.name.empty()          ? r.name
+                             : r.into != graph::kNone ? written.names.at(r.into)
+                                                      : std::to_string(i);
+    out.tensors.emplace(name, to_array(results[i]));
+  }
+  runtime::write_safetensors(a.output, out);
+}
+
 }  // namespace
 
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
@@ -121,6 +170,7 @@ void run_on_ir(const Arguments& a, const std::string& command, Sources& sources)
   if (command == "opt") run_opt(a, m);
   if (command == "compile") run_compile(a, m);
   if (command == "bench") run_bench(a, m);
+  if (command == "run") run_function(a, m);
 }
 
 }  // namespace gradc

@@ -281,6 +281,11 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
   Diagnostics d;
   try {
     if (command == "compile") return compile(a, o, file, sources, d);
+    if (command == "render") {
+      const frontend::Unit unit = frontend::compile_model(sources, file, o.frontend, d);
+      d.check();
+      return write_text(a.output, unit.rendered), kOk;
+    }
     if (command == "check") {
       const Compiled c = lower_model(sources, file, o, d);
       show(d, sources);

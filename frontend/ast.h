@@ -46,6 +46,7 @@ struct Expr {
   bool named = false;    // Make: has `as`
   bool piped = false;    // Call: made by |>
   bool percent = false;  // Real: written with %
+  int height = 1;        // levels of this tree; bounded, because what walks it recurses
 
   bool is(Kind k) const { return kind == k; }
   bool is_name(std::string_view s) const { return kind == Kind::Name && text == s; }

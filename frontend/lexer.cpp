@@ -143,9 +143,10 @@ class Lexer {
     }
     Token& t = add(real || percent ? Token::Kind::Real : Token::Kind::Integer, from, at_);
     t.percent = percent;
-    std::from_chars(s_.data() + from, s_.data() + end, t.number);
+    const auto real_error = std::from_chars(s_.data() + from, s_.data() + end, t.number).ec;
     t.number = percent ? t.number / 100 : t.number * scale;
-    if (!std::isfinite(t.number)) d_.error(t.loc, "the number is too large for f64");
+    if (real_error != std::errc{} || !std::isfinite(t.number))
+      d_.error(t.loc, "the number is too large or too small for f64");
     if (t.kind == Token::Kind::Real && scale > 1 && t.number == std::floor(t.number) &&
         std::abs(t.number) < 1e15)
       t.kind = Token::Kind::Integer;  // 1.5k

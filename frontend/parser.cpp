@@ -9,6 +9,7 @@ namespace gradc::frontend {
 namespace {
 
 constexpr int kMaxNesting = 256;
+constexpr int kMaxHeight = 1000;  // of one expression's tree: its chains of operators count too
 constexpr std::array kIndexOps = {"sum", "mean",   "prod",   "max",       "min",     "any",
                                   "all", "argmax", "argmin", "logsumexp", "softmax", "cumsum"};
 constexpr std::array kTypes = {"f32", "f64", "i32", "i64", "u8", "bool", "float"};
@@ -530,7 +531,20 @@ class Parser {
     (void)start;
     const Loc loc = e.loc;
     call.arguments.insert(call.arguments.begin(), Argument{"", std::move(e), loc});
-    return call;
+    return measured(std::move(call));
+  }
+
+  static Expr measured(Expr e) {
+    for (const Expr& k : e.kids) e.height = std::max(e.height, k.height + 1);
+    for (const Argument& a : e.arguments) e.height = std::max(e.height, a.value.height + 1);
+    for (const Subscript& s : e.subscripts)
+      for (const std::optional<Expr>* x : {&s.low, &s.high})
+        if (*x) e.height = std::max(e.height, (*x)->height + 1);
+    if (e.height > kMaxHeight)
+      fail({e.loc.file, e.loc.begin, e.loc.begin + 1},
+           fmt::format("an expression of more than {} operations in a chain; bind parts of it to names",
+                       kMaxHeight));
+    return e;
   }
 
   Expr make(Expr::Kind k, std::string_view text, std::vector<Expr> kids, Loc start) {
@@ -539,7 +553,7 @@ class Parser {
     e.text = text;
     e.kids = std::move(kids);
     e.loc = from(start);
-    return e;
+    return measured(std::move(e));
   }
 
   Expr choose() {
@@ -602,9 +616,9 @@ class Parser {
   }
 
   Expr term() {
-    Depth depth(*this);
     const Loc start = peek().loc;
     if (at("-") && at_reduction(1)) {
+      Depth depth(*this);
       next();
       std::vector<Expr> kids;
       kids.push_back(term());
@@ -614,9 +628,10 @@ class Parser {
       const size_t saved = at_;
       Expr r = reduction_head();
       if (!at("(")) {
+        Depth depth(*this);
         r.kids.insert(r.kids.begin(), term());
         r.loc = from(start);
-        return r;
+        return measured(std::move(r));
       }
       at_ = saved;
     }
@@ -702,7 +717,7 @@ class Parser {
       e.arguments.push_back(std::move(a));
     });
     e.loc = from(e.loc);
-    return e;
+    return measured(std::move(e));
   }
   Expr layer(Expr f) {
     Expr e = applied(std::move(f), Expr::Kind::Make, "{", "}");
@@ -721,7 +736,7 @@ class Parser {
     e.kids.push_back(std::move(x));
     e.subscripts = subscripts();
     e.loc = from(e.loc);
-    return e;
+    return measured(std::move(e));
   }
   Expr member(Expr x) {
     Expr e;
@@ -731,7 +746,7 @@ class Parser {
     e.text = n.text;
     e.loc = join(x.loc, n.loc);
     e.kids.push_back(std::move(x));
-    return e;
+    return measured(std::move(e));
   }
 
   std::vector<Subscript> subscripts() {
@@ -767,7 +782,7 @@ class Parser {
              fmt::format("a * {0}[...] ...: put the reduction in parentheses: ({0}[...] ...)", t.text));
       list("(", ")", [&] { e.kids.insert(e.kids.begin(), expr()); });
       e.loc = from(t.loc);
-      return e;
+      return measured(std::move(e));
     }
     if (t.kind == Token::Kind::Integer || t.kind == Token::Kind::Real) {
       e.kind = t.kind == Token::Kind::Integer ? Expr::Kind::Integer : Expr::Kind::Real;
@@ -798,9 +813,8 @@ class Parser {
     e.kind = round ? Expr::Kind::Tuple : Expr::Kind::List;
     list(round ? "(" : "[", round ? ")" : "]", [&] { e.kids.push_back(expr()); });
     e.loc = from(e.loc);
-    if (!round) return e;
-    if (e.kids.empty()) fail(e.loc, "empty parentheses");
-    if (e.kids.size() > 1) return e;
+    if (round && e.kids.empty()) fail(e.loc, "empty parentheses");
+    if (!round || e.kids.size() > 1) return measured(std::move(e));
     Expr inner = std::move(e.kids[0]);
     inner.parenthesised = true;
     inner.loc = e.loc;

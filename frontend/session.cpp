@@ -31,6 +31,8 @@ void declare(Session& s, FileScope& scope, const File& f) {
         scope.constants[st.targets[i].name] = {&st.values[i], st.targets[i].loc};
 }
 
+FileScope* open_import(Session& s, const std::string& path, Loc loc, std::vector<std::string>& open);
+
 // The functions and layers of an imported file enter the scope of the importing one.
 void import(Session& s, FileScope& into, const Import& i, std::vector<std::string>& open) {
   const std::filesystem::path here = std::filesystem::path(s.sources.name(i.loc.file)).parent_path();
@@ -39,10 +41,19 @@ void import(Session& s, FileScope& into, const Import& i, std::vector<std::strin
     s.diagnostics.error(i.loc, fmt::format("{} imports itself", path));
     return;
   }
+  const FileScope* scope = open_import(s, path, i.loc, open);
+  if (scope == nullptr) return;
+  for (const auto& [name, c] : scope->callables)
+    if (!into.callables.emplace(name, c).second && into.callables[name] != c)
+      s.diagnostics.error(i.loc, fmt::format("'{}' of {} is declared here too", name, i.path));
+}
+
+FileScope* open_import(Session& s, const std::string& path, Loc loc, std::vector<std::string>& open) {
+  if (auto it = s.imported.find(path); it != s.imported.end()) return it->second;
   std::ifstream in(path, std::ios::binary);
   if (!in) {
-    s.diagnostics.error(i.loc, fmt::format("cannot open {}", path));
-    return;
+    s.diagnostics.error(loc, fmt::format("cannot open {}", path));
+    return nullptr;
   }
   std::stringstream text;
   text << in.rdbuf();
@@ -51,13 +62,12 @@ void import(Session& s, FileScope& into, const Import& i, std::vector<std::strin
   const File& f = s.files.back();
   s.scopes.push_back({s.standard, file});
   FileScope& scope = s.scopes.back();
+  s.imported[path] = &scope;
   declare(s, scope, f);
   open.push_back(path);
   for (const Import& inner : f.imports) import(s, scope, inner, open);
   open.pop_back();
-  for (const auto& [name, c] : scope.callables)
-    if (!into.callables.emplace(name, c).second && into.callables[name] != c)
-      s.diagnostics.error(i.loc, fmt::format("'{}' of {} is declared here too", name, i.path));
+  return &scope;
 }
 
 }  // namespace

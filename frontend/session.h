@@ -41,6 +41,7 @@ struct Session {
     return std::find(standard_files.begin(), standard_files.end(), loc.file) != standard_files.end();
   }
   std::vector<uint32_t> standard_files;
+  std::map<std::string, FileScope*> imported;  // by path: a file that several import is one
 
   // Every name that a user could mean, for suggestions.
   std::vector<std::string> known_names(const FileScope* scope) const;

@@ -24,9 +24,8 @@ void machine_options(CLI::App* app, Arguments& a) {
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
   app->add_option("--without", a.without,
                   "exact passes to switch off: fuse, schedule, barriers, memory, pad");
-  app->add_option("--threads", a.threads, "size of the team; 0 takes the cores there are")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  app->add_option("--threads", a.threads, "size of the team, 1 to 1024; all cores there are if absent")
+      ->check(CLI::Range(1, 1024));
 }
 
 void model_options(CLI::App* app, Arguments& a) {

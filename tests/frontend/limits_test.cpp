@@ -1,0 +1,79 @@
+// The limits of docs/language.md: each holds, and one past it is a message.
+#include <gtest/gtest.h>
+
+#include "frontend/frontend.h"
+
+namespace gradc {
+namespace {
+
+std::string messages(const std::string& text) {
+  Sources sources;
+  Diagnostics d;
+  frontend::compile_model(sources, sources.add("m.grad", text), {}, d);
+  return render(d, sources);
+}
+
+std::string model(const std::string& value) {
+  return "model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = " + value + "\n}\n";
+}
+std::string repeated(const std::string& s, int n) {
+  std::string out;
+  for (int i = 0; i < n; ++i) out += s;
+  return out;
+}
+
+TEST(Limits, Nesting) {
+  // The model's block and the statement's expression are two levels.
+  EXPECT_EQ(messages(model(repeated("(", 254) + "x" + repeated(")", 254))), "");
+  EXPECT_NE(
+      messages(model(repeated("(", 255) + "x" + repeated(")", 255))).find("nested deeper than 256 levels"),
+      std::string::npos);
+  EXPECT_NE(messages(model(repeated("(", 100000))).find("nested deeper than 256 levels"), std::string::npos);
+  EXPECT_NE(messages(model(repeated("-", 100000) + "x")).find("nested deeper than 256 levels"),
+            std::string::npos);
+}
+
+TEST(Limits, ChainsOfOperators) {
+  EXPECT_EQ(messages(model("x" + repeated(" + x", 999))), "");
+  EXPECT_NE(messages(model("x" + repeated(" + x", 1000))).find("more than 1000 operations in a chain"),
+            std::string::npos);
+  EXPECT_NE(messages(model("x" + repeated(" |> relu", 50000))).find("more than 1000 operations in a chain"),
+            std::string::npos);
+}
+
+TEST(Limits, LinesAndFiles) {
+  EXPECT_EQ(messages(model("x  # " + std::string((1 << 20) - 11, 'c'))), "");
+  EXPECT_NE(messages(model("x  # " + std::string(1 << 20, 'c'))).find("at most 1048576 are read"),
+            std::string::npos);
+  EXPECT_NE(messages(model("x") + std::string(16 << 20, '\n')).find("at most 16777216 are read"),
+            std::string::npos);
+}
+
+TEST(Limits, Numbers) {
+  EXPECT_EQ(messages("const n = 9223372036854775807\n" + model("x")), "");
+  EXPECT_NE(messages("const n = 9223372036854775808\n" + model("x")).find("does not fit 64 bits"),
+            std::string::npos);
+  EXPECT_NE(messages("const n = 1e999\n" + model("x")).find("too large"), std::string::npos);
+  EXPECT_NE(messages("const n = 4000000000000000000\nmodel m(x: f32[B, n, n]) -> (y: [B]) {\n  y = sum(x, "
+                     "over=[1, 2])\n}\n"),
+            "");
+}
+
+TEST(Limits, Repeats) {
+  EXPECT_NE(messages("model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = x\n  repeat 2000000 { z = 1 }\n}\n")
+                .find("more than 1000000 statements"),
+            std::string::npos);
+  EXPECT_NE(messages("model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = x\n  repeat -1 { z = 1 }\n}\n")
+                .find("-1 repeats"),
+            std::string::npos);
+}
+
+TEST(Limits, Recursion) {
+  EXPECT_NE(messages("fn f(x) = f(x)\n" + model("f(x)")).find("there is no recursion"), std::string::npos);
+  EXPECT_NE(
+      messages("layer L{}(x) -> y { y = x |> L{} }\n" + model("x |> L{}")).find("there is no recursion"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace gradc

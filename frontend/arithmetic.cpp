@@ -170,6 +170,8 @@ void Elaborator::unify(Value& a, Value& b, const std::string& op, Loc loc) {
                           op, describe(v)));
   };
   if (a.is(Kind::Deferred) || b.is(Kind::Deferred)) return lift(a), lift(b);
+  for (Value* v : {&a, &b})
+    if (v->is(Kind::Bool)) *v = tensor(*v, DType::Bool, loc);
 
   const bool a_weak = !a.is_tensor() || a.scalar, b_weak = !b.is_tensor() || b.scalar;
   auto strong_type = [&](const Value& weak, DType other) {
@@ -248,14 +250,14 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   else if (fits(sa, sb))
     a = broadcast(a, sb, loc);
   else {
-    std::string help;
     // [B, 1] against [B]: the mistake that silently becomes [B, B] elsewhere.
-    if (sa.size() == 2 && sb.size() == 1 && sa[1].is(1) && sa[0] == sb[0])
-      fail(loc, fmt::format("{} {} {} would become [{}, {}]; use squeeze({})", describe(a0), op, describe(b0),
-                            sa[0].str(), sa[0].str(), s_.sources.text(a0.loc ? a0.loc : loc)));
-    if (sb.size() == 2 && sa.size() == 1 && sb[1].is(1) && sb[0] == sa[0])
-      fail(loc, fmt::format("{} {} {} would become [{}, {}]; use squeeze(...) on the right", describe(a0), op,
-                            describe(b0), sb[0].str(), sb[0].str()));
+    auto column = [](const Shape& wide, const Shape& flat) {
+      return wide.size() == 2 && flat.size() == 1 && wide[1].is(1) && wide[0] == flat[0];
+    };
+    if (column(sa, sb) || column(sb, sa))
+      fail(loc,
+           fmt::format("{0} {1} {2} would become [{3}, {3}]; use squeeze on the {4}", describe(a0), op,
+                       describe(b0), (sa.size() == 2 ? sb : sa)[0].str(), sa.size() == 2 ? "left" : "right"));
     fail(loc, fmt::format("'{}' cannot combine {} and {}: only a literal 1 stretches", op, describe(a0),
                           describe(b0)));
   }

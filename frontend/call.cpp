@@ -247,14 +247,28 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
   for (const Formal& p : c.formals)
     if (p.otherwise && scope.names.count(p.name) == 0)
       scope.names[p.name] = evaluate_partial(*p.otherwise, scope);
+  check_logits(f, scope, loc);
   run_body(c, scope, loc);
   Value r = results_of(c, scope, loc);
   calls_.pop_back();
+  if (f.home == s_.standard && c.name == "softmax" && r.is_tensor()) softmaxes_[r.node] = loc;
   return r;
+}
+
+// A mistake that trains, only badly: probabilities where logits are meant.
+void Elaborator::check_logits(const Closure& f, Scope& scope, Loc loc) {
+  if (f.home != s_.standard || f.definition->name != "cross_entropy") return;
+  const Value& logits = scope.names.at("logits");
+  const auto from = logits.is_tensor() ? softmaxes_.find(logits.node) : softmaxes_.end();
+  if (from == softmaxes_.end()) return;
+  warn(loc,
+       fmt::format("cross_entropy takes logits; '{}' comes from softmax ({}); remove it",
+                   logits.loc ? s_.sources.text(logits.loc) : "its first argument", at(s_, from->second)));
 }
 
 void Elaborator::run_body(const Callable& c, Scope& scope, Loc) {
   returns_.emplace_back();
+  bodies_.push_back(&c);
   if (c.value)
     returns_.back() = evaluate(*c.value, scope);
   else
@@ -263,6 +277,7 @@ void Elaborator::run_body(const Callable& c, Scope& scope, Loc) {
 
 // What the body returned, or the values of the named results; checked against the declared types.
 Value Elaborator::results_of(const Callable& c, Scope& scope, Loc loc) {
+  bodies_.pop_back();
   std::optional<Value> returned_value = std::move(returns_.back());
   returns_.pop_back();
   std::vector<Value> values;

@@ -212,7 +212,7 @@ class ModelCompiler {
       if (!in.model_input && !all_fields) continue;
       Value v = e.wrap(e.builder().param(in.name, in.type));
       v.loc = in.loc;
-      v.origin = "input " + in.name;
+      v.origin = fmt::format("input {}, {}", in.name, at(s_, in.loc));
       p.inputs[in.name] = v.node;
       p.scope.names[in.name] = v;
       if (in.model_input) arguments.push_back(v);
@@ -236,7 +236,7 @@ class ModelCompiler {
         if (!results[i].is(Kind::Tensor))
           e.fail(model_->results[i].loc, fmt::format("result {} is no tensor", name));
         results[i].loc = {};
-        results[i].origin = "result " + name;
+        results[i].origin = fmt::format("result {}, {}", name, at(s_, model_->results[i].loc));
         p.scope.names[name] = results[i];
       }
       if (model_->results.empty())
@@ -606,7 +606,12 @@ class ModelCompiler {
 }  // namespace
 
 Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostics& diagnostics) {
-  return ModelCompiler(sources, o, diagnostics).run(file);
+  try {
+    return ModelCompiler(sources, o, diagnostics).run(file);
+  } catch (const CompileError& e) {  // a mistake outside any statement
+    if (!e.reported) diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+    return {};
+  }
 }
 
 }  // namespace gradc::frontend

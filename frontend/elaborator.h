@@ -76,6 +76,8 @@ class Elaborator {
   [[noreturn]] void fail(Loc loc, std::string text, std::string help = "");
   [[noreturn]] static void silent();  // after an error that was reported
   void report(const CompileError& e);
+  Loc user_place(Loc loc) const;                // the innermost call outside the standard library
+  void warn(Loc loc, const std::string& text);  // once for each place
   int64_t constant_int(const Value& v, std::string_view what, Loc loc);
   double constant_real(const Value& v, std::string_view what, Loc loc);
   Value lookup(const std::string& name, Scope& scope, Loc loc);
@@ -126,6 +128,7 @@ class Elaborator {
   Value matmul(const Value& a, const Value& b, Loc loc);
   Value call_definition(const Closure& f, std::vector<Value> positional, std::map<std::string, Value> named,
                         Loc loc, bool partial);
+  void check_logits(const Closure& f, Scope& scope, Loc loc);
   Value results_of(const Callable& c, Scope& scope, Loc loc);
   void run_body(const Callable& c, Scope& scope, Loc loc);
   void statement(const Stmt& st, Scope& scope);
@@ -146,14 +149,16 @@ class Elaborator {
   std::map<std::string, Slot> slots_;
   std::vector<std::string> slot_order_;
   std::vector<std::optional<Value>> returns_;
-  std::vector<Instance*> stack_;     // layers under way
-  std::vector<Loc> calls_;           // places of the calls under way, outermost first
-  std::vector<int64_t> iterations_;  // of the repeats under way
-  std::vector<size_t> repeat_marks_;
+  std::vector<Instance*> stack_;               // layers under way
+  std::vector<Loc> calls_;                     // places of the calls under way, outermost first
+  std::vector<int64_t> iterations_;            // of the repeats under way
+  std::vector<const Callable*> bodies_;        // functions, layers and models under way
+  std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
   std::set<std::string> paths_;
   int64_t statements_ = 0;
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key
   int key_draws_ = 0;
+  std::map<graph::NodeId, Loc> softmaxes_;  // results of std's softmax and where it was called
 };
 
 }  // namespace gradc::frontend

@@ -19,13 +19,10 @@ void Elaborator::report(const CompileError& e) {
   if (e.reported) return;
   Diagnostic d = e.diagnostic;
   if (!d.loc) d.loc = b_.location();
-  if (s_.in_standard(d.loc))
-    for (size_t i = calls_.size(); i-- > 0;)
-      if (calls_[i] && !s_.in_standard(calls_[i])) {
-        d.notes.push_back({d.loc, "raised here"});
-        d.loc = calls_[i];
-        break;
-      }
+  if (const Loc user = user_place(d.loc); !(user == d.loc)) {
+    d.notes.push_back({d.loc, "raised here"});
+    d.loc = user;
+  }
   for (const Diagnostic& seen : s_.diagnostics.all())
     if (seen.loc == d.loc && seen.text == d.text) return;
   Diagnostic& out = s_.diagnostics.error(d.loc, d.text);
@@ -33,9 +30,23 @@ void Elaborator::report(const CompileError& e) {
   out.help = d.help;
 }
 
+Loc Elaborator::user_place(Loc loc) const {
+  if (!s_.in_standard(loc)) return loc;
+  for (size_t i = calls_.size(); i-- > 0;)
+    if (calls_[i] && !s_.in_standard(calls_[i])) return calls_[i];
+  return loc;
+}
+
+void Elaborator::warn(Loc loc, const std::string& text) {
+  for (const Diagnostic& seen : s_.diagnostics.all())
+    if (seen.loc == loc && seen.text == text) return;
+  s_.diagnostics.warning(loc, text);
+}
+
 std::string Elaborator::describe(const Value& v) {
-  const std::string name =
-      v.loc && s_.sources.text(v.loc).size() < 40 ? std::string(s_.sources.text(v.loc)) : "";
+  const std::string name = v.loc && !s_.in_standard(v.loc) && s_.sources.text(v.loc).size() < 40
+                               ? std::string(s_.sources.text(v.loc))
+                               : "";
   switch (v.kind) {
     case Kind::Integer:
       return v.integer.str();
@@ -130,6 +141,8 @@ Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
   std::vector<std::string> known = s_.known_names(scope.file);
   for (const Scope* s = &scope; s != nullptr; s = s->outer)
     for (const auto& [n, v] : s->names) known.push_back(n);
+  if (auto it = absent_.find(name); it != absent_.end())
+    fail(loc, fmt::format("'{}' has no value when {}; bind it in both branches", name, it->second));
   const std::string near = nearest(name, known);
   fail(loc, near.empty() ? fmt::format("'{}' has no value here", name)
                          : fmt::format("'{}' has no value here; did you mean '{}'?", name, near));

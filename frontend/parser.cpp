@@ -29,7 +29,11 @@ Loc join(Loc a, Loc b) { return {a.file, a.begin, std::max(a.end, b.end)}; }
 class Parser {
  public:
   Parser(const Sources& sources, uint32_t file, Diagnostics& d)
-      : sources_(sources), d_(d), tokens_(lex(sources, file, d)) {}
+      : sources_(sources),
+        d_(d),
+        lexed_from_(d.all().size()),
+        tokens_(lex(sources, file, d)),
+        lexed_to_(d.all().size()) {}
 
   File file() {
     File f;
@@ -96,7 +100,14 @@ class Parser {
   [[noreturn]] static void fail(Loc loc, std::string text, std::string help = "") {
     throw CompileError(Diagnostic{Severity::Error, loc, std::move(text), {}, {}, std::move(help)});
   }
+  // What follows a bad character on its line says nothing new.
   void report(const CompileError& e) {
+    const Loc at = e.diagnostic.loc;
+    for (size_t i = lexed_from_; i < lexed_to_; ++i)
+      if (const Loc bad = d_.all()[i].loc;
+          bad.file == at.file &&
+          sources_.position(bad.file, bad.begin).line == sources_.position(at.file, at.begin).line)
+        return;
     d_.error(e.diagnostic.loc, e.diagnostic.text).help = e.diagnostic.help;
   }
 
@@ -152,21 +163,22 @@ class Parser {
 
   // ---- recovery
   void recover_statement(size_t start) {
-    int depth = 0;
-    for (size_t j = start; j < at_ && j < tokens_.size(); ++j) depth += bracket(tokens_[j]);
+    int depth = 0, braces = 0;  // of brackets in all, and of braces
+    for (size_t j = start; j < at_ && j < tokens_.size(); ++j) count(tokens_[j], depth, braces);
     size_t j = std::max(at_, start + 1);
-    const size_t resume = j;
     for (; tokens_[j].kind != Token::Kind::End; ++j) {
-      const int b = bracket(tokens_[j]);
-      if (depth <= 0 && (tokens_[j].kind == Token::Kind::Newline || tokens_[j].is(";"))) break;
-      if (depth <= 0 && b < 0) break;
-      depth += b;
-      if (depth > 0 && tokens_[j].kind == Token::Kind::Newline && is_declaration(j + 1)) break;
-    }
-    if (depth > 0) {  // never closed: go on with the next line instead of losing the rest
-      for (j = resume; tokens_[j].kind != Token::Kind::End && tokens_[j].kind != Token::Kind::Newline;) ++j;
+      const Token& t = tokens_[j];
+      if (depth <= 0 && (t.kind == Token::Kind::Newline || t.is(";"))) break;
+      if (t.is("}") && braces <= 0)
+        break;  // of the block around: a bracket of the statement was never closed
+      if (t.kind == Token::Kind::Newline && is_declaration(j + 1)) break;
+      count(t, depth, braces);
     }
     at_ = j;
+  }
+  static void count(const Token& t, int& depth, int& braces) {
+    depth += bracket(t);
+    braces += t.is("{") ? 1 : t.is("}") ? -1 : 0;
   }
   static int bracket(const Token& t) {
     return t.is("(") || t.is("[") || t.is("{") ? 1 : t.is(")") || t.is("]") || t.is("}") ? -1 : 0;
@@ -823,7 +835,9 @@ class Parser {
 
   const Sources& sources_;
   Diagnostics& d_;
+  size_t lexed_from_;  // the lexer's messages
   std::vector<Token> tokens_;
+  size_t lexed_to_;
   size_t at_ = 0;
   const Token* last_ = tokens_.data();
   std::vector<char> lines_ = {true};   // whether a newline ends a statement

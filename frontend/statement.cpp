@@ -15,6 +15,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
   for (const Stmt& st : body) {
     if (returned()) return;
     const size_t layers_open = stack_.size(), calls_open = calls_.size(), returns_open = returns_.size();
+    const size_t bodies_open = bodies_.size();
     const std::vector<int64_t> iterations = iterations_;
     const bool deferred = deferring;
     try {
@@ -24,7 +25,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     } catch (const CompileError& e) {
       report(e);
       stack_.resize(layers_open), calls_.resize(calls_open), returns_.resize(returns_open),
-          iterations_ = iterations;
+          iterations_ = iterations, bodies_.resize(bodies_open);
       deferring = deferred;
       if (statements_ > kMaxStatements) throw CompileError(Diagnostics{});
       Value error;
@@ -87,6 +88,9 @@ void Elaborator::conditional(const Stmt& st, Scope& scope) {
                                        "choose by element write a if c else b",
                                        describe(c)));
   // Branches bind in the scope around them; what only one branch binds stays unknown on the other path.
+  for (const Stmt& other : c.truth ? st.otherwise : st.body)
+    for (const Target& t : other.targets)
+      absent_[t.name] = fmt::format("{} = {}", s_.sources.text(st.values[0].loc), c.truth);
   run(c.truth ? st.body : st.otherwise, scope);
 }
 
@@ -173,7 +177,8 @@ Slot& Elaborator::slot(const std::string& path, StateSpec::Role role, const Type
 }
 
 void Elaborator::parameter(const Stmt& st, Scope& scope) {
-  if (stack_.empty()) fail(st.loc, "parameters belong to a layer or a model");
+  if (bodies_.empty() || bodies_.back()->kind == Callable::Kind::Fn)
+    fail(st.loc, "a function owns nothing; parameters belong to a layer or a model");
   Instance& owner = *stack_.back();
   const Type type{element_type(*st.type), dims(*st.type, scope)};
   if (!is_float(type.dtype))
@@ -192,9 +197,9 @@ void Elaborator::parameter(const Stmt& st, Scope& scope) {
   } else {
     if (slots_.count(path) != 0)
       fail(st.loc, fmt::format("two parameters have the path '{}'; name one with as \"...\"", path));
-    Slot& s = slot(path, StateSpec::Role::Param, type, st.loc);
+    Slot& s = slot(path, StateSpec::Role::Param, type, user_place(st.loc));
     v = wrap(s.node);
-    v.origin = "param " + st.name;
+    v.origin = fmt::format("param {}, {}", st.name, at(s_, st.loc));
     if (mode_ == Mode::Init)
       s.initial = initial_value(evaluate_partial(st.values[0], scope), type, path, st.values[0].loc);
     else
@@ -207,7 +212,8 @@ void Elaborator::parameter(const Stmt& st, Scope& scope) {
 
 // state NAME: [...] = init, or = fit(expression over the training split).
 void Elaborator::state(const Stmt& st, Scope& scope) {
-  if (stack_.empty()) fail(st.loc, "states belong to a layer or a model");
+  if (bodies_.empty() || bodies_.back()->kind == Callable::Kind::Fn)
+    fail(st.loc, "a function owns nothing; states belong to a layer or a model");
   Instance& owner = *stack_.back();
   const Type type{element_type(*st.type), dims(*st.type, scope)};
   std::string path = owner.path.empty() ? st.name : owner.path + "." + st.name;
@@ -221,7 +227,7 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
   const bool fit = init.is(Expr::Kind::Call) && init.kids[0].is_name("fit") && init.arguments.size() == 1;
   Value now = s.stored ? *s.stored : wrap(s.node);
   now.loc = st.loc;
-  now.origin = "state " + st.name;
+  now.origin = fmt::format("state {}, {}", st.name, at(s_, st.loc));
   if (!known && fit) {
     s.fitted = true;
     const int phase = fits++;

@@ -83,9 +83,12 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   compile->add_option("--function", a.function, "which function")->capture_default_str();
   compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")
       ->capture_default_str();
-  compile->add_flag("-c", a.object, "write an object file");
+  compile->add_flag("-c", a.object,
+                    "write an object file with all entries of a model, or the function of an IR file");
+  compile->add_option("--header", a.header, "with -c: also write a C header for the object file");
   compile->add_option("-o,--output", a.output, "where to write; standard output if absent");
-  compile->add_option("--prefix", a.prefix, "what the entries' symbols start with");
+  compile->add_option("--prefix", a.prefix,
+                      "what the entries' symbols start with; the model's name and _ if absent");
   CLI::App* bench =
       add("bench", "time the training step of a model, or a function of an IR file, on synthetic data");
   model_options(bench, a);

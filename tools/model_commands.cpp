@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "driver/compiler.h"
+#include "driver/header.h"
 #include "driver/load_data.h"
 #include "ir/graph/graph.h"
 #include "runtime/csv.h"
@@ -254,7 +255,11 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
     return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, p))), kOk;
   }
   const Compiled c = lower_model(sources, file, o, d);
-  if (a.object) return write_text(a.output, codegen::emit_object(c.steps, a.prefix, o.compile.codegen)), kOk;
+  if (a.object) {
+    const std::string prefix = a.prefix.empty() ? c.unit.model_name + "_" : a.prefix;
+    if (!a.header.empty()) write_text(a.header, c_header(c, prefix));
+    return write_text(a.output, codegen::emit_object(c.steps, prefix, o.compile.codegen)), kOk;
+  }
   if (a.emit == "graph") return write_text(a.output, graph::print(c.unit.module)), kOk;
   const step::Step& s = step_named(c, a.function);
   if (a.emit == "step" || a.emit == "kernels") return write_text(a.output, step::print(s)), kOk;

@@ -1,0 +1,122 @@
+#include "driver/header.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "codegen/codegen.h"
+#include "support/check.h"
+
+namespace gradc {
+namespace {
+
+std::string upper(std::string s) {
+  for (char& c : s)
+    c = static_cast<char>(
+        std::isalnum(static_cast<unsigned char>(c)) != 0 ? std::toupper(static_cast<unsigned char>(c)) : '_');
+  return s;
+}
+
+std::string extent_text(const runtime::Extent& e, const std::vector<std::string>& dims) {
+  if (e.dim < 0) return std::to_string(e.scale);
+  return (e.scale == 1 ? "" : std::to_string(e.scale) + "*") + dims[static_cast<size_t>(e.dim)];
+}
+
+std::string list_text(const std::vector<runtime::Extent>& list, const std::vector<std::string>& dims) {
+  std::string s = "[";
+  for (const runtime::Extent& e : list) s += (s.size() > 1 ? ", " : "") + extent_text(e, dims);
+  return s + "]";
+}
+
+std::string tensor_text(const runtime::Tensor& t, const std::vector<std::string>& dims) {
+  return fmt::format("{} {}, strides {}", runtime::name_of(t.dtype), list_text(t.shape, dims),
+                     list_text(t.strides, dims));
+}
+
+constexpr const char* kHead =
+    R"(/* {0}: made by gradc. The functions allocate nothing, keep no globals and do no I/O.
+ *
+ * The caller owns three regions, each aligned to 64 bytes:
+ *   state    {1}STATE_BYTES: parameters, states, optimiser slots. Written by {2}init.
+ *   io       {1}IO_BYTES: inputs and outputs of a call, at the offsets below. Not kept between calls of different entries.
+ *   scratch  {1}SCRATCH_BYTES(threads): has no contents between calls.
+ * A call: fill the inputs, fill a table with <entry>_table (dimensions up to their maximum), call the entry. With one
+ * thread: tid 0, nthreads 1, barrier NULL. With n: every thread calls with its own tid and a common barrier, whose wait()
+ * returns once all n have called it. No result depends on n. Tensors are row-major where strides say so; offsets are in
+ * bytes, strides in elements.
+ */
+#ifndef {1}H
+#define {1}H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#ifndef GRADC_ABI_VERSION
+#define GRADC_ABI_VERSION 1
+typedef struct gradc_barrier {{
+  uint32_t struct_size;
+  void (*wait)(void* context, uint32_t tid);
+  void* context;
+}} gradc_barrier;
+#endif
+
+)";
+
+std::string entry_text(const runtime::Entry& e, const std::string& prefix) {
+  const std::string function = prefix + e.name, macro = upper(function) + "_";
+  std::string s = fmt::format("/* {} */\n", e.name);
+  for (size_t d = 0; d < e.dims.size(); ++d)
+    s += fmt::format("#define {}MAX_{} INT64_C({})\n", macro, upper(e.dims[d]), e.max_dims[d]);
+  for (const runtime::Tensor& t : e.inputs)
+    s += fmt::format("#define {}IN_{} INT64_C({}) /* {} */\n", macro, upper(t.name), t.offset,
+                     tensor_text(t, e.dims));
+  for (const runtime::Tensor& t : e.outputs)
+    s += fmt::format("#define {}OUT_{} INT64_C({}) /* {} */\n", macro, upper(t.name), t.offset,
+                     tensor_text(t, e.dims));
+  const size_t dims = e.dims.size(), length = dims + e.offsets.size();
+  s += fmt::format("#define {}TABLE {}\n", macro, std::max<size_t>(1, length));
+  s += fmt::format(
+      "void {}(void* state, void* io, void* scratch, const int64_t* table, uint32_t tid, uint32_t "
+      "nthreads,\n    const gradc_barrier* barrier);\n",
+      function);
+  std::string parameters = "int64_t* table", body;
+  for (size_t d = 0; d < dims; ++d) {
+    parameters += fmt::format(", int64_t dim_{}", e.dims[d]);
+    body += fmt::format("  table[{}] = dim_{};\n", d, e.dims[d]);
+  }
+  for (size_t i = 0; i < e.offsets.size(); ++i)
+    body += fmt::format("  table[{}] = INT64_C({});\n", dims + i, e.offsets[i]);
+  if (length == 0) body += "  table[0] = 0;\n";
+  return s + fmt::format("static inline void {}_table({}) {{\n{}}}\n\n", function, parameters, body);
+}
+
+}  // namespace
+
+std::string c_header(const Compiled& c, const std::string& prefix) {
+  const std::string macro = upper(prefix);
+  const runtime::Program& p = c.program;
+  std::string s = fmt::format(kHead, c.unit.model_name, macro, prefix);
+  int64_t io = 64, shared = 64, each = 64;
+  for (const auto& [name, e] : p.entries) {
+    io = std::max(io, e.io_bytes);
+    shared = std::max(shared, (e.scratch_bytes + 63) / 64 * 64);
+    each = std::max(each, (e.thread_scratch_bytes + 63) / 64 * 64);
+  }
+  s += fmt::format(
+      "#define {}STATE_BYTES INT64_C({})\n#define {}IO_BYTES INT64_C({})\n#define {}SCRATCH_BYTES(threads) "
+      "(INT64_C({}) + INT64_C({}) * (threads))\n",
+      macro, std::max<int64_t>(64, p.state_bytes), macro, io, macro, shared, each);
+  s += fmt::format("#define {}METRICS {} /* values of finish: ", macro, p.metrics.size());
+  for (size_t i = 0; i < p.metrics.size(); ++i) s += (i > 0 ? ", " : "") + p.metrics[i];
+  s += " */\n\n/* Tensors of the state region: name, byte offset. */\n";
+  for (const runtime::StateTensor& t : p.state)
+    s += fmt::format("#define {}STATE_{} INT64_C({}) /* {}: {} */\n", macro, upper(t.tensor.name),
+                     t.tensor.offset, t.tensor.name, tensor_text(t.tensor, {}));
+  s += "\n";
+  for (const auto& [name, e] : p.entries) s += entry_text(e, prefix);
+  return s + "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+}
+
+}  // namespace gradc

@@ -1,0 +1,95 @@
+// Data blocks carried out: splits, the search for files, and messages that name both sides.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "model/model.h"
+
+namespace gradc {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Data : testing::Test {
+  fs::path dir = fs::temp_directory_path() / ("gradc_data_" + std::to_string(getpid()));
+  void SetUp() override { fs::create_directories(dir / "root"); }
+  void TearDown() override { fs::remove_all(dir); }
+  void write(const std::string& name, const std::string& bytes) {
+    std::ofstream(dir / name, std::ios::binary) << bytes;
+  }
+
+  static std::string model(const std::string& data, const std::string& input = "x: f32[B, 2]",
+                           const std::string& features = "x") {
+    return "model m(" + input + ") -> (logits: [B, 3]) { logits = " + features +
+           " |> Dense{3} }\ndata d {\n" + data +
+           "\n}\ntrain m on d {\n  loss = cross_entropy(logits, y)\n  optimizer = sgd{}\n  lr = 0.1\n}\n";
+  }
+  std::string refusal(const std::string& text) {
+    const TestModel m(text);
+    try {
+      load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
+    } catch (const CompileError& e) {
+      return e.diagnostic.text;
+    }
+    return "";
+  }
+};
+
+constexpr const char* kCsv = "  train = csv(\"t.csv\", x = columns(except=\"y\"), y = column(\"y\", i32))";
+
+TEST_F(Data, SplitsRoundDownAndTheLastTakesTheRest) {
+  std::string rows = "a,b,y\n";
+  for (int i = 0; i < 17; ++i) rows += std::to_string(i) + ",1," + std::to_string(i % 3) + "\n";
+  write("root/t.csv", rows);
+  const TestModel m(
+      model("  all = csv(\"t.csv\", x = columns(\"b\", \"a\"), y = column(\"y\", i32))\n  train, val, test = "
+            "all |> split(70%, 10%, 20%)"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
+  EXPECT_EQ(d.splits.train.rows.size(), 11u);
+  EXPECT_EQ(d.splits.val.rows.size(), 1u);
+  EXPECT_EQ(d.splits.test.rows.size(), 5u);
+  EXPECT_EQ(d.splits.val.rows[0], 11);  // split keeps the order
+  EXPECT_EQ(d.splits.train.data->fields.at("x").at(2 * 4 + 1), 4);
+  EXPECT_EQ(d.columns.at("x"), (std::vector<std::string>{"b", "a"}));
+}
+
+TEST_F(Data, BesideTheModelComesBeforeTheRoot) {
+  write("root/t.csv", "a,b,y\n1,2,0\n");
+  write("t.csv", "a,b,y\n7,2,0\n");
+  const TestModel m(model(kCsv));
+  EXPECT_EQ(load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources)
+                .splits.train.data->fields.at("x")
+                .at(0),
+            7);
+  fs::remove(dir / "t.csv");
+  EXPECT_EQ(load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources)
+                .splits.train.data->fields.at("x")
+                .at(0),
+            1);
+  fs::remove(dir / "root/t.csv");
+  EXPECT_NE(refusal(model(kCsv)).find("cannot find 't.csv'"), std::string::npos);
+}
+
+TEST_F(Data, MessagesNameTheCellAndTheBound) {
+  write("t.csv", "a,b,y\n1,2,0\n3,4,10\n");
+  EXPECT_NE(refusal(model(kCsv)).find("t.csv:3:5: y = 10, but the model needs 0..2"), std::string::npos)
+      << refusal(model(kCsv));
+  write("t.csv", "a,b,y\n1,n/a,0\n");
+  EXPECT_NE(refusal(model(kCsv)).find("t.csv:2:3: column 'b': 'n/a' is not a number"), std::string::npos);
+  write("t.csv", "a,b,c,y\n1,2,3,0\n");
+  EXPECT_NE(refusal(model(kCsv)).find("x is f32[3] per example in"), std::string::npos)
+      << refusal(model(kCsv));
+}
+
+TEST_F(Data, ImagesOfAnotherShape) {
+  write("i", std::string("\0\0\x08\x03\0\0\0\x01\0\0\0\x02\0\0\0\x02", 16) + "abcd");
+  write("l", std::string("\0\0\x08\x01\0\0\0\x01\x02", 9));
+  const char* data = "  train = idx(x = \"i\", y = \"l\")";
+  EXPECT_EQ(refusal(model(data, "x: u8[B, 2, 2]", "f32(x) / 255 |> flatten")), "");
+  EXPECT_NE(
+      refusal(model(data, "x: u8[B, 1, 4]", "f32(x) / 255 |> flatten")).find("x is u8[2, 2] per example in"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace gradc

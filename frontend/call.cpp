@@ -374,12 +374,26 @@ Value Elaborator::evaluate_make(const Expr& e, Scope& scope, const std::string& 
   if (!f.is(Kind::Layer))
     fail(e.loc, fmt::format("{} is no layer; parentheses call a function", describe(f)));
   if (stack_.empty()) fail(e.loc, "a layer is made inside a model or layer");
+  if (scan_ != nullptr && scan_->owner == stack_.back())
+    fail(e.loc, "a layer made inside scan would be new at every step; make it before: cell = LSTMCell{n}");
   const std::string segment = e.named ? interpolate(e.text, scope, e.loc) : bound_name;
   return make_instance(f, bind_config(*f.fn->definition, f.fn->home, e, scope), segment, e.loc);
 }
 
 Value Elaborator::make_instance(const Value& layer, std::map<std::string, Value> config,
                                 const std::string& segment, Loc loc) {
+  Instance& owner = *stack_.back();
+  Value v;
+  v.kind = Kind::Instance;
+  if (owner.calls > 0) {
+    if (owner.next_made >= owner.made.size() ||
+        owner.made[owner.next_made]->definition != layer.fn->definition)
+      fail(loc,
+           fmt::format("{} makes other layers here than when it was applied first", owner.definition->name));
+    v.instance = owner.made[owner.next_made++];
+    v.instance->config = std::move(config);
+    return v;
+  }
   auto instance = std::make_shared<Instance>();
   instance->definition = layer.fn->definition;
   instance->home = layer.fn->home;
@@ -387,8 +401,7 @@ Value Elaborator::make_instance(const Value& layer, std::map<std::string, Value>
   instance->path = child_path(stack_.back(), layer.fn->name, segment, loc);
   instance->config = std::move(config);
   instance->loc = loc;
-  Value v;
-  v.kind = Kind::Instance;
+  owner.made.push_back(instance);
   v.instance = instance;
   return v;
 }
@@ -422,8 +435,10 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
     if (const auto known = names_of(c.formals); std::find(known.begin(), known.end(), n) == known.end())
       fail(loc, fmt::format("{} has no argument '{}'", c.name, n));
   stack_.push_back(instance.get());
+  Scan* const scan = std::exchange(scan_, nullptr);
   const std::vector<int64_t> outer = std::exchange(iterations_, {});  // its paths count its own repeats
   instance->draws = 0;
+  instance->next_made = 0;
   const size_t before = slot_order_.size();
   run_body(c, scope, loc);
   Value r = results_of(c, scope, loc);
@@ -440,6 +455,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
     if (last->node != it->second.node) it->second.stored = convert(*last, it->second.spec.type.dtype, loc);
   }
   iterations_ = outer;
+  scan_ = scan;
   stack_.pop_back();
   calls_.pop_back();
   if (instance->calls++ == 0 && !instance->path.empty() && parameter_path.empty()) {

@@ -138,6 +138,8 @@ class Elaborator {
   void state(const Stmt& st, Scope& scope);
   void conditional(const Stmt& st, Scope& scope);
   void repeat(const Stmt& st, Scope& scope);
+  void scan(const Stmt& st, Scope& scope);
+  bool collect(const Stmt& st, Scope& scope);
   Value initial_value(const Value& init, const Type& type, const std::string& path, Loc loc);
   std::string child_path(Instance* parent, const std::string& type_name, const std::string& segment, Loc loc);
   std::string interpolate(const std::string& text, Scope& scope, Loc loc);
@@ -149,9 +151,16 @@ class Elaborator {
   std::map<std::string, Slot> slots_;
   std::vector<std::string> slot_order_;
   std::vector<std::optional<Value>> returns_;
-  std::vector<Instance*> stack_;               // layers under way
-  std::vector<Loc> calls_;                     // places of the calls under way, outermost first
-  std::vector<int64_t> iterations_;            // of the repeats under way
+  std::vector<Instance*> stack_;     // layers under way
+  std::vector<Loc> calls_;           // places of the calls under way, outermost first
+  std::vector<int64_t> iterations_;  // of the repeats under way
+  // The scan under way: y[:, t] = h collects one slice a step.
+  struct Scan {
+    const Instance* owner;
+    std::string index;
+    std::map<std::string, std::pair<size_t, std::vector<graph::NodeId>>> outputs;  // axis and slices by name
+  };
+  Scan* scan_ = nullptr;
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
   std::set<std::string> paths_;

@@ -1,4 +1,6 @@
 // Statements of bodies: bindings, branches on constants, repeats, parameters and states.
+#include <utility>
+
 #include "frontend/elaborator.h"
 #include "support/check.h"
 
@@ -15,6 +17,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
   for (const Stmt& st : body) {
     if (returned()) return;
     const size_t layers_open = stack_.size(), calls_open = calls_.size(), returns_open = returns_.size();
+    Scan* const scan_open = scan_;
     const size_t bodies_open = bodies_.size();
     const std::vector<int64_t> iterations = iterations_;
     const bool deferred = deferring;
@@ -25,7 +28,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     } catch (const CompileError& e) {
       report(e);
       stack_.resize(layers_open), calls_.resize(calls_open), returns_.resize(returns_open),
-          iterations_ = iterations, bodies_.resize(bodies_open);
+          iterations_ = iterations, bodies_.resize(bodies_open), scan_ = scan_open;
       deferring = deferred;
       if (statements_ > kMaxStatements) throw CompileError(Diagnostics{});
       Value error;
@@ -73,7 +76,7 @@ void Elaborator::statement(const Stmt& st, Scope& scope) {
     case Stmt::Kind::Repeat:
       return repeat(st, scope);
     case Stmt::Kind::Scan:
-      fail(st.loc, "'scan' is not available yet; repeat unrolls a constant number of steps");
+      return scan(st, scope);
     case Stmt::Kind::Metric:
       fail(st.loc, "metrics stand in the train block");
     case Stmt::Kind::Assign:
@@ -114,6 +117,69 @@ void Elaborator::repeat(const Stmt& st, Scope& scope) {
   if (owner != nullptr) owner->children = after;
 }
 
+// A constant number of steps, written out one after another; what is carried are the names bound before.
+void Elaborator::scan(const Stmt& st, Scope& scope) {
+  const Value steps = evaluate(st.values[0], scope);
+  if (!steps.is(Kind::Integer) || !steps.integer.is_constant())
+    fail(st.values[0].loc,
+         fmt::format("a scan over {} steps is not available yet; the number must be constant",
+                     describe(steps)));
+  const int64_t n = steps.integer.constant_part();
+  if (n < 1) fail(st.values[0].loc, fmt::format("a scan of {} steps", n));
+  Scan here{stack_.empty() ? nullptr : stack_.back(), st.name, {}};
+  Scan* const outer = std::exchange(scan_, &here);
+  for (int64_t i = 0; i < n; ++i) {
+    Scope inner;
+    inner.outer = &scope;
+    inner.file = scope.file;
+    if (!st.name.empty()) inner.names[st.name] = Value::of(Index(i));
+    iterations_.push_back(i);
+    const int errors = s_.diagnostics.error_count();
+    run(st.body, inner);
+    iterations_.pop_back();
+    if (s_.diagnostics.error_count() > errors) break;  // the same mistake in every step is said once
+  }
+  scan_ = outer;
+  for (auto& [name, output] : here.outputs) {
+    auto& [axis, slices] = output;
+    const Type first = b_.type(slices[0]);
+    Shape shape = first.shape;
+    if (slices.size() != static_cast<size_t>(n) || axis > shape.size())
+      fail(st.loc, fmt::format("'{}' is not bound once in every step", name));
+    shape.insert(shape.begin() + static_cast<long>(axis), Dim(1));
+    for (graph::NodeId& s : slices) {
+      if (b_.type(s) != first) fail(st.loc, fmt::format("'{}' changes its type from step to step", name));
+      s = b_.reshape(s, shape);
+    }
+    scope.names[name] = wrap(b_.concat(slices, static_cast<int>(axis)));
+    scope.names[name].loc = st.loc;
+  }
+}
+
+// y[:, t] = h inside a scan over t; false for any other statement.
+bool Elaborator::collect(const Stmt& st, Scope& scope) {
+  if (st.targets.size() != 1 || !st.targets[0].subscripts || st.op != "=" || st.values.size() != 1)
+    return false;
+  const std::vector<Subscript>& subs = *st.targets[0].subscripts;
+  size_t axis = subs.size();
+  for (size_t i = 0; i < subs.size(); ++i) {
+    const bool whole = subs[i].kind == Subscript::Kind::Slice && !subs[i].low && !subs[i].high;
+    if (subs[i].kind == Subscript::Kind::Index && subs[i].low->is_name(scan_->index) && axis == subs.size())
+      axis = i;
+    else if (!whole)
+      return false;
+  }
+  if (axis == subs.size()) return false;
+  const Value v = tensor(evaluate(st.values[0], scope), float_type(), st.loc);
+  if (!v.is(Kind::Tensor) || shape(v).size() + 1 < subs.size())
+    fail(st.loc, fmt::format("{} has {} axes besides {}, {} on the right has {}", st.targets[0].name,
+                             subs.size() - 1, scan_->index, describe(v), shape(v).size()));
+  auto& [place, slices] = scan_->outputs[st.targets[0].name];
+  place = axis;
+  slices.push_back(v.node);
+  return true;
+}
+
 void Elaborator::bind(const Target& t, Value v, Scope& scope) {
   if (v.is(Kind::None))
     fail(t.loc, fmt::format("'{}' gets no value: what is called returns nothing", t.name));
@@ -133,6 +199,7 @@ void Elaborator::bind(const Target& t, Value v, Scope& scope) {
 }
 
 void Elaborator::assign(const Stmt& st, Scope& scope) {
+  if (scan_ != nullptr && collect(st, scope)) return;
   if (st.targets.size() == 1 && st.targets[0].subscripts) {
     if (st.op != "=" || st.values.size() != 1)
       fail(st.loc, "an index statement is one name[...] = expression");

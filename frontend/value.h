@@ -110,6 +110,9 @@ struct Instance {
   std::map<std::string, Value> members;  // parameters and states, once applied
   std::map<std::string, int> children;   // how often an anonymous type occurred, for dense_2
   int calls = 0;
+  std::vector<std::shared_ptr<Instance>>
+      made;  // layers of its body in order: applied again, it meets the same ones
+  size_t next_made = 0;
   int draws = 0;  // random sites of the call under way
   Loc loc;
   Instance* parent = nullptr;

@@ -87,8 +87,50 @@ TEST(Model, EmbeddingsRepeatsAndPaths) {
       paths.push_back(s.path);
   EXPECT_EQ(paths, (std::vector<std::string>{"embed.weight", "h.0.norm.weight", "h.0.dense.weight",
                                              "h.0.dense_2.weight", "h.1.norm.weight", "h.1.dense.weight",
-                                             "h.1.dense_2.weight", "dense.0.weight", "dense.1.weight", "dense_2.weight"}));
+                                             "h.1.dense_2.weight", "dense.0.weight", "dense.1.weight",
+                                             "dense_2.weight"}));
   expect_same_training(m.compiled, 2, 5, 6);
+}
+
+TEST(Model, AScanOfACellThatTheUserWrote) {
+  const std::string text = with_training(
+      "layer LSTMCell{n, forget_bias=1}(x: [B, d], h: [B, n], c: [B, n]) -> (h: [B, n], c: [B, n]) {\n"
+      "  param w: [d + n, 4*n] = orthogonal()\n  param b: [4*n] = blocks(0, forget_bias, 0, 0)\n"
+      "  i, f, g, o = split(concat(x, h) @ w + b, 4)\n  c = sigmoid(f)*c + sigmoid(i)*tanh(g)\n  h = "
+      "sigmoid(o)*tanh(c)\n}\n"
+      "layer LSTM{n}(x: [B, T, d]) -> y: [B, T, n] {\n  cell = LSTMCell{n}\n  h, c = zeros([B, n]), "
+      "zeros([B, n])\n"
+      "  scan t in T { h, c = cell(x[:, t], h, c);  y[:, t] = h }\n}\n"
+      "model m(x: i32[B, 4]) -> (logits: [B, 3]) {\n  h = x |> Embed{2, 3} |> LSTM{5}\n  logits = h[:, -1] "
+      "|> Dense{3}\n}\n",
+      "adam{}", "  clip = norm(1)\n");
+  const TestModel m(text);
+  ASSERT_TRUE(m.ok());
+  expect_same_training(m.compiled, 2, 4, 6);
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(3);
+  const runtime::Array w = runner.save().tensors.at("lstm.cell.w");
+  ASSERT_EQ(w.shape, (std::vector<int64_t>{8, 20}));
+  for (int64_t a = 0; a < 8; ++a)  // 8 orthonormal rows
+    for (int64_t b = 0; b < 8; ++b) {
+      double dot = 0;
+      for (int64_t k = 0; k < 20; ++k) dot += w.at(a * 20 + k) * w.at(b * 20 + k);
+      EXPECT_NEAR(dot, a == b, 1e-5);
+    }
+  EXPECT_EQ(runner.save().tensors.at("lstm.cell.b").at(7), 1);
+}
+
+TEST(Model, ALayerAppliedTwiceSharesTheLayersInIt) {
+  const TestModel m(with_training(
+      "layer Two{k}(x: [..., d]) -> [..., d] { return x |> Dense{k} |> relu |> Dropout{0.5} |> Dense{d} }\n"
+      "model m(x: f32[B, 8]) -> (logits: [B, 3]) {\n  t = Two{4}\n  logits = x |> t |> t |> Dense{3}\n}\n",
+      "sgd{}"));
+  ASSERT_TRUE(m.ok());
+  int params = 0;
+  for (const frontend::StateSpec& s : m.compiled.unit.state)
+    params += s.role == frontend::StateSpec::Role::Param;
+  EXPECT_EQ(params, 6);
+  expect_same_training(m.compiled, 2, 4, 6);
 }
 
 TEST(Model, NamesOfAChainAreInItsOrder) {

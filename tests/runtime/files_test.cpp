@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cstring>
 #include <filesystem>
@@ -166,6 +167,35 @@ TEST_F(Files, SafeTensors) {
   for (const auto& [data, why] : bad)
     EXPECT_NE(refusal([&] { read_safetensors(write("bad", data)); }).find(why), std::string::npos) << why;
   damage(bytes, [](const std::string& p) { read_safetensors(p); });
+}
+
+std::string gzip(const std::string& text) {
+  z_stream z{};
+  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string out(deflateBound(&z, text.size()) + 64, '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  z.avail_in = static_cast<uInt>(text.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  deflate(&z, Z_FINISH);
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  return out;
+}
+
+TEST_F(Files, Gzip) {
+  std::string text;
+  for (int i = 0; i < 200000; ++i) text += std::to_string(i * 7919 % 1000);
+  const std::string one = gzip(text);
+  EXPECT_EQ(read_file(write("a.gz", one)), text);
+  EXPECT_EQ(read_file(write("b.gz", one + gzip("tail"))), text + "tail");  // members one after another
+  EXPECT_NE(refusal([&] { read_file(write("c.gz", one.substr(0, one.size() / 2))); }).find("cut off"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] { read_file(write("d.gz", one), 1000); }).find("limit"), std::string::npos);
+  std::string liar = one;
+  liar.replace(liar.size() - 4, 4, "\xFF\xFF\xFF\xFF");
+  EXPECT_NE(refusal([&] { read_file(write("e.gz", liar)); }).find("damaged"), std::string::npos);
+  damage(gzip("some text, some more text"), [](const std::string& p) { read_file(p, 1 << 20); });
 }
 
 TEST_F(Files, Json) {

@@ -303,6 +303,8 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "predict") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
+    if (const std::string problem = c.code->cache_problem(); !problem.empty())
+      std::cerr << "warning: " << problem << "\n";
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);

@@ -161,23 +161,23 @@ int run(int argc, char** argv) {
     if (!e.reported) std::cerr << render(e.diagnostic, sources, color());
     return kError;
   } catch (const runtime::Error& e) {
-    std::cerr << "error: " << e.what() << "\n";
+    std::cerr << "error: " << printable(e.what()) << "\n";
     using runtime::Failure;
     return e.kind == Failure::Diverged   ? kDiverged
            : e.kind == Failure::Mismatch ? kMismatch
            : e.kind == Failure::Usage    ? kUsage
                                          : kError;
   } catch (const InternalError& e) {
-    std::cerr << "gradc: internal error: " << e.what() << "\n";
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";
     return kInternal;
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory\n";
     return kError;
   } catch (const std::system_error& e) {  // of the machine: a full disk, no more threads
-    std::cerr << "error: " << e.what() << "\n";
+    std::cerr << "error: " << printable(e.what()) << "\n";
     return kError;
   } catch (const std::exception& e) {
-    std::cerr << "gradc: internal error: " << e.what() << "\n";
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";
     return kInternal;
   }
 }

@@ -213,7 +213,7 @@ int summary(const Arguments& a, const Compiled& c, const Sources&) {
   for (const frontend::Input& in : c.unit.inputs)
     fmt::print("  {:28} {:14} {:22}\n", in.name, in.model_input ? "input" : "field", in.type.str());
   for (const frontend::LayerNote& l : c.unit.layers)
-    fmt::print("  {:28} {:14} {:22} {:>12}\n", l.path, l.type, l.output, l.parameters);
+    fmt::print("  {:28} {:14} {:22} {:>12}\n", printable(l.path), l.type, l.output, l.parameters);
   int64_t state = 0, slots = 0;
   for (const frontend::StateSpec& s : c.unit.state) {
     const int64_t bytes = element_count(s.type.shape).constant_part() * size_of(s.type.dtype);
@@ -308,7 +308,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
     if (const std::string problem = c.code->cache_problem(); !problem.empty())
-      std::cerr << "warning: " << problem << "\n";
+      std::cerr << "warning: " << printable(problem) << "\n";
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);

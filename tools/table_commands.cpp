@@ -1,6 +1,7 @@
 // Commands on tables: what is in them, and a first model for one.
 #include <filesystem>
 
+#include "frontend/lexer.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -49,7 +50,10 @@ std::string identifier(const std::string& name) {
   std::string out;
   for (char c : name)
     out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
-  return out.empty() || (out[0] >= '0' && out[0] <= '9') ? "m_" + out : out;
+  // Words of the language, and the constants of the file to be written, are taken.
+  const bool taken = frontend::is_reserved(out) || out == "hidden" || out == "classes" || out == "center" ||
+                     out == "scale";
+  return taken || out.empty() || (out[0] >= '0' && out[0] <= '9') ? "m_" + out : out;
 }
 
 // A classifier for class numbers 0, 1, ..., a regression for other numbers; features standardised.

@@ -162,12 +162,11 @@ OpDef slice() {
       refuse("slice of {} needs a start, limit and stride for each axis", x.str());
     Shape shape;
     for (size_t i = 0; i < start.size(); ++i) {
-      const Index n = limit[i] - start[i], past = x.shape[i] - limit[i];
-      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) ||
-          (past.is_constant() && past.constant_part() < 0) ||
-          (start[i].is_constant() && start[i].constant_part() < 0))
-        refuse("slice {}:{}:{} is outside axis {} of {}", start[i].str(), limit[i].str(), stride[i], i,
-               x.str());
+      const Index n = limit[i] - start[i];
+      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) || can_be_negative(start[i]) ||
+          can_be_negative(x.shape[i] - limit[i]))
+        refuse("slice {}:{}:{} is outside axis {} of {}{}", start[i].str(), limit[i].str(), stride[i], i, x.str(),
+               x.shape[i].is_constant() ? "" : ", or can be: it must lie inside for every size");
       shape.push_back(n.ceil_div(stride[i]));
     }
     return std::vector<Type>{{x.dtype, shape}};

@@ -65,7 +65,8 @@ Row scalar_op(std::string op, double (*now)(double) = nullptr) {
             const Value& x = a["x"];
             if (now != nullptr && x.is_number() && (x.is(Kind::Real) || x.integer.is_constant()))
               return Value::of(now(a.e.constant_real(x, "x", a.loc)));
-            Value v = x.is(Kind::Integer) ? a.e.tensor(x, DType::F64, a.loc) : x;
+            Value v = x;
+            if (x.is(Kind::Integer)) v = a.e.tensor(x, DType::F64, a.loc), v.scalar = true;
             return a.e.unary(op, v, a.loc);
           }};
 }
@@ -73,15 +74,15 @@ Row scalar_op(std::string op, double (*now)(double) = nullptr) {
 Row extreme(std::string op, bool larger) {
   return {{"a", "b"}, [op, larger](Args& a) {
             Value x = a["a"], y = a["b"];
-            if (x.is_number() && y.is_number() && !(x.is(Kind::Integer) && !x.integer.is_constant()) &&
-                !(y.is(Kind::Integer) && !y.integer.is_constant())) {
-              const double p = a.e.constant_real(x, "a", a.loc), q = a.e.constant_real(y, "b", a.loc);
-              return (larger ? p >= q : p <= q) ? x : y;
-            }
+            if (x.is_constant() && y.is_constant())
+              return a.e.binary(larger ? ">=" : "<=", x, y, a.loc).truth ? x : y;
             const bool scalar = (!x.is_tensor() || x.scalar) && (!y.is_tensor() || y.scalar);
             a.e.unify(x, y, op, a.loc);
-            const Shape& to = a.e.shape(x).size() >= a.e.shape(y).size() ? a.e.shape(x) : a.e.shape(y);
-            x = a.e.broadcast(x, to, a.loc), y = a.e.broadcast(y, to, a.loc);
+            const auto to = a.e.common_shape({&x, &y});
+            if (!to)
+              a.e.fail(a.loc, fmt::format("{}imum cannot combine {} and {}: only a literal 1 stretches", op,
+                                          a.e.describe(a["a"]), a.e.describe(a["b"])));
+            x = a.e.broadcast(x, *to, a.loc), y = a.e.broadcast(y, *to, a.loc);
             Value r = a.wrap(a.e.of(x).make(op, {x.node, y.node}), x);
             r.scalar = scalar;
             return r;
@@ -224,8 +225,9 @@ Value pick(Args& a) {
   graph::Builder& b = a.e.builder();
   std::vector<int64_t> axes;
   for (size_t i = 0; i < sy.size(); ++i) axes.push_back(static_cast<int64_t>(i));
-  const graph::NodeId number = b.iota(sx, static_cast<int>(sy.size()), DType::I32);
-  const graph::NodeId hit = b.compare("eq", number, b.broadcast(b.convert(y.node, DType::I32), sx, axes));
+  const DType t = a.e.dtype(y) == DType::I64 ? DType::I64 : DType::I32;
+  const graph::NodeId number = b.iota(sx, static_cast<int>(sy.size()), t);
+  const graph::NodeId hit = b.compare("eq", number, b.broadcast(b.convert(y.node, t), sx, axes));
   return a.e.wrap(b.sum(b.select(hit, x.node, b.zeros_like(x.node)), {static_cast<int64_t>(sy.size())}));
 }
 
@@ -239,8 +241,9 @@ Value one_hot(Args& a) {
   for (size_t i = 0; i < to.size(); ++i) axes.push_back(static_cast<int64_t>(i));
   to.push_back(Dim(n));
   graph::Builder& b = a.e.builder();
-  const graph::NodeId hit = b.compare("eq", b.iota(to, static_cast<int>(axes.size()), DType::I32),
-                                      b.broadcast(b.convert(y.node, DType::I32), to, axes));
+  const DType t = a.e.dtype(y) == DType::I64 ? DType::I64 : DType::I32;
+  const graph::NodeId hit = b.compare("eq", b.iota(to, static_cast<int>(axes.size()), t),
+                                      b.broadcast(b.convert(y.node, t), to, axes));
   return a.e.convert(a.e.wrap(hit), a.e.float_type(), a.loc);
 }
 

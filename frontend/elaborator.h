@@ -50,6 +50,8 @@ class Elaborator {
   Value wrap(graph::NodeId n, bool deferred = false) const;
   // Equal types and shapes for an elementwise operation, by the rules of the language.
   void unify(Value& a, Value& b, const std::string& op, Loc loc);
+  // The one shape among those of `values` that the others stretch to, in whatever order they stand.
+  std::optional<Shape> common_shape(std::initializer_list<const Value*> values);
   graph::Builder& of(const Value& v) { return v.is(Value::Kind::Deferred) ? finish_ : b_; }
   const Shape& shape(const Value& v) { return of(v).shape(v.node); }
   DType dtype(const Value& v) { return of(v).dtype(v.node); }
@@ -126,6 +128,13 @@ class Elaborator {
   Value evaluate_constant(const FileScope& file, const std::string& name);
   Value integer_binary(const std::string& op, const Index& a, const Index& b, Loc loc);
   Value matmul(const Value& a, const Value& b, Loc loc);
+  Value floor_divide(const Value& a, const Value& b);
+  std::optional<Value> compare_with_literal(const std::string& op, const Value& x, const Value& literal,
+                                            Loc loc);
+  Value choice_of(const Value& condition, const Value& a, const Value& b, Loc loc);
+  std::optional<Value> on_choice(const std::string& op, const Value& a, const Value& b, Loc loc);
+  graph::NodeId literal(const Value& number, DType t, Loc loc);
+  Value filled(bool truth, const Value& like);
   Value call_definition(const Closure& f, std::vector<Value> positional, std::map<std::string, Value> named,
                         Loc loc, bool partial);
   void check_logits(const Closure& f, Scope& scope, Loc loc);

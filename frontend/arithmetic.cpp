@@ -54,6 +54,21 @@ DType type_with(DType t, const Index& n) {
   return DType::I64;
 }
 
+constexpr size_t kMaxItems = 65536;
+
+size_t degree(const Index& e) {
+  size_t most = 0;
+  for (const Index::Term& t : e.terms()) most = std::max(most, t.factors.size());
+  return most;
+}
+
+// Products of dimensions stay small: what squares itself again and again would not end.
+Index product(const Index& a, const Index& b, Loc loc) {
+  if (degree(a) + degree(b) > 64 || a.terms().size() * b.terms().size() > 4096)
+    throw CompileError(loc, "this product of dimensions has too many factors");
+  return a * b;
+}
+
 double real_binary(const std::string& op, double a, double b) {
   if (op == "+") return a + b;
   if (op == "-") return a - b;
@@ -82,7 +97,7 @@ Value Elaborator::integer_binary(const std::string& op, const Index& a, const In
   }
   if (op == "+") return Value::of(a + b);
   if (op == "-") return Value::of(a - b);
-  if (op == "*") return Value::of(a * b);
+  if (op == "*") return Value::of(product(a, b, loc));
   if (b.is(0) && op != "**") fail(loc, "division by zero");
   if (op == "/" || op == "//") {
     if (auto q = a.exact_div(b)) return Value::of(*q);
@@ -103,7 +118,7 @@ Value Elaborator::integer_binary(const std::string& op, const Index& a, const In
       return Value::of(std::pow(static_cast<double>(a.constant_part()), static_cast<double>(n)));
     if (n < 0 || n > 63) fail(loc, fmt::format("{} ** {}: the exponent is 0 to 63", a.str(), n));
     Index r = 1;
-    for (int64_t i = 0; i < n; ++i) r = r * a;
+    for (int64_t i = 0; i < n; ++i) r = product(r, a, loc);
     return Value::of(r);
   }
   fail(loc, fmt::format("'{}' is not defined for {} and {}", op, a.str(), b.str()));
@@ -289,6 +304,8 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   if (a.is(Kind::String) && b.is(Kind::String) && (op == "==" || op == "!="))
     return Value::of(compare(op, a.text, b.text));
   if (a.is(Kind::List) && b.is(Kind::List) && op == "+") {
+    if (a.items.size() + b.items.size() > kMaxItems)
+      fail(loc, fmt::format("a list of {} items; at most {}", a.items.size() + b.items.size(), kMaxItems));
     a.items.insert(a.items.end(), b.items.begin(), b.items.end());
     return a;
   }
@@ -453,6 +470,13 @@ Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
   Value r = wrap(of(a).select(c.node, a.node, b.node), a.is(Kind::Deferred));
   r.scalar = scalar;
   return r;
+}
+
+Value Elaborator::limit(const Value& like, bool least) {
+  const DType t = dtype(like);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  if (!is_integer(t)) return Value::of(least ? -inf : inf);
+  return Value::of(Index(least ? range_of(t).first : range_of(t).second));
 }
 
 bool Elaborator::has_batch(const Shape& shape) const {

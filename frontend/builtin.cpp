@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "frontend/elaborator.h"
 #include "support/check.h"
@@ -41,12 +42,14 @@ struct Args {
     if (rank == 0) e.fail(loc, fmt::format("{} of a scalar has no axis", function));
     return has("over") ? axis((*this)["over"], rank) : otherwise < 0 ? otherwise + rank : otherwise;
   }
-  Shape shape(const Value& v) const {
-    if (v.is(Kind::Integer)) return {v.integer};
+  Shape shape(const Value& v, bool may_infer = false) const {
+    if (v.is(Kind::Integer)) return shape(Value::list({v}), may_infer);
     if (!v.is(Kind::List)) e.fail(loc, fmt::format("{} takes a shape such as [B, 10]", function));
     Shape s;
     for (const Value& d : v.items) {
       if (!d.is(Kind::Integer)) e.fail(loc, fmt::format("a dimension is an integer, not {}", e.describe(d)));
+      if (d.integer.is_constant() && d.integer.constant_part() < (may_infer ? -1 : 0))
+        e.fail(loc, fmt::format("{} with a dimension of {}", function, d.integer.str()));
       s.push_back(d.integer);
     }
     return s;
@@ -103,12 +106,14 @@ Row reduction(std::string op) {
 }
 
 Row cast(DType t) {
-  return {{"x"}, [t](Args& a) { return a.e.convert(a["x"], t, a.loc); }};
+  return {{"x"}, [t](Args& a) {
+            return a.e.convert(a["x"], a.e.wide && is_float(t) ? DType::F64 : t, a.loc);
+          }};
 }
 
 Value reshape(Args& a) {
   const Value x = a.tensor("x");
-  Shape to = a.shape(a["shape"]);
+  Shape to = a.shape(a["shape"], true);
   const Dim have = element_count(a.e.shape(x));
   for (size_t i = 0; i < to.size(); ++i) {
     if (!to[i].is(-1)) continue;
@@ -120,7 +125,7 @@ Value reshape(Args& a) {
       a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} is no multiple of {}", a.e.describe(x), str(to),
                                   have.str(), others.str()));
     to[i] = *q;
-    break;
+    break;  // another -1 does not match the number of elements
   }
   if (!(element_count(to) == have))
     a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} elements against {}", a.e.describe(x), str(to),
@@ -190,7 +195,8 @@ Value transpose(Args& a) {
       a.e.fail(a.loc, "transpose takes a list of all axes");
     for (size_t i = 0; i < perm.size(); ++i) {
       perm[i] = a.axis(axes.items[i], rank);
-      if (seen[static_cast<size_t>(perm[i])]++) a.e.fail(a.loc, fmt::format("axis {} occurs twice", perm[i]));
+      if (std::exchange(seen[static_cast<size_t>(perm[i])], 1) != 0)
+        a.e.fail(a.loc, fmt::format("axis {} occurs twice", perm[i]));
     }
   }
   return a.wrap(a.e.of(x).transpose(x.node, perm), x);
@@ -234,6 +240,7 @@ Value pick(Args& a) {
 Value one_hot(Args& a) {
   const Value y = a["y"];
   const int64_t n = a.e.constant_int(a["n"], "the number of classes", a.loc);
+  if (n < 1) a.e.fail(a.loc, fmt::format("one_hot with {} classes", n));
   if (!y.is(Kind::Tensor) || !is_integer(a.e.dtype(y)))
     a.e.fail(a.loc, fmt::format("class numbers are integers, {} is not", a.e.describe(y)));
   Shape to = a.e.shape(y);
@@ -373,7 +380,7 @@ Value Elaborator::random_key(Loc loc) {
   };
   if (key_node_ != graph::kNone)
     return wrap(b_.make("rng_fold", {key_node_, constant(static_cast<uint64_t>(++key_draws_))}));
-  if (seed_node == graph::kNone || stack_.empty())
+  if (seed_node == graph::kNone || step_node == graph::kNone || stack_.empty())
     fail(loc,
          "random numbers are drawn by layers while training, and by initialisers; write `if training { ... "
          "}`");

@@ -45,6 +45,7 @@ class Elaborator {
   Value choose(const Value& condition, Value a, Value b, Loc loc);
   Value convert(const Value& v, DType t, Loc loc);
   Value reduce(const std::string& op, const Value& v, std::vector<int64_t> axes, bool keep, Loc loc);
+  Value limit(const Value& like, bool least);  // the least or greatest number of an element type
   Value broadcast(const Value& v, const Shape& shape, Loc loc);
   Value tensor(const Value& v, DType t, Loc loc);  // a number or run-time scalar as a tensor of rank 0
   Value wrap(graph::NodeId n, bool deferred = false) const;
@@ -55,7 +56,7 @@ class Elaborator {
   graph::Builder& of(const Value& v) { return v.is(Value::Kind::Deferred) ? finish_ : b_; }
   const Shape& shape(const Value& v) { return of(v).shape(v.node); }
   DType dtype(const Value& v) { return of(v).dtype(v.node); }
-  DType float_type() const { return s_.options.float_type; }
+  DType float_type() const { return wide ? DType::F64 : s_.options.float_type; }
   std::string describe(const Value& v);  // "x: [B, 784]", "the constant 64", for messages
 
   // ---- calls (call.cpp, layer.cpp, builtin.cpp)
@@ -69,6 +70,8 @@ class Elaborator {
               std::map<std::string, Value> named, Loc loc);
   std::map<std::string, Value> bind_config(const Callable& c, const FileScope* home, const Expr& site,
                                            Scope& scope);
+
+  Value call_standard(const std::string& name, std::vector<Value> positional, Loc loc);
 
   // ---- index notation (index_notation.cpp)
   Value index_assignment(const Target& t, const Expr& e, Scope& scope);
@@ -96,6 +99,7 @@ class Elaborator {
 
   // Reductions over the batch become accumulators that are finished once: in loss, metrics and fit(...).
   bool deferring = false;
+  bool wide = false;  // in metrics: every float is f64
   bool training() const { return mode_ == Mode::Train; }
   std::string batch_dim = "B";
   std::string path_prefix;     // "__opt__" while an optimiser runs
@@ -123,6 +127,7 @@ class Elaborator {
   Value evaluate_inner(const Expr& e, Scope& scope);
   Value evaluate_binary(const Expr& e, Scope& scope);
   Value evaluate_call(const Expr& e, Scope& scope, bool partial);
+  Value subscript(const Value& x, const Expr& e, Scope& scope);
   Value evaluate_subscript(const Expr& e, Scope& scope);
   Value evaluate_member(const Expr& e, Scope& scope);
   Value evaluate_constant(const FileScope& file, const std::string& name);
@@ -173,7 +178,9 @@ class Elaborator {
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
   std::set<std::string> paths_;
-  int64_t statements_ = 0;
+  void count_work(Loc loc);  // statements, repeats and calls, against a model that never ends
+  int64_t work_ = 0;
+  int depth_ = 0;  // of expressions under way, through calls
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key
   int key_draws_ = 0;
   std::map<graph::NodeId, Loc> softmaxes_;  // results of std's softmax and where it was called

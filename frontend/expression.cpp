@@ -148,7 +148,20 @@ Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
                          : fmt::format("'{}' has no value here; did you mean '{}'?", name, near));
 }
 
+namespace {
+constexpr int kMaxDepth = 4000;  // the stack of this process holds about twice as many
+
+struct Level {
+  explicit Level(int& depth) : depth_(++depth) {}
+  ~Level() { --depth_; }
+  int& depth_;
+};
+}  // namespace
+
 Value Elaborator::evaluate(const Expr& e, Scope& scope) {
+  const Level level(depth_);
+  if (depth_ > kMaxDepth)
+    fail(e.loc, fmt::format("expressions and calls are nested deeper than {} levels here", kMaxDepth));
   Value v = evaluate_inner(e, scope);
   if (v.is(Kind::Error)) silent();
   v.loc = e.loc;
@@ -240,7 +253,10 @@ Value Elaborator::evaluate_member(const Expr& e, Scope& scope) {
 
 // x[1:3, ..., 0]: slices, single positions, and rows by a tensor of numbers.
 Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
-  const Value x = evaluate(e.kids[0], scope);
+  return subscript(evaluate(e.kids[0], scope), e, scope);
+}
+
+Value Elaborator::subscript(const Value& x, const Expr& e, Scope& scope) {
   if (x.is(Kind::List)) {
     if (e.subscripts.size() != 1 || e.subscripts[0].kind != Subscript::Kind::Index)
       fail(e.loc, "a list takes one index");
@@ -266,8 +282,7 @@ Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
       axis += from.size() - plain;
       continue;
     }
-    auto position = [&](const Expr& at) {
-      const Value v = evaluate(at, scope);
+    auto position = [&](const Value& v, const Expr& at) {
       if (!v.is(Kind::Integer))
         fail(at.loc, fmt::format("a subscript is a number, a range or an index, not {}", describe(v)));
       return v.integer.is_constant() && v.integer.constant_part() < 0 ? from[axis] + v.integer : v.integer;
@@ -276,12 +291,12 @@ Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
       const Value v = evaluate(*s.low, scope);
       if (v.is(Kind::Tensor) && axis == 0 && e.subscripts.size() == 1)
         return call_builtin("take", {x, v}, {}, e.loc);
-      start[axis] = position(*s.low);
+      start[axis] = position(v, *s.low);
       limit[axis] = start[axis] + 1;
       drop[axis] = 1;
     } else {
-      if (s.low) start[axis] = position(*s.low);
-      if (s.high) limit[axis] = position(*s.high);
+      if (s.low) start[axis] = position(evaluate(*s.low, scope), *s.low);
+      if (s.high) limit[axis] = position(evaluate(*s.high, scope), *s.high);
     }
     const Dim size = limit[axis] - start[axis], room = from[axis] - limit[axis];
     if ((size.is_constant() && size.constant_part() < 0) ||

@@ -54,8 +54,6 @@ DType type_with(DType t, const Index& n) {
   return DType::I64;
 }
 
-constexpr size_t kMaxItems = 65536;
-
 size_t degree(const Index& e) {
   size_t most = 0;
   for (const Index::Term& t : e.terms()) most = std::max(most, t.factors.size());
@@ -304,10 +302,8 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   if (a.is(Kind::String) && b.is(Kind::String) && (op == "==" || op == "!="))
     return Value::of(compare(op, a.text, b.text));
   if (a.is(Kind::List) && b.is(Kind::List) && op == "+") {
-    if (a.items.size() + b.items.size() > kMaxItems)
-      fail(loc, fmt::format("a list of {} items; at most {}", a.items.size() + b.items.size(), kMaxItems));
     a.items.insert(a.items.end(), b.items.begin(), b.items.end());
-    return a;
+    return list_of(std::move(a.items), loc);
   }
   for (const Value* v : {&a, &b})
     if (!v->is_tensor() && !v->is_number() && !v->is(Kind::Bool))
@@ -406,7 +402,7 @@ std::optional<Value> Elaborator::compare_with_literal(const std::string& op, con
   return wrap(b_.make(graph_op(by), {x.node, b_.splat(c, shape(x))}));
 }
 
-constexpr int kMaxLeaves = 64;
+constexpr int kMaxLeaves = 8;
 
 Value Elaborator::choice_of(const Value& condition, const Value& a, const Value& b, Loc loc) {
   auto leaves = [](const Value& v) { return v.choice != nullptr ? v.choice->leaves : 1; };

@@ -254,6 +254,7 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
     return bound;
   }
   count_work(loc);
+  const Level level(*this, loc, 2);
   calls_.push_back(loc);
   for (const Formal& p : c.formals)
     if (p.otherwise && scope.names.count(p.name) == 0)
@@ -431,6 +432,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
     fail(loc,
          fmt::format("{} is applied to {} arguments, not {}", c.name, c.formals.size(), positional.size()));
   count_work(loc);
+  const Level level(*this, loc, 3);
   Scope scope;
   scope.file = instance->home;
   scope.names = instance->config;

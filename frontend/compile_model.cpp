@@ -179,6 +179,16 @@ class ModelCompiler {
         const auto known = std::find_if(unit_.inputs.begin(), unit_.inputs.end(),
                                         [&](const Input& i) { return i.name == f.name; });
         if (known != unit_.inputs.end()) continue;
+        for (const Formal& r : model_->results)
+          if (r.name == f.name)
+            throw CompileError(Diagnostic{Severity::Error,
+                                          f.loc,
+                                          fmt::format("'{}' is a field of the data and a result of the model; "
+                                                      "loss and metrics could not tell them apart",
+                                                      f.name),
+                                          {},
+                                          {{r.loc, "the result"}},
+                                          "rename one of them"});
         std::optional<Type> t;
         if (source.kind == SourceSpec::Kind::Csv && f.scalar)
           t = Type{f.dtype, {}};
@@ -279,7 +289,8 @@ class ModelCompiler {
         if (!v.is(Kind::Deferred) || !p.e.shape(v).empty())
           p.e.fail(x.loc, fmt::format("metric {} is not one number", name));
         values.push_back(p.e.convert(v, DType::F64, x.loc));
-        p.scope.names[name] = wide.names[name] = values.back();
+        // A later metric may read it; an input or result of the same name stays what it is.
+        if (p.scope.names.emplace(name, values.back()).second) wide.names[name] = values.back();
       } catch (const CompileError& error) {
         p.e.report(error);
       }

@@ -125,6 +125,7 @@ class Elaborator {
  private:
   friend class IndexNotation;
   Value evaluate_inner(const Expr& e, Scope& scope);
+  Value list_of(std::vector<Value> items, Loc loc);
   Value evaluate_binary(const Expr& e, Scope& scope);
   Value evaluate_call(const Expr& e, Scope& scope, bool partial);
   Value subscript(const Value& x, const Expr& e, Scope& scope);
@@ -178,9 +179,21 @@ class Elaborator {
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
   std::set<std::string> paths_;
+  // What is under way, through expressions and calls, is bounded by the stack: a level is about 2 kB.
+  class Level {
+   public:
+    Level(Elaborator& e, Loc loc, int levels = 1);
+    ~Level() { e_.depth_ -= levels_; }
+    Level(const Level&) = delete;
+    Level& operator=(const Level&) = delete;
+
+   private:
+    Elaborator& e_;
+    int levels_;
+  };
+  int depth_ = 0;
   void count_work(Loc loc);  // statements, repeats and calls, against a model that never ends
   int64_t work_ = 0;
-  int depth_ = 0;  // of expressions under way, through calls
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key
   int key_draws_ = 0;
   std::map<graph::NodeId, Loc> softmaxes_;  // results of std's softmax and where it was called

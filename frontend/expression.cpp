@@ -99,6 +99,7 @@ Value Elaborator::evaluate_constant(const FileScope& file, const std::string& na
   scope.file = &file;
   Value v;
   try {
+    const Level level(*this, loc);
     v = evaluate_partial(*expr, scope);
     if (v.is_tensor() || v.is(Kind::None)) fail(loc, fmt::format("'{}' is not known when compiling", name));
     v.loc = loc;
@@ -149,19 +150,17 @@ Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
 }
 
 namespace {
-constexpr int kMaxDepth = 4000;  // the stack of this process holds about twice as many
+constexpr int kMaxDepth = 2500;
+}
 
-struct Level {
-  explicit Level(int& depth) : depth_(++depth) {}
-  ~Level() { --depth_; }
-  int& depth_;
-};
-}  // namespace
+Elaborator::Level::Level(Elaborator& e, Loc loc, int levels) : e_(e), levels_(levels) {
+  if (e.depth_ + levels > kMaxDepth)
+    e.fail(loc, fmt::format("expressions and calls are nested deeper than {} levels here", kMaxDepth));
+  e.depth_ += levels;
+}
 
 Value Elaborator::evaluate(const Expr& e, Scope& scope) {
-  const Level level(depth_);
-  if (depth_ > kMaxDepth)
-    fail(e.loc, fmt::format("expressions and calls are nested deeper than {} levels here", kMaxDepth));
+  const Level level(*this, e.loc);
   Value v = evaluate_inner(e, scope);
   if (v.is(Kind::Error)) silent();
   v.loc = e.loc;
@@ -170,6 +169,7 @@ Value Elaborator::evaluate(const Expr& e, Scope& scope) {
 
 Value Elaborator::evaluate_partial(const Expr& e, Scope& scope) {
   if (!e.is(Expr::Kind::Call)) return evaluate(e, scope);
+  const Level level(*this, e.loc);
   Value v = evaluate_call(e, scope, true);
   v.loc = e.loc;
   return v;
@@ -193,7 +193,7 @@ Value Elaborator::evaluate_inner(const Expr& e, Scope& scope) {
     case Expr::Kind::Tuple: {
       std::vector<Value> items;
       for (const Expr& k : e.kids) items.push_back(evaluate(k, scope));
-      return Value::list(std::move(items));
+      return list_of(std::move(items), e.loc);
     }
     case Expr::Kind::Unary: {
       const Value x = evaluate(e.kids[0], scope);
@@ -220,6 +220,15 @@ Value Elaborator::evaluate_inner(const Expr& e, Scope& scope) {
       return reduction(e, scope);
   }
   return {};
+}
+
+// Lists hold copies: what doubles itself again and again would not end.
+Value Elaborator::list_of(std::vector<Value> items, Loc loc) {
+  constexpr int64_t most = 4096;
+  Value v = Value::list(std::move(items));
+  for (const Value& i : v.items) v.size += i.size;
+  if (v.size > most) fail(loc, fmt::format("a list of {} items; at most {}", v.size - 1, most));
+  return v;
 }
 
 Value Elaborator::evaluate_binary(const Expr& e, Scope& scope) {

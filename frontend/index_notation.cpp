@@ -101,6 +101,7 @@ class IndexNotation {
   }
 
   Indexed eval_new(const Expr& x) {
+    const Elaborator::Level level(e_, x.loc, 2);
     e_.builder().set_location(x.loc);
     switch (x.kind) {
       case Expr::Kind::Name:

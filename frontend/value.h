@@ -43,6 +43,7 @@ struct Value {
   std::shared_ptr<const Closure> fn;     // Fn, Layer
   std::shared_ptr<Instance> instance;
   std::vector<Value> items;
+  int64_t size = 1;    // with those of its items
   std::string origin;  // "input x", "param w": for messages
   Loc loc;             // where it was bound
 

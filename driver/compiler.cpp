@@ -33,7 +33,7 @@ StateLayout lay_out(const frontend::Unit& unit) {
   for (const frontend::StateSpec& s : unit.state) {
     const Dim count = element_count(s.type.shape);
     GRADC_CHECK(count.is_constant(), "state {} has no constant shape", s.path);
-    layout.offsets[s.path] = layout.bytes;
+    layout.offsets[s.parameter()] = layout.bytes;
     layout.bytes += (count.constant_part() * size_of(s.type.dtype) + 63) / 64 * 64;
   }
   return layout;
@@ -80,7 +80,7 @@ void fill_program(Compiled& c, const StateLayout& layout) {
   runtime::Program& p = c.program;
   p.state_bytes = layout.bytes;
   for (const frontend::StateSpec& s : c.unit.state) {
-    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.path)};
+    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.parameter())};
     p.state.push_back({tensor_of(b, {}), role_of(s.role)});
   }
   if (c.unit.train) {

@@ -78,6 +78,7 @@ void Runner::set(const std::string& input, double value) { set(input, std::span<
 
 void Runner::set(const std::string& input, std::span<const double> values) {
   const Tensor* t = entry_->input(input);
+  if (t == nullptr) t = entry_->field(input);
   if (t == nullptr) return;  // an entry reads only what it needs
   Array a = make_array(t->dtype, at(t->shape, dims_));
   if (a.count() != static_cast<int64_t>(values.size()))
@@ -88,7 +89,7 @@ void Runner::set(const std::string& input, std::span<const double> values) {
 }
 
 void Runner::set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows) {
-  const Tensor* t = entry_->input(input);
+  const Tensor* t = entry_->field(input);
   if (t == nullptr) return;
   const std::vector<int64_t> shape = at(t->shape, dims_), strides = at(t->strides, dims_);
   if (t->dtype != from.dtype || shape.size() != from.shape.size() ||
@@ -150,9 +151,7 @@ void Runner::fit(const Split& train, int64_t batch) {
     const std::string name = "fit_" + std::to_string(phase);
     const std::vector<double> sums = sum_over(train, batch, [&](std::span<const int64_t> rows) {
       begin(name, static_cast<int64_t>(rows.size()));
-      for (const Tensor& t : entry_->inputs)
-        if (auto f = train.data->fields.find(t.name); f != train.data->fields.end())
-          set_rows(t.name, f->second, rows);
+      for (const auto& [field, values] : train.data->fields) set_rows(field, values, rows);
       call();
       return output("sums");
     });

@@ -27,8 +27,15 @@ class StepBuilder {
       : m_(m), options_(o), report_(report) {
     s_.name = f.name;
     s_.state_bytes = o.state_bytes;
+    // In the order in which the inputs name them: the batch, first axis of the first input, is first.
+    for (NodeId p : f.params)
+      for (const gradc::Dim& d : f.type(p).shape) {
+        std::map<std::string, int> names;
+        d.collect_dims(names);
+        for (const auto& [name, n] : names) add_dim(name, f);
+      }
     for (const auto& [name, info] : f.dims) {
-      s_.dims.push_back({name, info.max});
+      add_dim(name, f);
       options_.schedule.plan[name] = info.plan > 0  ? info.plan
                                      : info.max > 0 ? std::min<int64_t>(info.max, 64)
                                                     : 64;
@@ -41,6 +48,11 @@ class StepBuilder {
 
  private:
   struct FunctionLowering;
+
+  void add_dim(const std::string& name, const Function& f) {
+    const bool known = std::any_of(s_.dims.begin(), s_.dims.end(), [&](const step::Dim& d) { return d.name == name; });
+    if (auto info = f.dims.find(name); !known && info != f.dims.end()) s_.dims.push_back({name, info->second.max});
+  }
 
   View parameter(const Function& f, NodeId p) {
     const std::string& name = f.names.at(p);

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "codegen/call_frame.h"
 #include "codegen/emit_index.h"
 #include "codegen/emit_scalar.h"
 #include "ir/step/step.h"
@@ -36,7 +37,7 @@ class KernelEmitter {
   llvm::Function* run() {
     find_vector_tiles(k_.body, {});
     if (const For* p = parallel_loop(k_))
-      emit_range(*p);
+      loop(p->var, begin_, end_, true, [&] { emit_body(p->body); });
     else
       emit_body(k_.body);
     b_.CreateRetVoid();
@@ -48,37 +49,67 @@ class KernelEmitter {
  private:
   // --- the function ---------------------------------------------------------------------------------------
   void declare(llvm::Module& m, const std::string& name) {
-    llvm::Type *ptr = llvm::PointerType::getUnqual(c_), *i64 = b_.getInt64Ty();
-    size_t parameters = 0;
-    while (parameters < k_.buffers.size() && k_.buffers[parameters].space < Space::Scratch) ++parameters;
-    const std::vector<std::string> dims = dims_of(k_);
-    std::vector<llvm::Type*> types(parameters + 1, ptr);
-    types.resize(types.size() + dims.size() + k_.params.size() + 2, i64);
-    auto* type = llvm::FunctionType::get(b_.getVoidTy(), types, false);
+    llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+    auto* type = llvm::FunctionType::get(b_.getVoidTy(), {ptr, ptr}, false);
     f_ = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name, m);
     f_->addFnAttr(llvm::Attribute::NoUnwind);
     f_->addFnAttr(llvm::Attribute::NoInline);
     if (width_ == 16) f_->addFnAttr("prefer-vector-width", "512");
     entry_ = llvm::BasicBlock::Create(c_, "entry", f_);
     auto* start = llvm::BasicBlock::Create(c_, "start", f_);
+    auto* idle = llvm::BasicBlock::Create(c_, "idle", f_);
     b_.SetInsertPoint(entry_);
-    b_.SetInsertPoint(llvm::BranchInst::Create(start, entry_));
-    size_t a = 0;
-    for (; a < parameters; ++a) bases_.push_back(f_->getArg(static_cast<unsigned>(a)));
-    LValue scratch = f_->getArg(static_cast<unsigned>(a++));
-    const step::ThreadScratch places = step::thread_scratch(k_);
-    size_t s = 0;
-    for (size_t i = parameters; i < k_.buffers.size(); ++i)
-      bases_.push_back(k_.buffers[i].space == Space::Scratch ? offset(scratch, places.offsets[s++])
-                                                             : nullptr);
-    for (const std::string& d : dims) index_.set_dim(d, f_->getArg(static_cast<unsigned>(a++)));
-    for (int p : k_.params) index_.set_var(p, f_->getArg(static_cast<unsigned>(a++)));
-    begin_ = f_->getArg(static_cast<unsigned>(a++));
-    end_ = f_->getArg(static_cast<unsigned>(a));
+    read_arguments();
     // Reads that a guard forbids go here.
-    nowhere_ = b_.CreateAlloca(llvm::ArrayType::get(i64, 16), nullptr, "nowhere");
+    nowhere_ = b_.CreateAlloca(llvm::ArrayType::get(b_.getInt64Ty(), 16), nullptr, "nowhere");
+    llvm::Instruction* jump = b_.CreateCondBr(share_of_work(), start, idle);
+    b_.SetInsertPoint(idle);
+    b_.CreateRetVoid();
     b_.SetInsertPoint(start);
-    index_.enter(entry_->getTerminator());
+    index_.enter(jump);
+  }
+
+  LValue member(unsigned m, llvm::Type* t) { return frame_member(b_, f_->getArg(0), m, t); }
+  LValue element(LValue base, LValue place, llvm::Type* t) {
+    return b_.CreateAlignedLoad(t, b_.CreateInBoundsGEP(b_.getInt64Ty(), base, place), llvm::Align(8));
+  }
+  LValue argument(size_t i) {
+    LValue at = b_.CreateConstInBoundsGEP1_64(b_.getInt32Ty(), f_->getArg(1), i);
+    return b_.CreateZExt(b_.CreateAlignedLoad(b_.getInt32Ty(), at, llvm::Align(4)), b_.getInt64Ty());
+  }
+
+  void read_arguments() {
+    llvm::Type *ptr = llvm::PointerType::getUnqual(c_), *i64 = b_.getInt64Ty();
+    LValue table = member(kTable, ptr), scratch = member(kThreadScratch, ptr);
+    const step::ThreadScratch places = step::thread_scratch(k_);
+    size_t a = 0, s = 0;
+    for (const Buffer& b : k_.buffers) {
+      if (b.space < Space::Scratch) {
+        LValue packed = argument(a++);
+        LValue region = element(f_->getArg(0), b_.CreateAnd(packed, b_.getInt64(3)), ptr);
+        bases_.push_back(
+            b_.CreateInBoundsGEP(b_.getInt8Ty(), region, element(table, b_.CreateLShr(packed, 2), i64)));
+      } else {
+        bases_.push_back(b.space == Space::Scratch ? offset(scratch, places.offsets[s++]) : nullptr);
+      }
+    }
+    for (const std::string& d : dims_of(k_)) index_.set_dim(d, element(table, argument(a++), i64));
+    for (int p : k_.params) index_.set_var(p, element(f_->getArg(0), argument(a++), i64));
+  }
+
+  // The range of this thread, as step::range_of; without a parallel loop thread 0 works alone.
+  LValue share_of_work() {
+    LValue tid = member(kTid, b_.getInt64Ty());
+    const For* p = parallel_loop(k_);
+    if (!p) return b_.CreateICmpEQ(tid, b_.getInt64(0));
+    LValue threads = member(kThreads, b_.getInt64Ty()), extent = index_.value(p->extent);
+    LValue each = b_.CreateUDiv(extent, threads);
+    LValue rest = b_.CreateSub(extent, b_.CreateMul(each, threads));
+    begin_ =
+        b_.CreateAdd(b_.CreateMul(tid, each), b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid, rest));
+    LValue more = b_.CreateZExt(b_.CreateICmpSLT(tid, rest), b_.getInt64Ty());
+    end_ = b_.CreateAdd(begin_, b_.CreateAdd(each, more));
+    return b_.CreateICmpSLT(begin_, end_);
   }
   LValue offset(LValue base, int64_t bytes) {
     return bytes ? b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), base, static_cast<uint64_t>(bytes)) : base;
@@ -129,10 +160,6 @@ class KernelEmitter {
     index_.leave();
     b_.SetInsertPoint(after);
     forget();
-  }
-
-  void emit_range(const For& p) {
-    loop(p.var, begin_, end_, true, [&] { emit_body(p.body); });
   }
 
   void emit(const std::shared_ptr<const For>& f) {

@@ -1,5 +1,5 @@
-// A kernel as one LLVM function: void (ptr buffer..., ptr thread_scratch, i64 dim..., i64 param..., i64
-// begin, i64 end), with the dimensions that the kernel's text names in alphabetical order.
+// A kernel as one LLVM function, called as call_frame.h says, with the dimensions that the kernel's text
+// names in alphabetical order. It works out its own share of the parallel loop.
 #pragma once
 
 #include <llvm/IR/Function.h>

@@ -5,6 +5,7 @@
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Triple.h>
 
+#include "codegen/call_frame.h"
 #include "codegen/codegen.h"
 #include "codegen/emit_index.h"
 #include "codegen/emit_kernel.h"
@@ -30,6 +31,7 @@ class StepEmitter {
 
   void run() {
     LValue saved = x86_ ? set_float_mode() : nullptr;
+    number_params(s_.body);
     prepare();
     emit_body(s_.body);
     if (saved) b_.CreateIntrinsic(llvm::Intrinsic::x86_sse_ldmxcsr, {}, {saved});
@@ -50,60 +52,112 @@ class StepEmitter {
     return b_.CreateAlignedLoad(
         b_.getInt64Ty(), b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), f_->getArg(3), i), llvm::Align(8));
   }
+  void set_member(unsigned m, LValue v) {
+    b_.CreateAlignedStore(v, b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), frame_, m), llvm::Align(8));
+  }
+
+  // Each parameter that a run passes has a place of its own in the frame.
+  void number_params(const Body& body) {
+    for (const Stmt& s : body) {
+      if (auto* r = std::get_if<Run>(&s))
+        for (size_t p = 0; p < r->params.size(); ++p) param_place_[&r->params[p]] = members_++;
+      else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        number_params((*f)->body);
+      else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s))
+        number_params((*i)->then_body), number_params((*i)->else_body);
+    }
+  }
+
   void prepare() {
-    tid_ = b_.CreateZExt(f_->getArg(4), b_.getInt64Ty());
-    threads_ = b_.CreateZExt(f_->getArg(5), b_.getInt64Ty());
+    llvm::Type* i64 = b_.getInt64Ty();
+    frame_ = b_.CreateAlloca(llvm::ArrayType::get(i64, members_));
+    LValue tid = b_.CreateZExt(f_->getArg(4), i64);
     for (size_t d = 0; d < s_.dims.size(); ++d) {
-      dims_[s_.dims[d].name] = table(d);
-      index_.set_dim(s_.dims[d].name, dims_[s_.dims[d].name]);
+      dim_place_[s_.dims[d].name] = static_cast<uint32_t>(d);
+      index_.set_dim(s_.dims[d].name, table(d));
     }
-    for (size_t i = 0; i < s_.buffers.size(); ++i) {
-      LValue base = f_->getArg(static_cast<unsigned>(s_.buffers[i].region));
-      buffers_.push_back(b_.CreateInBoundsGEP(b_.getInt8Ty(), base, table(s_.dims.size() + i)));
-    }
+    for (unsigned r = 0; r < 3; ++r) set_member(kRegions + r, f_->getArg(r));
+    set_member(kTable, f_->getArg(3));
     LValue area =
         b_.CreateAdd(table(s_.dims.size() + s_.buffers.size()),
-                     b_.CreateMul(tid_, b_.getInt64(static_cast<uint64_t>(thread_scratch_bytes(s_)))));
-    scratch_ = b_.CreateInBoundsGEP(b_.getInt8Ty(), f_->getArg(2), area);
+                     b_.CreateMul(tid, b_.getInt64(static_cast<uint64_t>(thread_scratch_bytes(s_)))));
+    set_member(kThreadScratch, b_.CreateInBoundsGEP(b_.getInt8Ty(), f_->getArg(2), area));
+    set_member(kTid, tid);
+    set_member(kThreads, b_.CreateZExt(f_->getArg(5), i64));
+    set_member(kBarrier, f_->getArg(6));
   }
 
+  // Runs and barriers that follow one another are rows of a table.
   void emit_body(const Body& body) {
-    for (const Stmt& s : body) std::visit([&](const auto& x) { emit(x); }, s);
+    std::vector<Row> rows;
+    for (const Stmt& s : body) {
+      if (auto* r = std::get_if<Run>(&s)) {
+        rows.push_back({kernels_[r->kernel], r});
+      } else if (std::holds_alternative<step::Barrier>(s)) {
+        rows.push_back({wait(), nullptr});
+      } else {
+        emit_rows(rows);
+        rows.clear();
+        if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+          emit(**f);
+        else
+          emit(*std::get<std::shared_ptr<const If>>(s));
+      }
+    }
+    emit_rows(rows);
   }
 
-  void emit(const Run& r) {
-    const kernel::Kernel& k = s_.kernels[r.kernel];
-    std::vector<LValue> args;
-    for (int b : r.buffers) args.push_back(buffers_[b]);
-    args.push_back(scratch_);
-    for (const std::string& d : dims_of(k)) args.push_back(dims_.at(d));
-    std::map<int, Index> bound;
-    for (size_t p = 0; p < r.params.size(); ++p) {
-      args.push_back(index_.value(r.params[p]));
-      bound[k.params[p]] = r.params[p];
+  struct Row {
+    llvm::Function* function;
+    const Run* run;  // null for a barrier
+  };
+
+  void emit_rows(const std::vector<Row>& rows) {
+    if (rows.empty()) return;
+    llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+    auto* row = llvm::StructType::get(ptr, ptr);
+    std::vector<llvm::Constant*> table;
+    for (const Row& r : rows) {
+      if (r.run)
+        for (const Index& p : r.run->params) set_member(param_place_.at(&p), index_.value(p));
+      table.push_back(llvm::ConstantStruct::get(row, {r.function, arguments(r.run)}));
     }
-    const kernel::For* loop = kernel::parallel_loop(k);
-    if (!loop) {
-      args.push_back(b_.getInt64(0));
-      args.push_back(b_.getInt64(1));
-      when(b_.CreateICmpEQ(tid_, b_.getInt64(0)), [&] { b_.CreateCall(kernels_[r.kernel], args); });
-      return;
-    }
-    const Index extent = loop->extent.substitute([&](int v) { return bound.at(v); });
-    auto [begin, end] = range(index_.value(extent));
-    args.push_back(begin);
-    args.push_back(end);
-    when(b_.CreateICmpSLT(begin, end), [&] { b_.CreateCall(kernels_[r.kernel], args); });
+    auto* type = llvm::ArrayType::get(row, table.size());
+    auto* data = new llvm::GlobalVariable(m_, type, true, llvm::GlobalValue::InternalLinkage,
+                                          llvm::ConstantArray::get(type, table), s_.name + ".runs");
+    loop(b_.getInt64(table.size()), [&](LValue i) {
+      LValue at = b_.CreateInBoundsGEP(row, data, i);
+      LValue function = b_.CreateLoad(ptr, at);
+      LValue args = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(ptr, at, 1));
+      b_.CreateCall(kernel_type(), function, {frame_, args});
+    });
   }
 
-  // step::range_of, as instructions.
-  std::pair<LValue, LValue> range(LValue extent) {
-    LValue each = b_.CreateUDiv(extent, threads_);
-    LValue rest = b_.CreateSub(extent, b_.CreateMul(each, threads_));
-    LValue begin =
-        b_.CreateAdd(b_.CreateMul(tid_, each), b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid_, rest));
-    LValue more = b_.CreateZExt(b_.CreateICmpSLT(tid_, rest), b_.getInt64Ty());
-    return {begin, b_.CreateAdd(begin, b_.CreateAdd(each, more))};
+  llvm::Constant* arguments(const Run* r) {
+    llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+    std::vector<uint32_t> list;
+    if (r) {
+      const uint32_t dims = static_cast<uint32_t>(s_.dims.size());
+      for (int b : r->buffers)
+        list.push_back(
+            buffer_argument(static_cast<uint32_t>(s_.buffers[b].region), dims + static_cast<uint32_t>(b)));
+      for (const std::string& d : kernel_dims(r->kernel)) list.push_back(dim_place_.at(d));
+      for (const Index& p : r->params) list.push_back(param_place_.at(&p));
+    }
+    if (list.empty()) return llvm::ConstantPointerNull::get(llvm::cast<llvm::PointerType>(ptr));
+    llvm::Constant* data = llvm::ConstantDataArray::get(c_, list);
+    return new llvm::GlobalVariable(m_, data->getType(), true, llvm::GlobalValue::PrivateLinkage, data,
+                                    "args");
+  }
+  const std::vector<std::string>& kernel_dims(int kernel) {
+    auto [it, fresh] = kernel_dims_.try_emplace(kernel);
+    if (fresh) it->second = dims_of(s_.kernels[kernel]);
+    return it->second;
+  }
+
+  llvm::FunctionType* kernel_type() {
+    llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+    return llvm::FunctionType::get(b_.getVoidTy(), {ptr, ptr}, false);
   }
 
   template <class F>
@@ -118,20 +172,32 @@ class StepEmitter {
     b_.SetInsertPoint(after);
   }
 
-  // gradc_barrier: { u32 struct_size; void (*wait)(void*, u32); void* context }
-  void emit(const step::Barrier&) {
-    when(b_.CreateICmpUGT(threads_, b_.getInt64(1)), [&] {
-      llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
-      LValue barrier = f_->getArg(6);
-      LValue wait = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), barrier, 8));
-      LValue context = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(b_.getInt8Ty(), barrier, 16));
-      b_.CreateCall(llvm::FunctionType::get(b_.getVoidTy(), {ptr, b_.getInt32Ty()}, false), wait,
-                    {context, f_->getArg(4)});
-    });
+  // A barrier looks like a kernel. gradc_barrier: { u32 struct_size; void (*wait)(void*, u32); void* context
+  // }
+  llvm::Function* wait() {
+    if (llvm::Function* known = m_.getFunction("gradc.wait")) return known;
+    auto* f = llvm::Function::Create(kernel_type(), llvm::GlobalValue::InternalLinkage, "gradc.wait", m_);
+    f->addFnAttr(llvm::Attribute::NoUnwind);
+    llvm::IRBuilder<> b(llvm::BasicBlock::Create(c_, "entry", f));
+    auto* team = llvm::BasicBlock::Create(c_, "team", f);
+    auto* done = llvm::BasicBlock::Create(c_, "done", f);
+    llvm::Type *ptr = llvm::PointerType::getUnqual(c_), *i64 = b.getInt64Ty();
+    b.CreateCondBr(b.CreateICmpUGT(frame_member(b, f->getArg(0), kThreads, i64), b.getInt64(1)), team, done);
+    b.SetInsertPoint(team);
+    LValue barrier = frame_member(b, f->getArg(0), kBarrier, ptr);
+    LValue call = b.CreateLoad(ptr, b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), barrier, 8));
+    LValue context = b.CreateLoad(ptr, b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), barrier, 16));
+    LValue tid = b.CreateTrunc(frame_member(b, f->getArg(0), kTid, i64), b.getInt32Ty());
+    b.CreateCall(llvm::FunctionType::get(b.getVoidTy(), {ptr, b.getInt32Ty()}, false), call, {context, tid});
+    b.CreateBr(done);
+    b.SetInsertPoint(done);
+    b.CreateRetVoid();
+    return f;
   }
 
-  void emit(const std::shared_ptr<const For>& f) {
-    LValue extent = index_.value(f->extent);
+  // `fill(i)` for i in 0 .. extent-1.
+  template <class F>
+  void loop(LValue extent, F&& fill) {
     auto* head = b_.GetInsertBlock();
     auto* body = llvm::BasicBlock::Create(c_, "body", f_);
     auto* exit = llvm::BasicBlock::Create(c_, "exit", f_);
@@ -140,8 +206,7 @@ class StepEmitter {
     llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
     phi->addIncoming(b_.getInt64(0), head);
     index_.enter(jump);
-    index_.set_var(f->var, phi);
-    emit_body(f->body);
+    fill(phi);
     LValue next = b_.CreateAdd(phi, b_.getInt64(1));
     phi->addIncoming(next, b_.GetInsertBlock());
     b_.CreateCondBr(b_.CreateICmpSLT(next, extent), body, exit);
@@ -149,10 +214,20 @@ class StepEmitter {
     b_.SetInsertPoint(exit);
   }
 
-  void emit(const std::shared_ptr<const If>& i) {
-    LValue c = b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), buffers_[i->condition]), b_.getInt8(0));
-    when(c, [&] { emit_body(i->then_body); });
-    when(b_.CreateNot(c), [&] { emit_body(i->else_body); });
+  void emit(const For& f) {
+    loop(index_.value(f.extent), [&](LValue i) {
+      index_.set_var(f.var, i);
+      emit_body(f.body);
+    });
+  }
+
+  void emit(const If& i) {
+    const size_t place = s_.dims.size() + static_cast<size_t>(i.condition);
+    LValue base = f_->getArg(static_cast<unsigned>(s_.buffers[i.condition].region));
+    LValue flag = b_.CreateInBoundsGEP(b_.getInt8Ty(), base, table(place));
+    LValue c = b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), flag), b_.getInt8(0));
+    when(c, [&] { emit_body(i.then_body); });
+    when(b_.CreateNot(c), [&] { emit_body(i.else_body); });
   }
 
   llvm::LLVMContext& c_;
@@ -163,9 +238,11 @@ class StepEmitter {
   const std::vector<llvm::Function*>& kernels_;
   bool x86_;
   llvm::Function* f_ = nullptr;
-  LValue tid_ = nullptr, threads_ = nullptr, scratch_ = nullptr;
-  std::vector<LValue> buffers_;
-  std::map<std::string, LValue> dims_;
+  LValue frame_ = nullptr;
+  unsigned members_ = kParams;
+  std::map<const Index*, unsigned> param_place_;
+  std::map<std::string, uint32_t> dim_place_;
+  std::map<int, std::vector<std::string>> kernel_dims_;
 };
 
 }  // namespace

@@ -45,23 +45,90 @@ std::strong_ordering Atom::operator<=>(const Atom& o) const {
 }
 
 std::strong_ordering Index::operator<=>(const Index& o) const {
-  for (size_t i = 0; i < std::min(terms_.size(), o.terms_.size()); ++i) {
-    if (auto c = compare(terms_[i].factors, o.terms_[i].factors); c != 0) return c;
-    if (auto c = terms_[i].coefficient <=> o.terms_[i].coefficient; c != 0) return c;
+  if (polynomial_ != o.polynomial_) {
+    const std::vector<Term>&a = terms(), &b = o.terms();
+    for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+      if (auto c = compare(a[i].factors, b[i].factors); c != 0) return c;
+      if (auto c = a[i].coefficient <=> b[i].coefficient; c != 0) return c;
+    }
+    if (auto c = a.size() <=> b.size(); c != 0) return c;
   }
-  if (auto c = terms_.size() <=> o.terms_.size(); c != 0) return c;
   return constant_ <=> o.constant_;
 }
 
-Index Index::atom(Atom a) {
-  Index e;
-  e.terms_.push_back({1, {std::move(a)}});
+bool Index::operator==(const Index& o) const {
+  if (constant_ != o.constant_) return false;
+  if (polynomial_ == o.polynomial_) return true;
+  return polynomial_ && o.polynomial_ && polynomial_->hash == o.polynomial_->hash && (*this <=> o) == 0;
+}
+
+namespace {
+
+constexpr size_t mixed(size_t h, size_t v) { return (h ^ v) * 0x9E3779B97F4A7C15ULL + (h >> 29); }
+
+}  // namespace
+
+size_t Index::hash() const {
+  return mixed(polynomial_ ? polynomial_->hash : 0, static_cast<size_t>(constant_));
+}
+
+const std::vector<Index::Term>& Index::no_terms() {
+  static const std::vector<Term> none;
+  return none;
+}
+
+Index::Shared Index::freeze(std::vector<Term> terms) {
+  if (terms.empty()) return nullptr;
+  auto p = std::make_shared<Polynomial>();
+  for (const Term& t : terms) {
+    p->hash = mixed(p->hash, static_cast<size_t>(t.coefficient));
+    for (const Atom& a : t.factors) {
+      p->hash = mixed(p->hash, static_cast<size_t>(a.kind) * 64 + static_cast<size_t>(a.var));
+      if (a.kind == Atom::Kind::Var) p->max_var = std::max(p->max_var, a.var);
+      if (a.kind == Atom::Kind::Dim) p->hash = mixed(p->hash, std::hash<std::string>{}(a.name));
+      if (!a.args) continue;
+      p->opaque = true;
+      p->hash = mixed(mixed(p->hash, a.args->first.hash()), a.args->second.hash());
+      p->max_var = std::max({p->max_var, a.args->first.max_var(), a.args->second.max_var()});
+    }
+  }
+  p->terms = std::move(terms);
+  return p;
+}
+Index Index::make(int64_t constant, std::vector<Term> terms) {
+  Index e(constant);
+  e.polynomial_ = freeze(std::move(terms));
   return e;
 }
+
+Index Index::atom(Atom a) {
+  std::vector<Term> terms(1);
+  terms[0].coefficient = 1;
+  terms[0].factors.push_back(std::move(a));
+  return make(0, std::move(terms));
+}
 Index Index::var(int id) {
+  // The first axes are everywhere: their expressions are made once.
+  static const auto axes = [] {
+    std::vector<Index> list(64);
+    for (int i = 0; i < 64; ++i) {
+      Atom a;
+      a.var = i;
+      list[static_cast<size_t>(i)] = atom(std::move(a));
+    }
+    return list;
+  }();
+  if (id >= 0 && id < 64) return axes[static_cast<size_t>(id)];
   Atom a;
   a.var = id;
   return atom(std::move(a));
+}
+int Index::as_var() const {
+  if (constant_ != 0 || terms().size() != 1) return -1;
+  const Term& t = polynomial_->terms[0];
+  return t.coefficient == 1 && t.factors.size() == 1 && t.factors[0].kind == Atom::Kind::Var
+             ? t.factors[0].var
+             : -1;
 }
 Index Index::dim(std::string_view name) {
   Atom a;
@@ -77,44 +144,59 @@ Index Index::opaque(Atom::Kind kind, const Index& a, const Index& b) {
 }
 
 Index Index::of(const Term& term) {
-  Index e;
-  e.terms_.push_back(term);
-  return e;
+  if (term.factors.empty()) return term.coefficient;
+  return make(0, {term});
 }
 
-void Index::add_term(int64_t coefficient, std::vector<Atom> factors) {
-  if (coefficient == 0) return;
-  auto it =
-      std::lower_bound(terms_.begin(), terms_.end(), factors,
-                       [](const Term& t, const std::vector<Atom>& f) { return compare(t.factors, f) < 0; });
-  if (it != terms_.end() && compare(it->factors, factors) == 0) {
-    it->coefficient = checked_add(it->coefficient, coefficient);
-    if (it->coefficient == 0) terms_.erase(it);
+namespace {
+
+// Adds c * factors to a sorted list.
+void add_term(std::vector<Index::Term>& terms, int64_t c, std::vector<Atom> factors) {
+  if (c == 0) return;
+  auto it = std::lower_bound(
+      terms.begin(), terms.end(), factors,
+      [](const Index::Term& t, const std::vector<Atom>& f) { return compare(t.factors, f) < 0; });
+  if (it != terms.end() && compare(it->factors, factors) == 0) {
+    it->coefficient = checked_add(it->coefficient, c);
+    if (it->coefficient == 0) terms.erase(it);
   } else {
-    terms_.insert(it, {coefficient, std::move(factors)});
+    terms.insert(it, {c, std::move(factors)});
   }
 }
 
+}  // namespace
+
 Index Index::operator+(const Index& o) const {
-  Index r = *this;
-  r.constant_ = checked_add(r.constant_, o.constant_);
-  for (const Term& t : o.terms_) r.add_term(t.coefficient, t.factors);
-  return r;
+  const int64_t constant = checked_add(constant_, o.constant_);
+  if (is_constant() || o.is_constant()) {
+    Index r = is_constant() ? o : *this;
+    r.constant_ = constant;
+    return r;
+  }
+  std::vector<Term> sum = terms();
+  for (const Term& t : o.terms()) add_term(sum, t.coefficient, t.factors);
+  return make(constant, std::move(sum));
 }
 
 Index Index::operator*(const Index& o) const {
   if (is_constant() && o.is_constant()) return checked_mul(constant_, o.constant_);
-  Index r(checked_mul(constant_, o.constant_));
-  for (const Term& t : terms_) r.add_term(checked_mul(t.coefficient, o.constant_), t.factors);
-  for (const Term& t : o.terms_) r.add_term(checked_mul(t.coefficient, constant_), t.factors);
-  for (const Term& a : terms_)
-    for (const Term& b : o.terms_) {
+  if (is(0) || o.is(0)) return 0;
+  if (is(1)) return o;
+  if (o.is(1)) return *this;
+  std::vector<Term> product;
+  auto scaled = [&](const std::vector<Term>& list, int64_t by) {
+    for (const Term& t : list) add_term(product, checked_mul(t.coefficient, by), t.factors);
+  };
+  scaled(terms(), o.constant_);
+  scaled(o.terms(), constant_);
+  for (const Term& a : terms())
+    for (const Term& b : o.terms()) {
       std::vector<Atom> factors = a.factors;
       factors.insert(factors.end(), b.factors.begin(), b.factors.end());
       std::sort(factors.begin(), factors.end());
-      r.add_term(checked_mul(a.coefficient, b.coefficient), std::move(factors));
+      add_term(product, checked_mul(a.coefficient, b.coefficient), std::move(factors));
     }
-  return r;
+  return make(checked_mul(constant_, o.constant_), std::move(product));
 }
 
 namespace {
@@ -137,22 +219,23 @@ std::optional<Index> Index::exact_div(const Index& d) const {
   int64_t c = d.constant_;
   std::vector<Atom> factors;
   if (!d.is_constant()) {
-    if (d.constant_ != 0 || d.terms_.size() != 1) return *this == d ? std::optional<Index>(1) : std::nullopt;
-    c = d.terms_[0].coefficient;
-    factors = d.terms_[0].factors;
+    if (d.constant_ != 0 || d.terms().size() != 1) return *this == d ? std::optional<Index>(1) : std::nullopt;
+    c = d.terms()[0].coefficient;
+    factors = d.terms()[0].factors;
   }
   if (c == 0) return std::nullopt;
   if (constant_ != 0 && (!factors.empty() || constant_ % c != 0)) return std::nullopt;
-  Index q(factors.empty() ? constant_ / c : 0);
-  for (const Term& t : terms_) {
+  int64_t constant = factors.empty() ? constant_ / c : 0;
+  std::vector<Term> quotient;
+  for (const Term& t : terms()) {
     std::optional<Term> r = divide_term(t, c, factors);
     if (!r) return std::nullopt;
     if (r->factors.empty())
-      q.constant_ = checked_add(q.constant_, r->coefficient);
+      constant = checked_add(constant, r->coefficient);
     else
-      q.add_term(r->coefficient, r->factors);
+      add_term(quotient, r->coefficient, std::move(r->factors));
   }
-  return q;
+  return make(constant, std::move(quotient));
 }
 
 namespace {
@@ -187,9 +270,10 @@ Index Index::floor_div(const Index& d) const {
   if (rest.is_constant() && d.is_constant()) return quotient;  // 0 <= rest < d
   if (rest.is(0)) return quotient;
   // (a floordiv b) floordiv c = a floordiv (b * c)
-  if (rest.constant_ == 0 && rest.terms_.size() == 1 && rest.terms_[0].coefficient == 1 &&
-      rest.terms_[0].factors.size() == 1 && rest.terms_[0].factors[0].kind == Atom::Kind::FloorDiv) {
-    const auto& args = *rest.terms_[0].factors[0].args;
+  if (const std::vector<Term>& t = rest.terms(); rest.constant_ == 0 && t.size() == 1 &&
+                                                 t[0].coefficient == 1 && t[0].factors.size() == 1 &&
+                                                 t[0].factors[0].kind == Atom::Kind::FloorDiv) {
+    const auto& args = *t[0].factors[0].args;
     return quotient + args.first.floor_div(args.second * d);
   }
   return quotient + opaque(Atom::Kind::FloorDiv, rest, d);
@@ -214,26 +298,18 @@ Index Index::max(const Index& a, const Index& b) {
 }
 
 bool Index::uses_var(int id) const {
-  for (const Term& t : terms_)
+  if (id > max_var()) return false;
+  for (const Term& t : terms())
     for (const Atom& a : t.factors) {
       if (a.kind == Atom::Kind::Var && a.var == id) return true;
       if (a.args && (a.args->first.uses_var(id) || a.args->second.uses_var(id))) return true;
     }
   return false;
 }
-int Index::max_var() const {
-  int m = -1;
-  for (const Term& t : terms_)
-    for (const Atom& a : t.factors) {
-      if (a.kind == Atom::Kind::Var) m = std::max(m, a.var);
-      if (a.args) m = std::max({m, a.args->first.max_var(), a.args->second.max_var()});
-    }
-  return m;
-}
 
 Index Index::rebuild(const std::function<Index(const Atom&)>& leaf) const {
   Index r(constant_);
-  for (const Term& t : terms_) {
+  for (const Term& t : terms()) {
     Index term(t.coefficient);
     for (const Atom& a : t.factors) {
       if (!a.args) {
@@ -251,7 +327,8 @@ Index Index::rebuild(const std::function<Index(const Atom&)>& leaf) const {
   return r;
 }
 Index Index::substitute(const std::function<Index(int)>& var) const {
-  if (is_constant()) return *this;
+  if (!has_vars()) return *this;
+  if (const int v = as_var(); v >= 0) return var(v);
   return rebuild([&](const Atom& a) { return a.kind == Atom::Kind::Var ? var(a.var) : atom(a); });
 }
 Index Index::substitute_dims(const std::function<Index(const std::string&)>& dim) const {
@@ -260,8 +337,9 @@ Index Index::substitute_dims(const std::function<Index(const std::string&)>& dim
 }
 
 std::optional<Index> Index::coefficient_of(int id) const {
-  Index c;
-  for (const Term& t : terms_) {
+  int64_t constant = 0;
+  std::vector<Term> sum;
+  for (const Term& t : terms()) {
     int direct = 0;
     std::vector<Atom> rest;
     for (const Atom& a : t.factors) {
@@ -275,17 +353,17 @@ std::optional<Index> Index::coefficient_of(int id) const {
     if (direct > 1) return std::nullopt;
     if (direct == 0) continue;
     if (rest.empty())
-      c.constant_ = checked_add(c.constant_, t.coefficient);
+      constant = checked_add(constant, t.coefficient);
     else
-      c.add_term(t.coefficient, std::move(rest));
+      add_term(sum, t.coefficient, std::move(rest));
   }
-  return c;
+  return make(constant, std::move(sum));
 }
 
 int64_t Index::evaluate(const std::function<int64_t(int)>& var,
                         const std::function<int64_t(const std::string&)>& dim) const {
   int64_t sum = constant_;
-  for (const Term& t : terms_) {
+  for (const Term& t : terms()) {
     int64_t product = t.coefficient;
     for (const Atom& a : t.factors) {
       int64_t v;
@@ -312,7 +390,7 @@ int64_t Index::evaluate(const std::function<int64_t(int)>& var,
 }
 
 void Index::collect_dims(std::map<std::string, int>& names) const {
-  for (const Term& t : terms_)
+  for (const Term& t : terms())
     for (const Atom& a : t.factors) {
       if (a.kind == Atom::Kind::Dim) ++names[a.name];
       if (a.args) a.args->first.collect_dims(names), a.args->second.collect_dims(names);
@@ -353,12 +431,12 @@ std::string Index::str(const std::function<std::string(int)>& name) const {
     else
       out += magnitude + "*" + text;
   };
-  for (const Term& t : terms_) {
+  for (const Term& t : terms()) {
     std::string text;
     for (const Atom& a : t.factors) text += (text.empty() ? "" : "*") + atom_text(a, name);
     append(t.coefficient, text);
   }
-  if (constant_ != 0 || terms_.empty()) append(constant_, "");
+  if (constant_ != 0 || is_constant()) append(constant_, "");
   return out;
 }
 

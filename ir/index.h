@@ -1,6 +1,7 @@
 // Integer expressions in one canonical form: polynomials with integer coefficients over axis variables, named
 // dimensions and opaque atoms (floor division, modulo, minimum, maximum). Dimensions, index maps, loop bounds
-// and addresses are all this class; two expressions are equal exactly when they print equal.
+// and addresses are all this class; two expressions are equal exactly when they print equal. The terms are
+// immutable and shared: a copy is a pointer, and expressions that differ are told apart by a stored hash.
 #pragma once
 
 #include <compare>
@@ -41,15 +42,18 @@ class Index {
   static Index dim(std::string_view name);
   static Index of(const Term& term);
 
-  const std::vector<Term>& terms() const { return terms_; }  // sorted by factors, coefficients not zero
+  // Sorted by factors, coefficients not zero.
+  const std::vector<Term>& terms() const { return polynomial_ ? polynomial_->terms : no_terms(); }
   int64_t constant_part() const { return constant_; }
-  bool is_constant() const { return terms_.empty(); }
+  bool is_constant() const { return !polynomial_; }
   std::optional<int64_t> constant() const { return is_constant() ? std::optional(constant_) : std::nullopt; }
   bool is(int64_t value) const { return is_constant() && constant_ == value; }
 
   // Arithmetic throws CompileError when a coefficient leaves 64 bits.
   Index operator+(const Index& o) const;
-  Index operator-(const Index& o) const { return *this + o * Index(-1); }
+  Index operator-(const Index& o) const {
+    return o.is_constant() ? *this + -o.constant_ : *this + o * Index(-1);
+  }
   Index operator*(const Index& o) const;
   Index& operator+=(const Index& o) { return *this = *this + o; }
   // Rounds towards minus infinity; the divisor is positive. Exact multiples of the divisor are split off.
@@ -62,10 +66,14 @@ class Index {
   std::optional<Index> exact_div(const Index& divisor) const;
 
   std::strong_ordering operator<=>(const Index& o) const;
-  bool operator==(const Index& o) const { return (*this <=> o) == 0; }
+  bool operator==(const Index& o) const;
+  size_t hash() const;
 
   bool uses_var(int id) const;
-  int max_var() const;  // -1 when there is none
+  int max_var() const { return polynomial_ ? polynomial_->max_var : -1; }      // -1 when there is none
+  bool is_polynomial() const { return !polynomial_ || !polynomial_->opaque; }  // no divisions, minima, ...
+  // The variable that the expression is, or -1.
+  int as_var() const;
   bool has_vars() const { return max_var() >= 0; }
   // Every variable replaced; opaque atoms are rebuilt (and fold when they become constant).
   Index substitute(const std::function<Index(int)>& var) const;
@@ -81,13 +89,23 @@ class Index {
   std::string str(const std::function<std::string(int)>& name = {}) const;
 
  private:
+  struct Polynomial {
+    std::vector<Term> terms;  // not empty
+    size_t hash = 0;
+    int max_var = -1;
+    bool opaque = false;
+  };
+  using Shared = std::shared_ptr<const Polynomial>;
+
+  static const std::vector<Term>& no_terms();
+  static Shared freeze(std::vector<Term> terms);
+  static Index make(int64_t constant, std::vector<Term> terms);
   static Index atom(Atom a);
   static Index opaque(Atom::Kind kind, const Index& a, const Index& b);
   Index rebuild(const std::function<Index(const Atom&)>& leaf) const;
-  void add_term(int64_t coefficient, std::vector<Atom> factors);
 
   int64_t constant_ = 0;
-  std::vector<Term> terms_;
+  Shared polynomial_;
 };
 
 using Dim = Index;

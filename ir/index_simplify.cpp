@@ -13,7 +13,7 @@ class Simplifier {
   explicit Simplifier(const Extent& extent) : extent_(extent) {}
 
   Index simplify(const Index& e) const {
-    if (e.is_constant()) return e;
+    if (e.is_polynomial()) return e;
     Index r(e.constant_part());
     for (const Index::Term& t : e.terms()) {
       Index term(t.coefficient);
@@ -167,7 +167,7 @@ class Simplifier {
 }  // namespace
 
 Index simplify(const Index& e, const Extent& extent) {
-  if (e.is_constant()) return e;
+  if (e.is_polynomial()) return e;
   return Simplifier(extent).simplify(e);
 }
 

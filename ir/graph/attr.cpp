@@ -1,15 +1,44 @@
 #include "ir/graph/attr.h"
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 
 #include "support/check.h"
 
 namespace gradc::graph {
 namespace {
 
-const std::vector<std::pair<std::string, AttrValue>>& no_attributes() {
-  static const std::vector<std::pair<std::string, AttrValue>> none;
-  return none;
+size_t mixed(size_t h, size_t x) { return (h ^ x) * 0x9E3779B97F4A7C15ULL + (h >> 29); }
+
+struct Hasher {
+  size_t operator()(bool b) const { return b; }
+  size_t operator()(int64_t i) const { return static_cast<size_t>(i); }
+  size_t operator()(double d) const { return std::bit_cast<uint64_t>(d); }
+  size_t operator()(const std::string& s) const { return std::hash<std::string>{}(s); }
+  size_t operator()(DType t) const { return static_cast<size_t>(t); }
+  size_t operator()(const FunctionRef& f) const { return std::hash<std::string>{}(f.name); }
+  size_t operator()(const Index& e) const { return e.hash(); }
+  template <class T>
+  size_t operator()(const std::vector<T>& list) const {
+    size_t h = list.size();
+    for (const T& x : list) h = mixed(h, (*this)(x));
+    return h;
+  }
+};
+
+// Doubles by their bits: 0.0 and -0.0 are two constants, and a NaN is itself.
+bool same(double a, double b) { return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b); }
+bool same(const std::vector<double>& a, const std::vector<double>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](double x, double y) { return same(x, y); });
+}
+template <class T>
+bool same(const T& a, const T& b) {
+  return a == b;
+}
+bool same_value(const AttrValue& a, const AttrValue& b) {
+  return a.index() == b.index() &&
+         std::visit([&](const auto& x) { return same(x, std::get<std::decay_t<decltype(x)>>(b)); }, a);
 }
 
 std::string value_text(const AttrValue& v) {
@@ -41,11 +70,25 @@ std::string value_text(const AttrValue& v) {
 }  // namespace
 
 Attrs::Attrs(std::initializer_list<std::pair<std::string, AttrValue>> list) {
-  for (const auto& [name, value] : list) *this = with(name, value);
+  List sorted(list.begin(), list.end());
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  *this = make(std::move(sorted));
 }
 
-const std::vector<std::pair<std::string, AttrValue>>& Attrs::list() const {
-  return list_ ? *list_ : no_attributes();
+Attrs Attrs::make(List list) {
+  Attrs a;
+  if (list.empty()) return a;
+  size_t h = 0;
+  for (const auto& [name, value] : list)
+    h = h * 1099511628211ULL +
+        mixed(std::hash<std::string>{}(name) + value.index(), std::visit(Hasher{}, value));
+  a.list_ = std::make_shared<const Hashed>(Hashed{std::move(list), h});
+  return a;
+}
+
+const Attrs::List& Attrs::list() const {
+  static const List none;
+  return list_ ? list_->list : none;
 }
 
 const AttrValue* Attrs::find(std::string_view name) const {
@@ -62,17 +105,13 @@ Attrs Attrs::with(std::string name, AttrValue value) const {
     it->second = std::move(value);
   else
     copy.insert(it, {std::move(name), std::move(value)});
-  Attrs a;
-  a.list_ = std::make_shared<const std::vector<std::pair<std::string, AttrValue>>>(std::move(copy));
-  return a;
+  return make(std::move(copy));
 }
 
 Attrs Attrs::without(std::string_view name) const {
   auto copy = list();
   std::erase_if(copy, [&](const auto& a) { return a.first == name; });
-  Attrs a;
-  a.list_ = std::make_shared<const std::vector<std::pair<std::string, AttrValue>>>(std::move(copy));
-  return a;
+  return make(std::move(copy));
 }
 
 namespace {
@@ -120,8 +159,13 @@ std::vector<int64_t> Attrs::integers(std::string_view name) const {
 }
 const std::string& Attrs::function(std::string_view name) const { return get<FunctionRef>(*this, name).name; }
 
-bool Attrs::operator==(const Attrs& o) const { return list_ == o.list_ || list() == o.list(); }
-size_t Attrs::hash() const { return empty() ? 0 : std::hash<std::string>{}(str()); }
+bool Attrs::operator==(const Attrs& o) const {
+  if (list_ == o.list_) return true;
+  return hash() == o.hash() && std::equal(list().begin(), list().end(), o.list().begin(), o.list().end(),
+                                          [](const auto& a, const auto& b) {
+                                            return a.first == b.first && same_value(a.second, b.second);
+                                          });
+}
 
 std::string Attrs::str() const {
   if (empty()) return "";

@@ -1,4 +1,4 @@
-// Attributes of a node: a small sorted list of names and values, immutable and shared.
+// Attributes of a node: a small sorted list of names and values, immutable and shared, with its hash.
 #pragma once
 
 #include <memory>
@@ -27,8 +27,9 @@ class Attrs {
   Attrs() = default;
   Attrs(std::initializer_list<std::pair<std::string, AttrValue>> list);
 
-  bool empty() const { return !list_ || list_->empty(); }
-  const std::vector<std::pair<std::string, AttrValue>>& list() const;
+  using List = std::vector<std::pair<std::string, AttrValue>>;
+  bool empty() const { return !list_; }
+  const List& list() const;
   const AttrValue* find(std::string_view name) const;
   bool has(std::string_view name) const { return find(name) != nullptr; }
   Attrs with(std::string name, AttrValue value) const;
@@ -48,11 +49,17 @@ class Attrs {
   const std::string& function(std::string_view name) const;
 
   bool operator==(const Attrs& o) const;
-  size_t hash() const;
+  size_t hash() const { return list_ ? list_->hash : 0; }
   std::string str() const;  // {dims=[1], shape=[B,128]}, or "" when empty
 
  private:
-  std::shared_ptr<const std::vector<std::pair<std::string, AttrValue>>> list_;
+  struct Hashed {
+    List list;  // not empty
+    size_t hash = 0;
+  };
+  static Attrs make(List list);
+
+  std::shared_ptr<const Hashed> list_;
 };
 
 Shape ints(const std::vector<int64_t>& values);

@@ -26,7 +26,7 @@ NodeId Builder::param(std::string_view name, Type type) {
   const NodeId id = static_cast<NodeId>(function_.nodes.size());
   function_.nodes.push_back({&op("parameter"), {}, {}, {std::move(type)}});
   function_.params.push_back(id);
-  if (loc_) function_.locs[id] = loc_;
+  if (loc_) function_.locs.set(id, loc_);
   this->name(id, name);
   return id;
 }
@@ -35,13 +35,18 @@ NodeId Builder::make(std::string_view op_name, std::vector<NodeId> operands, Att
   return make(op(op_name), std::move(operands), std::move(attrs));
 }
 
-NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs) {
-  Node n{&def, std::move(operands), std::move(attrs), {}};
-  const size_t h = key_hash(n);
-  for (auto [it, end] = interned_.equal_range(h); it != end; ++it) {
+NodeId Builder::find(const Node& n, size_t hash) const {
+  for (auto [it, end] = interned_.equal_range(hash); it != end; ++it) {
     const Node& old = function_[it->second];
     if (old.op == n.op && old.operands == n.operands && old.attrs == n.attrs) return it->second;
   }
+  return kNone;
+}
+
+NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs) {
+  Node n{&def, std::move(operands), std::move(attrs), {}};
+  const size_t h = key_hash(n);
+  if (const NodeId old = find(n, h); old != kNone) return old;
   std::vector<Type> types;
   for (NodeId q : n.operands) {
     GRADC_CHECK(q < function_.nodes.size(), "{} reads a node that does not exist", def.name);
@@ -56,10 +61,26 @@ NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs
     if (!e.diagnostic.loc) e.diagnostic.loc = loc_;
     throw;
   }
+  return append(std::move(n), h);
+}
+
+NodeId Builder::copy(const Function& from, NodeId id, std::vector<NodeId> operands) {
+  const Node& old = from[id];
+  for (size_t i = 0; i < operands.size(); ++i)
+    if (!(function_.type(operands[i]) == from.type(old.operands[i])))
+      return make(*old.op, std::move(operands), old.attrs);
+  Node n{old.op, std::move(operands), old.attrs, {}};
+  const size_t h = key_hash(n);
+  if (const NodeId known = find(n, h); known != kNone) return known;
+  n.types = old.types;
+  return append(std::move(n), h);
+}
+
+NodeId Builder::append(Node n, size_t hash) {
   const NodeId id = static_cast<NodeId>(function_.nodes.size());
   function_.nodes.push_back(std::move(n));
-  interned_.emplace(h, id);
-  if (loc_) function_.locs[id] = loc_;
+  interned_.emplace(hash, id);
+  if (loc_) function_.locs.set(id, loc_);
   return id;
 }
 
@@ -78,7 +99,7 @@ void Builder::result(NodeId node, std::string name, NodeId into) {
 Function Builder::finish() { return std::move(function_); }
 
 void Builder::name(NodeId id, std::string_view name) {
-  if (!name.empty()) function_.names.emplace(id, std::string(name));
+  if (!name.empty() && !function_.names.find(id)) function_.names.set(id, std::string(name));
 }
 
 NodeId Builder::constant(double value, DType t, const Shape& shape) {
@@ -123,12 +144,12 @@ NodeId copy_node(Builder& b, const Function& from, NodeId id, std::span<const No
   std::vector<NodeId> operands;
   for (NodeId q : from[id].operands) operands.push_back(map[q]);
   const Loc saved = b.location();
-  if (auto it = from.locs.find(id); it != from.locs.end()) b.set_location(it->second);
+  if (const Loc* loc = from.locs.find(id)) b.set_location(*loc);
   const NodeId n = from[id].op->name == "get"
                        ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
-                       : b.make(*from[id].op, std::move(operands), from[id].attrs);
+                       : b.copy(from, id, std::move(operands));
   b.set_location(saved);
-  if (auto it = from.names.find(id); it != from.names.end()) b.name(n, it->second);
+  if (const std::string* name = from.names.find(id)) b.name(n, *name);
   return n;
 }
 

@@ -25,6 +25,8 @@ class Builder {
   // The general form: interned, typed by the op's rule. Throws CompileError at location() on bad operands.
   NodeId make(std::string_view op, std::vector<NodeId> operands, Attrs attrs = {});
   NodeId make(const OpDef& op, std::vector<NodeId> operands, Attrs attrs = {});
+  // A node of `from` with other operands; its types are inferred anew only where theirs differ.
+  NodeId copy(const Function& from, NodeId id, std::vector<NodeId> operands);
   NodeId get(NodeId tuple, int index);
   void result(NodeId node, std::string name = "", NodeId into = kNone);
   Function finish();
@@ -74,6 +76,8 @@ class Builder {
 
  private:
   size_t key_hash(const Node& n) const;
+  NodeId find(const Node& n, size_t hash) const;
+  NodeId append(Node n, size_t hash);
 
   Function function_;
   const Module* module_;

@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "ir/graph/attr.h"
@@ -44,6 +43,22 @@ struct Result {
   std::string name;     // the name of an output, "" when it has none
 };
 
+// What is known of some nodes besides what they compute, by node.
+template <class T>
+class SideTable {
+ public:
+  // Null where nothing is known.
+  const T* find(NodeId n) const { return n < list_.size() && list_[n] != T{} ? &list_[n] : nullptr; }
+  const T& at(NodeId n) const { return list_.at(n); }
+  void set(NodeId n, T value) {
+    if (n >= list_.size()) list_.resize(n + 1);
+    list_[n] = std::move(value);
+  }
+
+ private:
+  std::vector<T> list_;
+};
+
 // The node list is in definition order; parameters are nodes with the op "parameter".
 struct Function {
   std::string name;
@@ -51,9 +66,9 @@ struct Function {
   std::vector<Node> nodes;
   std::vector<NodeId> params;
   std::vector<Result> results;
-  std::map<std::string, std::string> notes;       // named settings that hold for the function, e.g. fma=off
-  std::unordered_map<NodeId, std::string> names;  // side table: user names without %
-  std::unordered_map<NodeId, Loc> locs;           // side table: where a node comes from
+  std::map<std::string, std::string> notes;  // named settings that hold for the function, e.g. fma=off
+  SideTable<std::string> names;              // user names without %
+  SideTable<Loc> locs;                       // where a node comes from
 
   const Node& operator[](NodeId id) const { return nodes[id]; }
   const Type& type(NodeId id) const { return nodes[id].types[0]; }

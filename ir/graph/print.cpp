@@ -1,5 +1,6 @@
 // Graph text. Generic: knows no op. Unnamed nodes print as %0, %1, ...; names that occur twice get a suffix.
-#include <set>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "ir/graph/op_def.h"
 #include "support/check.h"
@@ -28,13 +29,14 @@ class Printer {
 
  private:
   void assign_names() {
-    std::set<std::string> taken;
+    std::unordered_set<std::string> taken;
+    std::unordered_map<std::string, int> tried;  // how many suffixes of a name are taken
     names_.resize(f_.nodes.size());
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
-      auto it = f_.names.find(i);
-      if (it == f_.names.end()) continue;
-      std::string name = it->second;
-      for (int n = 2; !taken.insert(name).second; ++n) name = fmt::format("{}_{}", it->second, n);
+      const std::string* given = f_.names.find(i);
+      if (!given) continue;
+      std::string name = *given;
+      for (int& n = tried[*given]; !taken.insert(name).second;) name = fmt::format("{}_{}", *given, ++n + 1);
       names_[i] = name;
     }
     int next = 0;

@@ -359,8 +359,8 @@ Fusion fuse(const graph::Module&, const graph::Function& f, const FuseOptions& o
 std::string describe(const Fusion& fusion, const graph::Function& f) {
   std::string out;
   auto name = [&](NodeId n) {
-    auto it = f.names.find(n);
-    return it == f.names.end() ? fmt::format("%{}", n) : "%" + it->second;
+    const std::string* given = f.names.find(n);
+    return given ? "%" + *given : fmt::format("%{}", n);
   };
   for (const Group& g : fusion.groups) {
     out += fmt::format("group {}{}:", str(g.axes), g.opaque ? " opaque" : "");

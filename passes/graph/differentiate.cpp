@@ -13,8 +13,8 @@ namespace {
 using namespace graph;
 
 std::string gradient_name(const Function& f, NodeId n) {
-  auto it = f.names.find(n);
-  return it == f.names.end() ? "" : "d_" + it->second;
+  const std::string* name = f.names.find(n);
+  return name ? "d_" + *name : "";
 }
 
 // Reverse accumulation over a closed function that continues under construction: nodes [0, loss] are its own,
@@ -55,7 +55,7 @@ class Reverse {
   void visit(NodeId i) {
     const Node node = b_[i];  // a copy: building adds nodes
     if (node.op->differentiable == Differentiable::Zero || node.operands.empty()) return;
-    if (auto it = b_.function().locs.find(i); it != b_.function().locs.end()) b_.set_location(it->second);
+    if (const Loc* loc = b_.function().locs.find(i)) b_.set_location(*loc);
     if (node.op->differentiable != Differentiable::Rule) {
       missing_.push_back(i);
       return;
@@ -109,9 +109,8 @@ class Reverse {
     std::set<std::string_view> ops;
     for (NodeId i : missing_) {
       ops.insert(b_[i].op->name);
-      auto it = b_.function().locs.find(i);
-      if (it != b_.function().locs.end())
-        d.notes.push_back({it->second, fmt::format("{} is used here", b_[i].op->name)});
+      if (const Loc* loc = b_.function().locs.find(i))
+        d.notes.push_back({*loc, fmt::format("{} is used here", b_[i].op->name)});
     }
     for (std::string_view op : ops) d.text += (d.text.empty() ? "no gradient for " : ", ") + std::string(op);
     throw CompileError(std::move(d));

@@ -43,11 +43,11 @@ class Decider {
   NodeId decide(NodeId i) {
     const Node& n = f_[i];
     if (n.op->name == "parameter") return b_.param(f_.names.at(i), n.type());
-    if (auto it = f_.locs.find(i); it != f_.locs.end()) b_.set_location(it->second);
+    if (const Loc* loc = f_.locs.find(i)) b_.set_location(*loc);
     NodeId made = kNone;
     if (n.op->meaning && is_float(n.type().dtype)) made = n.op->scalar ? multiply_add(i) : reduction(i);
     if (made == kNone) made = copy_node(b_, f_, i, map_);
-    if (auto it = f_.names.find(i); it != f_.names.end()) b_.name(made, it->second);
+    if (const std::string* name = f_.names.find(i)) b_.name(made, *name);
     return made;
   }
 

@@ -50,8 +50,10 @@ class StepBuilder {
   struct FunctionLowering;
 
   void add_dim(const std::string& name, const Function& f) {
-    const bool known = std::any_of(s_.dims.begin(), s_.dims.end(), [&](const step::Dim& d) { return d.name == name; });
-    if (auto info = f.dims.find(name); !known && info != f.dims.end()) s_.dims.push_back({name, info->second.max});
+    const bool known =
+        std::any_of(s_.dims.begin(), s_.dims.end(), [&](const step::Dim& d) { return d.name == name; });
+    if (auto info = f.dims.find(name); !known && info != f.dims.end())
+      s_.dims.push_back({name, info->second.max});
   }
 
   View parameter(const Function& f, NodeId p) {
@@ -235,8 +237,8 @@ struct StepBuilder::FunctionLowering {
       if (result.into != kNone) storage_of[result.node] = result.into;
     }
   }
-  // Outputs first, while all parameters hold their old values; then the parameters, each once nothing reads its
-  // old value any more. Where they wait for each other in a circle, one value goes by way of a temporary.
+  // Outputs first, while all parameters hold their old values; then the parameters, each once nothing reads
+  // its old value any more. Where they wait for each other in a circle, one value goes by way of a temporary.
   void copy_results(Body& out) {
     struct Move {
       View from, to;
@@ -282,8 +284,8 @@ struct StepBuilder::FunctionLowering {
   }
 
   std::string name_of(NodeId n) const {
-    auto it = f.names.find(n);
-    return it == f.names.end() ? fmt::format("v{}", n) : it->second;
+    const std::string* name = f.names.find(n);
+    return name ? *name : fmt::format("v{}", n);
   }
   const View& view_of(NodeId n) {
     auto it = views.find(n);

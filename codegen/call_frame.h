@@ -1,0 +1,32 @@
+// How a step calls its kernels: every kernel is void (ptr frame, ptr args). The frame is made once a call of
+// the step and thread; the arguments are constant data, so that one kernel serves every run and the order of
+// runs is a table instead of code.
+#pragma once
+
+#include <llvm/IR/DerivedTypes.h>
+#include <llvm/IR/IRBuilder.h>
+
+namespace gradc::codegen {
+
+// The members of a frame, eight bytes each.
+enum Frame : unsigned {
+  kRegions = 0,  // state, io, scratch
+  kTable = 3,    // the entry's table: dimensions, then offsets of buffers
+  kThreadScratch = 4,
+  kTid = 5,
+  kThreads = 6,
+  kBarrier = 7,
+  kParams = 8,  // values of kernel parameters, one for each that some run of the step passes
+};
+
+// The arguments of a run, 32 bits each: for a buffer its region and the place of its offset in the table,
+// then the places of the kernel's dimensions in the table, then the places of its parameters in the frame.
+inline uint32_t buffer_argument(uint32_t region, uint32_t place) { return place << 2 | region; }
+
+inline llvm::Value* frame_member(llvm::IRBuilder<>& b, llvm::Value* frame, unsigned member,
+                                 llvm::Type* type) {
+  return b.CreateAlignedLoad(type, b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), frame, member),
+                             llvm::Align(8));
+}
+
+}  // namespace gradc::codegen

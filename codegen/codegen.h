@@ -20,7 +20,8 @@ struct Target {
   int lanes = 0;         // f32 lanes of a vector: 4, 8, 16; 0 for the target's natural width
 };
 
-// What is known of a target once resolved; throws CompileError for an unknown cpu, listing near names.
+// What is known of a target once resolved; throws CompileError for an unknown cpu, or one of 32 bits, with
+// names that work.
 struct TargetInfo {
   std::string triple, cpu, features;
   int lanes = 4;

@@ -29,6 +29,7 @@ class OrcJit : public Jit {
  public:
   OrcJit(std::span<const step::Step> steps, const Options& o) {
     const TargetInfo t = resolve(o.target);
+    check_runs_here(t);
     const ObjectCache cache(o.cache_dir, o.cache_dir.empty() ? "" : key_of(steps, t));
     cache_problem_ = cache.problem();
     std::string object = cache.load();

@@ -19,12 +19,6 @@ void expect(llvm::Error e) {
   if (e) throw InternalError("JIT: " + llvm::toString(std::move(e)));
 }
 
-std::string key_of(std::span<const step::Step> steps, const TargetInfo& t) {
-  std::string key = fmt::format("{} {} {} {} {}\n", version(), t.triple, t.cpu, t.features, t.lanes);
-  for (const step::Step& s : steps) key += step::print(s);
-  return key;
-}
-
 class OrcJit : public Jit {
  public:
   OrcJit(std::span<const step::Step> steps, const Options& o) {

@@ -33,7 +33,7 @@ TEST(Aot, TheCProgramTrainsToTheSameBitsAsTheJit) {
   const Compiled c =
       compile_model(sources, sources.add("digits.grad", read(root + "/examples/digits.grad")), {}, d);
   std::ofstream(dir / "digits.o", std::ios::binary) << codegen::emit_object(c.steps, "digits_", {});
-  std::ofstream(dir / "digits.h") << c_header(c, "digits_");
+  std::ofstream(dir / "digits.h") << c_header(c, "digits_", {});
   const std::string at = dir.string(), csv = root + "/examples/data/digits.csv";
   const std::string build = "cc -std=c11 -O2 -Wall -Wextra -Werror -I" + at + " " + root +
                             "/examples/aot_c/train_digits.c " + at + "/digits.o -o " + at + "/train -lm";

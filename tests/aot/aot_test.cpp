@@ -26,8 +26,9 @@ std::string read(const fs::path& path) {
 
 TEST(Aot, TheCProgramTrainsToTheSameBitsAsTheJit) {
   const std::string root = GRADC_SOURCE_DIR;
-  const fs::path dir = fs::temp_directory_path() / ("gradc_aot_" + std::to_string(getpid()));
-  fs::create_directories(dir);
+  std::string name = (fs::temp_directory_path() / "gradc_aot_XXXXXX").string();
+  ASSERT_NE(mkdtemp(name.data()), nullptr);
+  const fs::path dir = name;
   Sources sources;
   Diagnostics d;
   const Compiled c =

@@ -23,8 +23,8 @@ std::string emit_file(std::span<const step::Step> steps, const std::string& pref
   m->setDataLayout(machine->createDataLayout());
   if (kind == llvm::CodeGenFileType::ObjectFile) {
     llvm::Type* i64 = llvm::Type::getInt64Ty(c);
-    new llvm::GlobalVariable(*m, i64, true, llvm::GlobalValue::ExternalLinkage, llvm::ConstantInt::get(i64, 0),
-                             build_symbol(steps, prefix, o));
+    new llvm::GlobalVariable(*m, i64, true, llvm::GlobalValue::ExternalLinkage,
+                             llvm::ConstantInt::get(i64, 0), build_symbol(steps, prefix, o));
   }
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);

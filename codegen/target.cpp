@@ -81,9 +81,11 @@ void check_cpu(const std::string& cpu, const llvm::Target& target, const std::st
 
 // Instructions that the code generator picks by itself; others (key stores, prefetching) it leaves alone.
 bool picked_by_itself(llvm::StringRef feature) {
-  constexpr llvm::StringRef kFamilies[] = {"sse", "ssse", "avx", "fma", "xop",  "tbm",   "bmi", "lzcnt", "popcnt", "movbe",
-                                           "f16c", "gfni", "cx16", "sahf", "egpr", "ndd", "nf", "ppx", "push2pop2", "zu", "ccmp"};
-  return std::any_of(std::begin(kFamilies), std::end(kFamilies), [&](llvm::StringRef f) { return feature.starts_with(f); });
+  constexpr llvm::StringRef kFamilies[] = {"sse",   "ssse",   "avx",   "fma",  "xop",       "tbm",  "bmi",
+                                           "lzcnt", "popcnt", "movbe", "f16c", "gfni",      "cx16", "sahf",
+                                           "egpr",  "ndd",    "nf",    "ppx",  "push2pop2", "zu",   "ccmp"};
+  return std::any_of(std::begin(kFamilies), std::end(kFamilies),
+                     [&](llvm::StringRef f) { return feature.starts_with(f); });
 }
 
 // Of the instructions that code for this target may hold, those that this machine lacks.
@@ -126,17 +128,20 @@ TargetInfo resolve(const Target& t) {
 void check_runs_here(const TargetInfo& t) {
   const llvm::Triple host(llvm::sys::getProcessTriple());
   if (llvm::Triple(t.triple).getArch() != host.getArch())
-    throw CompileError({}, fmt::format("code for {} does not run on this machine, which is {}", t.triple, host.str()));
+    throw CompileError(
+        {}, fmt::format("code for {} does not run on this machine, which is {}", t.triple, host.str()));
   const llvm::Target& target = lookup(t.triple);
   const Subtarget info(target.createMCSubtargetInfo(t.triple, t.cpu, t.features));
   const std::vector<std::string> missing = missing_here(info);
   if (missing.empty()) return;
   std::vector<std::string> names{"native"};
   for (const char* n : {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"})
-    if (host.isX86() && missing_here(Subtarget(target.createMCSubtargetInfo(t.triple, n, ""))).empty()) names.push_back(n);
-  throw CompileError({}, fmt::format("code for the cpu '{}' does not run on this machine, which lacks {}; here "
-                                     "run {}",
-                                     t.cpu, fmt::join(missing, ", "), fmt::join(names, ", ")));
+    if (host.isX86() && missing_here(Subtarget(target.createMCSubtargetInfo(t.triple, n, ""))).empty())
+      names.push_back(n);
+  throw CompileError({},
+                     fmt::format("code for the cpu '{}' does not run on this machine, which lacks {}; here "
+                                 "run {}",
+                                 t.cpu, fmt::join(missing, ", "), fmt::join(names, ", ")));
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const TargetInfo& t, bool position_independent) {

@@ -19,9 +19,9 @@ std::string upper(std::string s) {
   return s;
 }
 
-// Names of tensors or dimensions as parts of macros, no two of them equal. Upper case where that is clear; names
-// that would meet each other, or one of `taken`, spell out what upper case hides, behind an n_ that nothing
-// else begins with.
+// Names of tensors or dimensions as parts of macros, no two of them equal. Upper case where that is clear;
+// names that would meet each other, or one of `taken`, spell out what upper case hides, behind an n_ that
+// nothing else begins with.
 class MacroNames {
  public:
   explicit MacroNames(std::set<std::string> taken = {}) {
@@ -54,7 +54,8 @@ MacroNames names_of(const std::vector<runtime::Tensor>& tensors) {
 // Names of the model may hold anything, the end of a comment too.
 std::string comment_text(const std::string& text) {
   std::string out;
-  for (char c : printable(text, 512)) out += c == '*' ? "\\x2a" : c == '\n' || c == '\t' ? " " : std::string(1, c);
+  for (char c : printable(text, 512))
+    out += c == '*' ? "\\x2a" : c == '\n' || c == '\t' ? " " : std::string(1, c);
   return out;
 }
 
@@ -149,9 +150,10 @@ void check_prefix(const std::string& prefix) {
   bool good = prefix.empty() || std::isdigit(static_cast<unsigned char>(prefix[0])) == 0;
   for (char c : prefix) good = good && (c == '_' || (std::isalnum(static_cast<unsigned char>(c)) != 0));
   if (!good)
-    throw CompileError({}, fmt::format("--prefix '{}': names of C that start so need letters, digits and _, and no "
-                                       "digit in front",
-                                       prefix));
+    throw CompileError(
+        {}, fmt::format("--prefix '{}': names of C that start so need letters, digits and _, and no "
+                        "digit in front",
+                        prefix));
 }
 
 std::string c_header(const Compiled& c, const std::string& prefix, const codegen::Options& o) {
@@ -159,9 +161,10 @@ std::string c_header(const Compiled& c, const std::string& prefix, const codegen
   const std::string build = codegen::build_symbol(c.steps, prefix, o);
   const std::string macro = upper(prefix);
   const runtime::Program& p = c.program;
-  std::string s = fmt::format(kHead, comment_text(c.unit.model_name), macro, prefix,
-                              upper(build.substr(prefix.size())));
-  s += fmt::format("/* Only in the object that was made with this header. */\nextern const int64_t {};\n\n", build);
+  std::string s =
+      fmt::format(kHead, comment_text(c.unit.model_name), macro, prefix, upper(build.substr(prefix.size())));
+  s += fmt::format("/* Only in the object that was made with this header. */\nextern const int64_t {};\n\n",
+                   build);
   int64_t io = 64, shared = 64, each = 64;
   for (const auto& [name, e] : p.entries) {
     io = std::max(io, e.io_bytes);

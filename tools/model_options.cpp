@@ -61,7 +61,8 @@ bool emulates_fma(const codegen::Target& target) {
   const codegen::TargetInfo t = codegen::resolve(target);
   if (!t.fma)
     std::cerr << fmt::format(
-        "warning: the cpu '{}' has no fused multiply-add; every multiplication is rounded, as with --no-fma\n",
+        "warning: the cpu '{}' has no fused multiply-add; every multiplication is rounded, as with "
+        "--no-fma\n",
         t.cpu);
   return !t.fma;
 }

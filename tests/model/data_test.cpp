@@ -88,10 +88,12 @@ TEST_F(Data, MessagesNameTheCellAndTheBound) {
 
 TEST_F(Data, AnEmptySplitIsRefused) {
   write("t.csv", "a,b,y\n1,2,0\n3,4,1\n5,6,2\n");
-  const char* cut = "  all = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = column(\"y\", i32))\n  train, val = all |> ";
+  const char* cut =
+      "  all = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = column(\"y\", i32))\n  train, val = all |> ";
   EXPECT_EQ(refusal(model(cut + std::string("split(80%, 20%)"))), "");
-  EXPECT_NE(refusal(model(cut + std::string("split(20%, 80%)"))).find("the split train has no rows: 20% of 3 rows"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(model(cut + std::string("split(20%, 80%)"))).find("the split train has no rows: 20% of 3 rows"),
+      std::string::npos);
   write("t.csv", "a,b,y\n");
   EXPECT_EQ(refusal(model(kCsv)), "the split train has no rows");
 }

@@ -115,7 +115,9 @@ TEST_F(Files, CsvCells) {
   auto said = [&](const std::string& text, DType t = DType::F32) {
     return refusal([&] { CsvTable("n", text).column("a", t); });
   };
-  auto value = [](const std::string& text, DType t = DType::F64) { return CsvTable("n", text).column("a", t).at(0); };
+  auto value = [](const std::string& text, DType t = DType::F64) {
+    return CsvTable("n", text).column("a", t).at(0);
+  };
   for (const char* bad : {"+-5", "-+5", "++5", "0x10", "1_000", "5-", "1e", "inf"})
     EXPECT_EQ(said("a,b\n" + std::string(bad) + ",1\n"),
               "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; drop or fill missing cells");
@@ -148,7 +150,11 @@ TEST_F(Files, CsvLinesQuotesAndHeaders) {
             std::string::npos);
   EXPECT_NE(refusal([&] { rows.require("a"); }).find("it is no header"), std::string::npos);
   EXPECT_EQ(CsvTable("n", "2019,2020,y\n1,2,0\n").rows(), 1);
-  EXPECT_NE(said(std::string("\xFF\xFE" "a\0", 4)).find("UTF-16"), std::string::npos);
+  EXPECT_NE(said(std::string("\xFF\xFE"
+                             "a\0",
+                             4))
+                .find("UTF-16"),
+            std::string::npos);
 }
 
 TEST_F(Files, LinksAreFollowedAndOnlyFilesReplaced) {

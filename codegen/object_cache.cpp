@@ -126,9 +126,8 @@ std::string build_identity() {
   const std::string own = identity_of(reinterpret_cast<uintptr_t>(&look));
   // A target's description is LLVM's own data; the address of a function may be one in our linkage table.
   const auto targets = llvm::TargetRegistry::targets();
-  const std::string llvm = targets.begin() == targets.end()
-                               ? ""
-                               : identity_of(reinterpret_cast<uintptr_t>(&*targets.begin()));
+  const std::string llvm =
+      targets.begin() == targets.end() ? "" : identity_of(reinterpret_cast<uintptr_t>(&*targets.begin()));
   return own.empty() || llvm.empty() ? "" : own + " " + llvm;
 }
 
@@ -173,8 +172,8 @@ void ObjectCache::store(const std::string& object) const {
   Descriptor file(
       ::openat(dir.fd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (file.fd < 0) return;
-  const bool written = write_all(file.fd, head_of(key_, object)) && write_all(file.fd, key_) &&
-                       write_all(file.fd, object);
+  const bool written =
+      write_all(file.fd, head_of(key_, object)) && write_all(file.fd, key_) && write_all(file.fd, object);
   if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
     ::unlinkat(dir.fd, temporary.c_str(), 0);
 }

@@ -20,7 +20,8 @@ struct Target {
   int lanes = 0;         // f32 lanes of a vector: 4, 8, 16; 0 for the target's natural width
 };
 
-// What is known of a target once resolved; throws CompileError for an unknown cpu, listing near names.
+// What is known of a target once resolved; throws CompileError for an unknown cpu, or one of 32 bits, with
+// names that work.
 struct TargetInfo {
   std::string triple, cpu, features;
   int lanes = 4;
@@ -46,8 +47,10 @@ class Jit {
 };
 std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o);
 
-// An object file whose exported functions are <prefix><step name>.
+// An object file whose exported functions are <prefix><step name>, and a constant 0 called build_symbol: what
+// refers to it links with the object of this very build alone.
 std::string emit_object(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
+std::string build_symbol(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
 std::string emit_assembly(std::span<const step::Step> steps, const Options& o);
 std::string emit_llvm(std::span<const step::Step> steps, const Options& o);
 

@@ -19,16 +19,11 @@ void expect(llvm::Error e) {
   if (e) throw InternalError("JIT: " + llvm::toString(std::move(e)));
 }
 
-std::string key_of(std::span<const step::Step> steps, const TargetInfo& t) {
-  std::string key = fmt::format("{} {} {} {} {}\n", version(), t.triple, t.cpu, t.features, t.lanes);
-  for (const step::Step& s : steps) key += step::print(s);
-  return key;
-}
-
 class OrcJit : public Jit {
  public:
   OrcJit(std::span<const step::Step> steps, const Options& o) {
     const TargetInfo t = resolve(o.target);
+    check_runs_here(t);
     const ObjectCache cache(o.cache_dir, o.cache_dir.empty() ? "" : key_of(steps, t));
     cache_problem_ = cache.problem();
     std::string object = cache.load();

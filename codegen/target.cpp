@@ -8,6 +8,9 @@
 #include <llvm/TargetParser/SubtargetFeature.h>
 #include <llvm/TargetParser/X86TargetParser.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <mutex>
 
 #include "support/diagnostic.h"
@@ -50,17 +53,49 @@ std::string host_cpu(const std::string& features) {
   return "x86-64-v2";
 }
 
-void check_cpu(const std::string& cpu, const llvm::Target& target, const std::string& triple) {
-  std::unique_ptr<llvm::MCSubtargetInfo> info(target.createMCSubtargetInfo(triple, "", ""));
-  if (info->isCPUStringValid(cpu)) return;
+using Subtarget = std::unique_ptr<llvm::MCSubtargetInfo>;
+
+// x86 names whose processors have 64 bits; LLVM aborts on the others.
+std::vector<std::string> x86_names() {
   llvm::SmallVector<llvm::StringRef> names;
   llvm::X86::fillValidCPUArchList(names, true);
-  std::vector<std::string> known{"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  std::vector<std::string> known{"native", "generic"};
   for (llvm::StringRef n : names) known.push_back(n.str());
-  const std::string near = nearest(cpu, known);
-  throw CompileError({}, fmt::format("unknown cpu '{}'{}", cpu,
-                                     near.empty() ? "; try native, x86-64-v2, x86-64-v3 or x86-64-v4"
-                                                  : fmt::format("; did you mean '{}'?", near)));
+  return known;
+}
+
+constexpr const char* kTry = "try native, x86-64, x86-64-v2, x86-64-v3 or x86-64-v4";
+
+void check_cpu(const std::string& cpu, const llvm::Target& target, const std::string& triple) {
+  const Subtarget info(target.createMCSubtargetInfo(triple, "", ""));
+  const bool x86 = llvm::Triple(triple).isX86();
+  if (!info->isCPUStringValid(cpu)) {
+    const std::string near = x86 ? nearest(cpu, x86_names()) : "";
+    throw CompileError({}, fmt::format("unknown cpu '{}'{}", cpu,
+                                       near.empty() ? fmt::format("; {}", kTry)
+                                                    : fmt::format("; did you mean '{}'?", near)));
+  }
+  if (x86 && !Subtarget(target.createMCSubtargetInfo(triple, cpu, ""))->checkFeatures("+64bit"))
+    throw CompileError({}, fmt::format("the cpu '{}' has 32 bits, code is made for 64; {}", cpu, kTry));
+}
+
+// Instructions that the code generator picks by itself; others (key stores, prefetching) it leaves alone.
+bool picked_by_itself(llvm::StringRef feature) {
+  constexpr llvm::StringRef kFamilies[] = {"sse",   "ssse",   "avx",   "fma",  "xop",       "tbm",  "bmi",
+                                           "lzcnt", "popcnt", "movbe", "f16c", "gfni",      "cx16", "sahf",
+                                           "egpr",  "ndd",    "nf",    "ppx",  "push2pop2", "zu",   "ccmp"};
+  return std::any_of(std::begin(kFamilies), std::end(kFamilies),
+                     [&](llvm::StringRef f) { return feature.starts_with(f); });
+}
+
+// Of the instructions that code for this target may hold, those that this machine lacks.
+std::vector<std::string> missing_here(const Subtarget& info) {
+  std::vector<std::string> out;
+  for (const auto& kv : llvm::sys::getHostCPUFeatures())
+    if (!kv.second && picked_by_itself(kv.first()) && info->checkFeatures("+" + kv.first().str()))
+      out.push_back(kv.first().str());
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 }  // namespace
@@ -82,12 +117,31 @@ TargetInfo resolve(const Target& t) {
   std::unique_ptr<llvm::MCSubtargetInfo> info(target.createMCSubtargetInfo(r.triple, r.cpu, r.features));
   const bool x86 = llvm::Triple(r.triple).isX86();
   const bool avx512 = x86 && info->checkFeatures("+avx512f"), avx2 = x86 && info->checkFeatures("+avx2");
-  r.fma = !x86 || info->checkFeatures("+fma");
+  r.fma = !x86 || info->checkFeatures("+fma") || info->checkFeatures("+fma4");
   r.lanes = t.lanes ? t.lanes : avx512 ? 16 : avx2 ? 8 : 4;
   if (r.lanes != 4 && r.lanes != 8 && r.lanes != 16)
     throw CompileError({}, fmt::format("--lanes is 4, 8 or 16, not {}", t.lanes));
   r.vector_registers = avx512 || !x86 ? 32 : 16;
   return r;
+}
+
+void check_runs_here(const TargetInfo& t) {
+  const llvm::Triple host(llvm::sys::getProcessTriple());
+  if (llvm::Triple(t.triple).getArch() != host.getArch())
+    throw CompileError(
+        {}, fmt::format("code for {} does not run on this machine, which is {}", t.triple, host.str()));
+  const llvm::Target& target = lookup(t.triple);
+  const Subtarget info(target.createMCSubtargetInfo(t.triple, t.cpu, t.features));
+  const std::vector<std::string> missing = missing_here(info);
+  if (missing.empty()) return;
+  std::vector<std::string> names{"native"};
+  for (const char* n : {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"})
+    if (host.isX86() && missing_here(Subtarget(target.createMCSubtargetInfo(t.triple, n, ""))).empty())
+      names.push_back(n);
+  throw CompileError({},
+                     fmt::format("code for the cpu '{}' does not run on this machine, which lacks {}; here "
+                                 "run {}",
+                                 t.cpu, fmt::join(missing, ", "), fmt::join(names, ", ")));
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const TargetInfo& t, bool position_independent) {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <set>
 
 #include "codegen/codegen.h"
 #include "support/check.h"
+#include "support/diagnostic.h"
 
 namespace gradc {
 namespace {
@@ -14,6 +17,46 @@ std::string upper(std::string s) {
     c = static_cast<char>(
         std::isalnum(static_cast<unsigned char>(c)) != 0 ? std::toupper(static_cast<unsigned char>(c)) : '_');
   return s;
+}
+
+// Names of tensors or dimensions as parts of macros, no two of them equal. Upper case where that is clear;
+// names that would meet each other, or one of `taken`, spell out what upper case hides, behind an n_ that
+// nothing else begins with.
+class MacroNames {
+ public:
+  explicit MacroNames(std::set<std::string> taken = {}) {
+    for (const std::string& t : taken) ++uses_[t];
+  }
+  void add(const std::string& name) { ++uses_[upper(name)]; }
+  std::string operator()(const std::string& name) const {
+    if (uses_.at(upper(name)) == 1) return upper(name);
+    std::string out = "n_";
+    for (char c : name) {
+      const auto u = static_cast<unsigned char>(c);
+      if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')
+        out += static_cast<char>(std::toupper(u));
+      else
+        out += fmt::format("x{:02x}", u);
+    }
+    return out;
+  }
+
+ private:
+  std::map<std::string, int> uses_;
+};
+
+MacroNames names_of(const std::vector<runtime::Tensor>& tensors) {
+  MacroNames names;
+  for (const runtime::Tensor& t : tensors) names.add(t.name);
+  return names;
+}
+
+// Names of the model may hold anything, the end of a comment too.
+std::string comment_text(const std::string& text) {
+  std::string out;
+  for (char c : printable(text, 512))
+    out += c == '*' ? "\\x2a" : c == '\n' || c == '\t' ? " " : std::string(1, c);
+  return out;
 }
 
 std::string extent_text(const runtime::Extent& e, const std::vector<std::string>& dims) {
@@ -44,8 +87,8 @@ constexpr const char* kHead =
  * returns once all n have called it. No result depends on n. Tensors are row-major where strides say so; offsets are in
  * bytes, strides in elements.
  */
-#ifndef {1}H
-#define {1}H
+#ifndef {1}{3}_H
+#define {1}{3}_H
 
 #include <stdint.h>
 
@@ -64,17 +107,26 @@ typedef struct gradc_barrier {{
 
 )";
 
-std::string entry_text(const runtime::Entry& e, const std::string& prefix) {
+std::string tensors_text(const runtime::Entry& e, const std::string& macro) {
+  std::string s;
+  MacroNames dims;
+  for (const std::string& d : e.dims) dims.add(d);
+  for (size_t d = 0; d < e.dims.size(); ++d)
+    s += fmt::format("#define {}MAX_{} INT64_C({})\n", macro, dims(e.dims[d]), e.max_dims[d]);
+  for (const auto* list : {&e.inputs, &e.outputs}) {
+    const MacroNames names = names_of(*list);
+    for (const runtime::Tensor& t : *list)
+      s += fmt::format("#define {}{}_{} INT64_C({}) /* {}: {} */\n", macro, list == &e.inputs ? "IN" : "OUT",
+                       names(t.name), t.offset, comment_text(t.name), tensor_text(t, e.dims));
+  }
+  return s;
+}
+
+// `build` is 0 in the object of this header, and nowhere else.
+std::string entry_text(const runtime::Entry& e, const std::string& prefix, const std::string& build) {
   const std::string function = prefix + e.name, macro = upper(function) + "_";
   std::string s = fmt::format("/* {} */\n", e.name);
-  for (size_t d = 0; d < e.dims.size(); ++d)
-    s += fmt::format("#define {}MAX_{} INT64_C({})\n", macro, upper(e.dims[d]), e.max_dims[d]);
-  for (const runtime::Tensor& t : e.inputs)
-    s += fmt::format("#define {}IN_{} INT64_C({}) /* {} */\n", macro, upper(t.name), t.offset,
-                     tensor_text(t, e.dims));
-  for (const runtime::Tensor& t : e.outputs)
-    s += fmt::format("#define {}OUT_{} INT64_C({}) /* {} */\n", macro, upper(t.name), t.offset,
-                     tensor_text(t, e.dims));
+  s += tensors_text(e, macro);
   const size_t dims = e.dims.size(), length = dims + e.offsets.size();
   s += fmt::format("#define {}TABLE {}\n", macro, std::max<size_t>(1, length));
   s += fmt::format(
@@ -88,16 +140,31 @@ std::string entry_text(const runtime::Entry& e, const std::string& prefix) {
   }
   for (size_t i = 0; i < e.offsets.size(); ++i)
     body += fmt::format("  table[{}] = INT64_C({});\n", dims + i, e.offsets[i]);
-  if (length == 0) body += "  table[0] = 0;\n";
+  body += fmt::format("  table[0] {}= {};\n", length == 0 ? "" : "+", build);
   return s + fmt::format("static inline void {}_table({}) {{\n{}}}\n\n", function, parameters, body);
 }
 
 }  // namespace
 
-std::string c_header(const Compiled& c, const std::string& prefix) {
+void check_prefix(const std::string& prefix) {
+  bool good = prefix.empty() || std::isdigit(static_cast<unsigned char>(prefix[0])) == 0;
+  for (char c : prefix) good = good && (c == '_' || (std::isalnum(static_cast<unsigned char>(c)) != 0));
+  if (!good)
+    throw CompileError(
+        {}, fmt::format("--prefix '{}': names of C that start so need letters, digits and _, and no "
+                        "digit in front",
+                        prefix));
+}
+
+std::string c_header(const Compiled& c, const std::string& prefix, const codegen::Options& o) {
+  check_prefix(prefix);
+  const std::string build = codegen::build_symbol(c.steps, prefix, o);
   const std::string macro = upper(prefix);
   const runtime::Program& p = c.program;
-  std::string s = fmt::format(kHead, c.unit.model_name, macro, prefix);
+  std::string s =
+      fmt::format(kHead, comment_text(c.unit.model_name), macro, prefix, upper(build.substr(prefix.size())));
+  s += fmt::format("/* Only in the object that was made with this header. */\nextern const int64_t {};\n\n",
+                   build);
   int64_t io = 64, shared = 64, each = 64;
   for (const auto& [name, e] : p.entries) {
     io = std::max(io, e.io_bytes);
@@ -109,13 +176,15 @@ std::string c_header(const Compiled& c, const std::string& prefix) {
       "(INT64_C({}) + INT64_C({}) * (threads))\n",
       macro, std::max<int64_t>(64, p.state_bytes), macro, io, macro, shared, each);
   s += fmt::format("#define {}METRICS {} /* values of finish: ", macro, p.metrics.size());
-  for (size_t i = 0; i < p.metrics.size(); ++i) s += (i > 0 ? ", " : "") + p.metrics[i];
+  for (size_t i = 0; i < p.metrics.size(); ++i) s += (i > 0 ? ", " : "") + comment_text(p.metrics[i]);
   s += " */\n\n/* Tensors of the state region: name, byte offset. */\n";
+  MacroNames names({"BYTES"});
+  for (const runtime::StateTensor& t : p.state) names.add(t.tensor.name);
   for (const runtime::StateTensor& t : p.state)
-    s += fmt::format("#define {}STATE_{} INT64_C({}) /* {}: {} */\n", macro, upper(t.tensor.name),
-                     t.tensor.offset, t.tensor.name, tensor_text(t.tensor, {}));
+    s += fmt::format("#define {}STATE_{} INT64_C({}) /* {}: {} */\n", macro, names(t.tensor.name),
+                     t.tensor.offset, comment_text(t.tensor.name), tensor_text(t.tensor, {}));
   s += "\n";
-  for (const auto& [name, e] : p.entries) s += entry_text(e, prefix);
+  for (const auto& [name, e] : p.entries) s += entry_text(e, prefix, build);
   return s + "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
 }
 

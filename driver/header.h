@@ -8,7 +8,10 @@
 
 namespace gradc {
 
-// `prefix` is what the object's symbols start with.
-std::string c_header(const Compiled& c, const std::string& prefix);
+// `prefix` is what the object's symbols start with, `o` what the object is made with. The header refers to a
+// symbol of that object, so that it links with no other.
+std::string c_header(const Compiled& c, const std::string& prefix, const codegen::Options& o);
+// Throws CompileError when names that start so are no identifiers of C.
+void check_prefix(const std::string& prefix);
 
 }  // namespace gradc

@@ -98,8 +98,7 @@ void CsvTable::read_quoted(size_t& at, uint32_t line) const {
   size_t rest = at;
   while (rest < text_.size() && (text_[rest] == ' ' || (text_[rest] == '\t' && separator_ != '\t'))) ++rest;
   if (rest < text_.size() && text_[rest] != separator_ && !ends_line(text_[rest]))
-    complain("the quote that opens here closes in line " +
-             std::to_string(line + lines_before(at)) +
+    complain("the quote that opens here closes in line " + std::to_string(line + lines_before(at)) +
              ", where text follows it; a quote is missing, or one inside the text is not doubled");
 }
 
@@ -123,8 +122,8 @@ void CsvTable::read_line(size_t& at, uint32_t line, std::vector<Cell>& cells) {
   }
 }
 
-// The first line gives the names, or is a row itself when it has numbers and nothing else; then the columns are
-// called 0, 1, ...
+// The first line gives the names, or is a row itself when it has numbers and nothing else; then the columns
+// are called 0, 1, ...
 void CsvTable::read_header(const std::vector<Cell>& cells, uint32_t line) {
   cells_ = cells;
   lines_ = {line};
@@ -229,17 +228,15 @@ double CsvTable::number(int64_t row, int column, DType t) const {
     complain(shown + " is no " + name_of(t) + ": the largest is " +
              (t == DType::F32 ? "3.4e38; scale the column, or use --float f64" : "1.8e308"));
   if (reading != Reading::Number)
-    complain(trimmed(text).empty()
-                 ? "the cell is empty; drop or fill missing cells"
-                 : shown + " is not a number; drop or fill missing cells");
+    complain(trimmed(text).empty() ? "the cell is empty; drop or fill missing cells"
+                                   : shown + " is not a number; drop or fill missing cells");
   if (t == DType::F32 || t == DType::F64) return v;
   const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740992.0 : 0;
   const double high = t == DType::Bool  ? 1
                       : t == DType::U8  ? 255
                       : t == DType::I32 ? 2147483647.0
                                         : 9007199254740992.0;
-  if (v != std::floor(v) || v < low || v > high)
-    complain(shown + " is no " + name_of(t));
+  if (v != std::floor(v) || v < low || v > high) complain(shown + " is no " + name_of(t));
   return v;
 }
 

@@ -189,7 +189,7 @@ Descriptor::~Descriptor() {
 bool Descriptor::close() { return ::close(std::exchange(fd_, -1)) == 0; }
 
 InputFile::InputFile(const std::string& path) : path_(path), file_(-1) {
-  struct stat info{};
+  struct stat info {};
   file_ = Descriptor(open_to_read(path, info));
   if (!S_ISREG(info.st_mode)) fail(path, "is not a regular file");
   size_ = info.st_size;
@@ -201,7 +201,7 @@ void InputFile::read(void* to, int64_t size) {
 }
 
 std::string read_file(const std::string& path, int64_t limit) {
-  struct stat info{};
+  struct stat info {};
   Descriptor file(open_to_read(path, info));
   if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))
     fail(path, std::string("is ") + kind_of(info.st_mode) + ", not a file");

@@ -39,8 +39,9 @@ class InputFile {
   int64_t size_ = 0;
 };
 
-// The whole of a file or pipe, inflated when it starts as gzip does. Throws Error, with the path and the reason, also when
-// there are more than `limit` bytes after inflation; then it stops in time to never hold much more.
+// The whole of a file or pipe, inflated when it starts as gzip does. Throws Error, with the path and the
+// reason, also when there are more than `limit` bytes after inflation; then it stops in time to never hold
+// much more.
 std::string read_file(const std::string& path, int64_t limit = int64_t(16) << 30);
 
 // The parts one after another. Readers see the old file or the new one, never a part, also after a crash:

@@ -7,6 +7,7 @@
 namespace gradc::runtime {
 
 std::string number(const char* format, double v) {
+  if (std::isnan(v)) return "nan";  // whose sign means nothing
   char text[64];
   std::snprintf(text, sizeof text, format, v);
   return text;

@@ -10,8 +10,8 @@
 namespace gradc::runtime {
 
 std::string number(const char* format, double v);
-std::string duration(double seconds);                     // "1m20s"
-std::string step_text(double seconds, int64_t steps);     // "0.123 ms/step"
+std::string duration(double seconds);                  // "1m20s"
+std::string step_text(double seconds, int64_t steps);  // "0.123 ms/step"
 // "loss 0.1234  accuracy 0.9722"
 std::string metrics_text(const Program& p, const std::vector<double>& values);
 

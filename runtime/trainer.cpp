@@ -41,7 +41,11 @@ struct Kept {
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
-      : r_(r), data_(data), o_(o), out_(out), live_(!o.quiet && isatty(fileno(out)) != 0),
+      : r_(r),
+        data_(data),
+        o_(o),
+        out_(out),
+        live_(!o.quiet && isatty(fileno(out)) != 0),
         trial_(o.choose_threads ? r.threads() : 1) {}
 
   TrainResult run() {
@@ -92,8 +96,7 @@ class Trainer {
     ++result_.epochs;
     result_.train = train_values();
     if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
-      diverge("'" + s->tensor.name + "' is no longer finite after step " +
-              std::to_string(result_.step - 1));
+      diverge("'" + s->tensor.name + "' is no longer finite after step " + std::to_string(result_.step - 1));
     validate();
     show(done, true);
   }
@@ -125,8 +128,9 @@ class Trainer {
     trial_.add((now() - from) * 1e3);
     r_.use_one_thread(trial_.one_thread());
     if (trial_.done() && trial_.ms(true) > 0 && !o_.quiet)
-      std::fprintf(out_, "%sthreads %d: a step takes %.3f ms with one, %.3f ms with %d\n", live_ ? "\r\033[K" : "",
-                   trial_.one_thread() ? 1 : r_.threads(), trial_.ms(true), trial_.ms(false), r_.threads());
+      std::fprintf(out_, "%sthreads %d: a step takes %.3f ms with one, %.3f ms with %d\n",
+                   live_ ? "\r\033[K" : "", trial_.one_thread() ? 1 : r_.threads(), trial_.ms(true),
+                   trial_.ms(false), r_.threads());
   }
 
   void step(std::span<const int64_t> rows) {
@@ -254,8 +258,7 @@ class Trainer {
       line += "[" + std::string(static_cast<size_t>(filled), '=') +
               std::string(static_cast<size_t>(width - filled), ' ') + "]  ";
     }
-    line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " +
-            step_text(spent, done) + "  ";
+    line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " + step_text(spent, done) + "  ";
     if (end) {
       line += metrics_text(r_.program(), result_.train);
       const auto rows = static_cast<int64_t>(data_.val.rows.size());

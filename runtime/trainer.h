@@ -29,14 +29,14 @@ struct TrainOptions {
   std::string save;                             // a further file for the chosen weights
   std::map<std::string, std::string> metadata;  // into every file
   bool quiet = false;
-  bool choose_threads = false;  // a trial on the first steps decides between one thread and all
+  bool choose_threads = false;               // a trial on the first steps decides between one thread and all
   const std::atomic<int>* signal = nullptr;  // not 0: finish the step, save, return
 };
 
 struct TrainResult {
   int64_t step = 0, epochs = 0;
-  // Values by Program::metrics; empty without the split. `train` is of the last epoch, `val` and `test` are of
-  // the chosen weights.
+  // Values by Program::metrics; empty without the split. `train` is of the last epoch, `val` and `test` are
+  // of the chosen weights.
   std::vector<double> train, val, test;
   bool interrupted = false;
   std::string warning;

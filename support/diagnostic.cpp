@@ -9,13 +9,18 @@ constexpr int kMaxErrors = 100;
 constexpr size_t kMaxNotes = 10;  // of a message
 constexpr size_t kMaxLine = 200;  // code points of a source line that are shown
 
-constexpr size_t kMaxPart = 2048;      // bytes of a message, a note, a name
+constexpr size_t kMaxPart = 2048;       // bytes of a message, a note, a name
 constexpr size_t kMaxRendered = 32768;  // bytes of all messages together
 
 // The length of the character at `at`: 0 when it is broken.
 size_t utf8_length(std::string_view s, size_t at) {
   const auto first = static_cast<unsigned char>(s[at]);
-  const size_t n = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  const size_t n = first < 0x80   ? 1
+                   : first < 0xC2 ? 0
+                   : first < 0xE0 ? 2
+                   : first < 0xF0 ? 3
+                   : first < 0xF5 ? 4
+                                  : 0;
   if (n > s.size() - at) return 0;
   for (size_t i = 1; i < n; ++i)
     if ((static_cast<unsigned char>(s[at + i]) & 0xC0) != 0x80) return 0;
@@ -24,10 +29,12 @@ size_t utf8_length(std::string_view s, size_t at) {
 
 // Characters that act on a terminal, or turn the direction of writing round, instead of being shown.
 bool acts(std::string_view c) {
-  if (c.size() == 1) return (static_cast<unsigned char>(c[0]) < 0x20 && c[0] != '\n' && c[0] != '\t') || c[0] == 0x7F;
+  if (c.size() == 1)
+    return (static_cast<unsigned char>(c[0]) < 0x20 && c[0] != '\n' && c[0] != '\t') || c[0] == 0x7F;
   if (c.size() == 2) return c[0] == '\xC2' && static_cast<unsigned char>(c[1]) < 0xA0;
   if (c.size() != 3 || c[0] != '\xE2') return false;
-  return (c[1] == '\x80' && c[2] >= '\xAA' && c[2] <= '\xAE') || (c[1] == '\x81' && c[2] >= '\xA6' && c[2] <= '\xA9');
+  return (c[1] == '\x80' && c[2] >= '\xAA' && c[2] <= '\xAE') ||
+         (c[1] == '\x81' && c[2] >= '\xA6' && c[2] <= '\xA9');
 }
 
 // Calls show(character) for what can be shown and hide(bytes) for what cannot.

@@ -1,8 +1,10 @@
 // Commands on graph IR files: pass by pass, lowered, compiled, measured.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 
+#include "driver/header.h"
 #include "driver/run_function.h"
 
 #include "ir/graph/graph.h"
@@ -14,6 +16,7 @@
 #include "support/check.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
+#include "tools/model_options.h"
 
 namespace gradc {
 
@@ -30,7 +33,7 @@ void write_text(const std::string& path, const std::string& text) {
 
 namespace {
 
-CompileOptions options_of(const Arguments& a) {
+CompileOptions ir_options(const Arguments& a) {
   CompileOptions o;
   o.codegen.target.cpu = a.cpu;
   o.codegen.target.lanes = a.lanes;
@@ -59,9 +62,10 @@ void run_opt(const Arguments& a, const graph::Module& m) {
 
 void run_compile(const Arguments& a, const graph::Module& m) {
   const graph::Module primitive = passes::run_graph_passes(m);
-  const CompileOptions o = options_of(a);
+  const CompileOptions o = ir_options(a);
   passes::StepReport report;
   const step::Step s = lower_function(primitive, primitive.at(a.function), o, {}, 0, &report);
+  if (a.object) check_prefix(a.prefix);
   if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
   if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));
   if (a.emit == "step") return write_text(a.output, step::print(s));
@@ -96,7 +100,7 @@ void run_bench(const Arguments& a, const graph::Module& m) {
   const double start = now_ms();
   const graph::Module primitive = passes::run_graph_passes(m);
   const graph::Function& f = primitive.at(a.function);
-  const CompiledFunction compiled(primitive, f, options_of(a));
+  const CompiledFunction compiled(primitive, f, ir_options(a));
   const double compile_ms = now_ms() - start;
   std::map<std::string, int64_t> dims;
   for (const auto& [name, info] : f.dims) dims[name] = a.batch ? a.batch : info.max;
@@ -147,7 +151,7 @@ void run_function(const Arguments& a, const graph::Module& m) {
   const int threads = a.threads > 0 ? a.threads : runtime::available_cores();
   const std::vector<Tensor> results = a.interpret
                                           ? interpret(primitive, f, args)
-                                          : CompiledFunction(primitive, f, options_of(a)).run(args, threads);
+                                          : CompiledFunction(primitive, f, ir_options(a)).run(args, threads);
   runtime::SafeTensors out;
   for (size_t i = 0; i < results.size(); ++i) {
     const graph::Result& r = written.results[i];
@@ -163,7 +167,15 @@ void run_function(const Arguments& a, const graph::Module& m) {
 
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
   const uint32_t file = sources.add(a.file, read_text(a.file));
-  const graph::Module m = graph::parse(sources.text(file), file);
+  graph::Module m = graph::parse(sources.text(file), file);
+  if (command != "opt" && a.no_fma)
+    for (auto& [name, f] : m.functions) f.notes["fma"] = "off";
+  const bool fused = std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
+    auto it = f.second.notes.find("fma");
+    return it == f.second.notes.end() || it->second != "off";
+  });
+  if (command != "opt" && !a.interpret && fused && emulates_fma(ir_options(a).codegen.target))
+    for (auto& [name, f] : m.functions) f.notes["fma"] = "off";
   if (command == "opt") run_opt(a, m);
   if (command == "compile") run_compile(a, m);
   if (command == "bench") run_bench(a, m);

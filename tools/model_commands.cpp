@@ -261,7 +261,8 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
   const Compiled c = lower_model(sources, file, o, d);
   if (a.object) {
     const std::string prefix = a.prefix.empty() ? c.unit.model_name + "_" : a.prefix;
-    if (!a.header.empty()) write_text(a.header, c_header(c, prefix));
+    check_prefix(prefix);
+    if (!a.header.empty()) write_text(a.header, c_header(c, prefix, o.compile.codegen));
     return write_text(a.output, codegen::emit_object(c.steps, prefix, o.compile.codegen)), kOk;
   }
   if (a.emit == "graph") return write_text(a.output, graph::print(c.unit.module)), kOk;

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 
 #include "driver/operations.h"
 #include "runtime/error.h"
@@ -50,9 +51,20 @@ ModelOptions options_of(const Arguments& a) {
   };
   o.compile.codegen.target.cpu = a.cpu;
   o.compile.codegen.target.lanes = a.lanes;
+  if (o.frontend.fma && emulates_fma(o.compile.codegen.target)) o.frontend.fma = false;
   o.compile.without = a.without;
   o.compile.codegen.cache_dir = cache_folder();
   return o;
+}
+
+bool emulates_fma(const codegen::Target& target) {
+  const codegen::TargetInfo t = codegen::resolve(target);
+  if (!t.fma)
+    std::cerr << fmt::format(
+        "warning: the cpu '{}' has no fused multiply-add; every multiplication is rounded, as with "
+        "--no-fma\n",
+        t.cpu);
+  return !t.fma;
 }
 
 double work_of(const Compiled& c, const std::string& entry) {

@@ -12,6 +12,9 @@ namespace gradc {
 int threads_of(const Arguments& a);
 DataPlaces places_of(const Arguments& a);
 ModelOptions options_of(const Arguments& a);
+// Whether the target has no fused multiply-add, said in a warning: a library would emulate it, many times
+// slower.
+bool emulates_fma(const codegen::Target& target);
 // Arithmetic operations of an entry, 2 a multiply-add.
 double work_of(const Compiled& c, const std::string& entry);
 

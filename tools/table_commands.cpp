@@ -51,8 +51,8 @@ std::string identifier(const std::string& name) {
   for (char c : name)
     out += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
   // Words of the language, and the constants of the file to be written, are taken.
-  const bool taken = frontend::is_reserved(out) || out == "hidden" || out == "classes" || out == "center" ||
-                     out == "scale";
+  const bool taken =
+      frontend::is_reserved(out) || out == "hidden" || out == "classes" || out == "center" || out == "scale";
   return taken || out.empty() || (out[0] >= '0' && out[0] <= '9') ? "m_" + out : out;
 }
 
@@ -119,12 +119,11 @@ int make_model(const Arguments& a) {
   std::vector<std::string> features;
   for (const ColumnSummary& s : all) {
     if (s.name == a.target) continue;
-    const std::string why = s.type == "text" ? "text"
-                            : s.missing > 0  ? fmt::format("missing in {} rows", s.missing)
-                            : s.distinct < 2 ? "constant"
-                            : !can_be_written(s.name)
-                                ? "a model file cannot hold its name; rename the column"
-                                             : "";
+    const std::string why = s.type == "text"          ? "text"
+                            : s.missing > 0           ? fmt::format("missing in {} rows", s.missing)
+                            : s.distinct < 2          ? "constant"
+                            : !can_be_written(s.name) ? "a model file cannot hold its name; rename the column"
+                                                      : "";
     if (why.empty())
       features.push_back(s.name);
     else
@@ -141,8 +140,9 @@ int make_model(const Arguments& a) {
   const std::string path =
       std::filesystem::proximate(std::filesystem::absolute(a.file), folder).generic_string();
   if (!can_be_written(path))
-    throw runtime::Error(runtime::Failure::Data,
-                         fmt::format("a model file cannot hold the path '{}'; rename the file", printable(path)));
+    throw runtime::Error(
+        runtime::Failure::Data,
+        fmt::format("a model file cannot hold the path '{}'; rename the file", printable(path)));
   const std::string text = model_text(table, target, features, path);
   runtime::write_file_atomically(output, std::vector<std::string_view>{text});
   fmt::print("wrote {}; train it with: gradc train {}\n", output, output);

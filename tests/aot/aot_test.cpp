@@ -26,14 +26,15 @@ std::string read(const fs::path& path) {
 
 TEST(Aot, TheCProgramTrainsToTheSameBitsAsTheJit) {
   const std::string root = GRADC_SOURCE_DIR;
-  const fs::path dir = fs::temp_directory_path() / ("gradc_aot_" + std::to_string(getpid()));
-  fs::create_directories(dir);
+  std::string name = (fs::temp_directory_path() / "gradc_aot_XXXXXX").string();
+  ASSERT_NE(mkdtemp(name.data()), nullptr);
+  const fs::path dir = name;
   Sources sources;
   Diagnostics d;
   const Compiled c =
       compile_model(sources, sources.add("digits.grad", read(root + "/examples/digits.grad")), {}, d);
   std::ofstream(dir / "digits.o", std::ios::binary) << codegen::emit_object(c.steps, "digits_", {});
-  std::ofstream(dir / "digits.h") << c_header(c, "digits_");
+  std::ofstream(dir / "digits.h") << c_header(c, "digits_", {});
   const std::string at = dir.string(), csv = root + "/examples/data/digits.csv";
   const std::string build = "cc -std=c11 -O2 -Wall -Wextra -Werror -I" + at + " " + root +
                             "/examples/aot_c/train_digits.c " + at + "/digits.o -o " + at + "/train -lm";

@@ -1,12 +1,12 @@
 """The command line as a user meets it: files in, files out, exit codes. usage: test_cli.py GRADC SOURCE_DIR"""
 import csv, json, os, pathlib, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
-GRADC, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+GRADC, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 DIGITS = str(SOURCE / "examples/digits.grad")
 
 
-def gradc(*args, code=0, cwd=None):
-    env = dict(os.environ, GRADC_CACHE="")
+def gradc(*args, code=0, cwd=None, cache=""):
+    env = dict(os.environ, GRADC_CACHE=str(cache))
     r = subprocess.run([GRADC, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
     assert r.returncode == code, f"{args}: exit {r.returncode}, not {code}\n{r.stdout}\n{r.stderr}"
     return r.stdout if code == 0 else r.stderr
@@ -30,13 +30,15 @@ def write_tensors(path, named):
     pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
 
 
-class Cli(unittest.TestCase):
+class Folder(unittest.TestCase):
     def setUp(self):
         self.dir = pathlib.Path(tempfile.mkdtemp())
 
     def tearDown(self):
         shutil.rmtree(self.dir)
 
+
+class Cli(Folder):
     def test_train_eval_predict(self):
         out = gradc("train", DIGITS, "--set", "epochs=8", "--save", "w.safetensors", cwd=self.dir)
         last = out.strip().splitlines()[-1]
@@ -128,6 +130,181 @@ class Cli(unittest.TestCase):
         line = next(l for l in gradc("summary", DIGITS).splitlines() if l.startswith("operations"))
         self.assertGreater(int(line.split()[1]), 2 * 32 * (64 * 128 + 128 * 10))
         self.assertLess(int(line.split()[1]), 1.2 * 2 * 32 * (64 * 128 + 128 * 10))
+
+
+LINE = """model m(x: f32[B, 1]) -> (p: [B]) { p = L{}(x) }
+layer L{}(x: [n, 1]) -> [n] {
+  param w: [1] = 0
+  return sum(x * w, over=1)
+}
+fn jump(step, total) = 0.2 if step < 10 else 1e30
+data rows {
+  train = csv("rows.csv", x = columns("x"), y = column("y"))
+  val   = csv("rows.csv", x = columns("x"), y = column("y"))
+}
+train m on rows { loss = mse(p, y)
+  optimizer = sgd{}; lr = LR; batch = 10; epochs = 20
+  MORE }
+"""
+
+
+def metadata(path):
+    data = pathlib.Path(path).read_bytes()
+    return json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+
+
+def weight(path):
+    return struct.unpack("<f", tensors(path)["l.w"][2])[0]
+
+
+class Faults(Folder):
+    """What users met: each asks for the right behaviour of one kind of mistake."""
+
+    def line(self, lr="0.2", more="keep = best(min = val.loss)", name="m.grad", text=LINE):
+        (self.dir / "rows.csv").write_text("x,y\n" + "".join(f"{i / 10},{i / 5}\n" for i in range(10)))
+        (self.dir / name).write_text(text.replace("LR", lr).replace("MORE", more))
+        return name
+
+    def test_a_cache_entry_is_bound_to_its_key_and_owner(self):
+        cache = self.dir / "cache"
+        a, b = self.line(), self.line(name="b.grad", text=LINE.replace("x * w", "x * w * 3"))
+        right = gradc("train", b, "-q", cwd=self.dir)
+        other = gradc("train", a, "-q", cwd=self.dir, cache=cache)
+        self.assertNotEqual(right, other)
+        first = set(cache.iterdir())
+        self.assertEqual(cache.stat().st_mode & 0o77, 0)
+        self.assertEqual(right, gradc("train", b, "-q", cwd=self.dir, cache=cache))
+        (second,) = set(cache.iterdir()) - first
+        shutil.copyfile(first.pop(), second)
+        self.assertEqual(right, gradc("train", b, "-q", cwd=self.dir, cache=cache))
+        # A folder that others may write to is neither read nor written.
+        for f in cache.iterdir():
+            f.unlink()
+        cache.chmod(0o777)
+        r = subprocess.run([GRADC, "train", b, "-q"], cwd=self.dir, env=dict(os.environ, GRADC_CACHE=str(cache)), capture_output=True, text=True)
+        self.assertEqual((r.returncode, r.stdout), (0, right))
+        self.assertIn("is not used", r.stderr)
+        self.assertEqual(list(cache.iterdir()), [])
+
+    def test_an_entry_of_a_loose_mode_is_not_loaded(self):
+        cache, m = self.dir / "cache", self.line()
+        run = lambda: gradc("train", m, "-q", cwd=self.dir, cache=cache)
+        right = run()
+        (entry,) = cache.iterdir()
+        before = entry.stat().st_ino
+        run()
+        self.assertEqual(entry.stat().st_ino, before)  # loaded
+        entry.chmod(0o666)
+        self.assertEqual(run(), right)
+        self.assertNotEqual(entry.stat().st_ino, before)  # compiled and written anew
+
+    def test_divergence_keeps_the_last_good_and_the_best_weights(self):
+        error = gradc("train", self.line("jump()"), "--run", "run", cwd=self.dir, code=3)
+        self.assertIn("last.safetensors has the weights after step 10", error)
+        for name in ("best", "last"):
+            self.assertAlmostEqual(weight(self.dir / f"run/{name}.safetensors"), 2 * (1 - 0.886**10), places=4)
+            self.assertEqual(metadata(self.dir / f"run/{name}.safetensors")["gradc.step"], "10")
+        # Weights that leave the finite numbers in the very last step are no success either.
+        late = LINE.replace("jump(step, total) = 0.2 if step < 10 else 1e30", "jump(step, total) = 0.2 if step < 19 else 1e300")
+        self.line("jump()", text=late)
+        gradc("train", "m.grad", "--run", "late", cwd=self.dir, code=3)
+        self.assertLess(weight(self.dir / "late/last.safetensors"), 2)
+
+    def test_nan_never_wins_and_metadata_are_of_the_weights(self):
+        # 0 / 0 for the first epochs, falling from there on.
+        more = "metric m = sum(f32(p > 0.95)) / sum(i32(p > 0.95)) - mean(p)\n  keep = best(max = val.m)"
+        out = gradc("train", self.line(more=more), "--run", "run", cwd=self.dir)
+        self.assertIn("m nan", out.splitlines()[2].split("|")[1])
+        best = [l for l in out.splitlines() if l.rstrip().split("  left")[0].endswith("*")]
+        self.assertEqual(len(best), 1)
+        epoch = best[0].split()[1].split("/")[0]
+        self.assertGreater(int(epoch), 1)
+        self.assertEqual(metadata(self.dir / "run/best.safetensors")["gradc.epoch"], epoch)
+        self.assertEqual(metadata(self.dir / "run/last.safetensors")["gradc.epoch"], "20")
+        self.assertRegex(out, r"\d/1  [\d.]+ ms/step  loss [\d.]+ .*\| val  loss [^|]+  [\d.]+ ms/step")
+
+    def test_patience_waits_through_nan(self):
+        more = "metric m = sum(f32(p > 0.95)) / sum(i32(p > 0.95)) + mean(p)\n  stop = patience(8, max = val.m)"
+        out = gradc("train", self.line(more=more), "--run", "run", cwd=self.dir)
+        self.assertEqual(sum(l.startswith("epoch") for l in out.splitlines()), 20)
+
+    def test_an_empty_split_is_refused_first(self):
+        text = LINE[: LINE.index("  train =")] + '  all = csv("rows.csv", x = columns("x"), y = column("y"))\n  train, val, test = all |> split(90%, 5%, 5%)' + LINE[LINE.index("\n}\ntrain") :]
+        error = gradc("train", self.line(more="", text=text), "--run", "run", cwd=self.dir, code=1)
+        self.assertIn("the split val has no rows: 5% of 10 rows", error)
+        self.assertFalse((self.dir / "run").exists())
+
+    def test_quiet_prints_the_result_and_threads_do_not_matter(self):
+        m = self.line()
+        out = gradc("train", m, "-q", "--run", "a", cwd=self.dir)
+        self.assertRegex(out, r"^val  loss 0\.\d{4}\n$")
+        gradc("train", m, "-q", "--run", "b", "--threads", 1, cwd=self.dir)
+        self.assertEqual(tensors(self.dir / "a/last.safetensors"), tensors(self.dir / "b/last.safetensors"))
+
+    def test_links_are_followed_and_pipes_stay(self):
+        m = self.line()
+        (self.dir / "sub").mkdir()
+        os.symlink("sub/real", self.dir / "link")  # nothing there yet
+        gradc("train", m, "-q", "--save", "link", cwd=self.dir)
+        self.assertTrue((self.dir / "link").is_symlink())
+        self.assertIn("l.w", tensors(self.dir / "sub/real"))
+        os.mkfifo(self.dir / "pipe")
+        self.assertIn("is a pipe", gradc("train", m, "-q", "--save", "pipe", cwd=self.dir, code=1))
+        self.assertIn("is a device", gradc("train", m, "-q", "--save", "/dev/null", cwd=self.dir, code=1))
+        self.assertTrue((self.dir / "pipe").is_fifo())
+        gradc("render", m, "-o", "/dev/null", cwd=self.dir)
+        self.assertIn("is a folder", gradc("check", ".", cwd=self.dir, code=1))
+        self.assertIn("is a device", gradc("eval", DIGITS, "--load", "/dev/zero", cwd=self.dir, code=1))
+
+    def test_a_full_standard_output_is_an_error(self):
+        for args in (["render", DIGITS], ["check", DIGITS], ["compile", DIGITS, "--emit", "step"], ["--help"]):
+            with open("/dev/full", "w") as full:
+                r = subprocess.run([GRADC, *args], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(r.returncode, 1, args)
+            self.assertIn("error: ", r.stderr)
+
+    def test_processors(self):
+        out = ["-c", "-o", self.dir / "m.o"]
+        for name in ("i386", "pentium4", "athlon-xp", "yonah"):
+            self.assertIn("32 bits", gradc("compile", DIGITS, "--cpu", name, *out, code=1))
+        self.assertIn("unknown cpu", gradc("compile", DIGITS, "--cpu", "i4004", *out, code=1))
+        if "fma4" not in pathlib.Path("/proc/cpuinfo").read_text():
+            self.assertIn("lacks fma4", gradc("train", DIGITS, "--cpu", "bdver1", cwd=self.dir, code=1))
+            gradc("compile", DIGITS, "--cpu", "bdver1", *out)
+        gradc("compile", DIGITS, "--cpu", "x86-64-v2", *out)
+        self.assertNotIn(b"fmaf", (self.dir / "m.o").read_bytes())
+
+    def test_headers(self):
+        (self.dir / "m.grad").write_text(
+            "layer L{}(x: [n, 4]) -> [n, 4] {\n  param a: [4] = 1\n  return x * a\n}\n"
+            "model m(x: f32[B, 4], X: f32[B, 4]) -> (y: [B, 4]) {\n  param bytes: [4] = 1\n  param l_a: [4] = 1\n"
+            '  y = (x + X) |> L{} |> Dense{4} as "a*/ int evil; /*" |> L{} as "L"\n  z = y\n}\n'.replace("  z = y\n", "")
+        )
+        gradc("compile", "m.grad", "-c", "-o", "m.o", "--header", "m.h", cwd=self.dir)
+        gradc("compile", "m.grad", "-c", "-o", "other.o", "--lanes", 4, "--cpu", "x86-64-v3", cwd=self.dir)
+        (self.dir / "t.c").write_text('#include "m.h"\nint main(void) { int64_t t[M_PREDICT_TABLE]; m_predict_table(t, 1); return (int)t[0] - 1; }\n')
+        cc = lambda o: subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "t.c", o, "-o", "t", "-lm"], cwd=self.dir, capture_output=True, text=True)
+        self.assertEqual(cc("m.o").stderr, "")
+        self.assertEqual(subprocess.run([self.dir / "t"]).returncode, 0)
+        self.assertIn("m_build_", cc("other.o").stderr)
+        self.assertIn("no digit in front", gradc("compile", "m.grad", "-c", "-o", "m.o", "--prefix", "1x", cwd=self.dir, code=1))
+
+    def test_messages_are_cut_and_escaped(self):
+        name = "\x1b[31m" + "a" * 900000
+        (self.dir / "m.grad").write_text(f'import "{name}"\nmodel m(x: f32[B, 4]) -> (y: [B, 4]) {{ y = x + {"b" * 100000} \x1b[31m}}\n')
+        error = gradc("check", "m.grad", cwd=self.dir, code=1)
+        self.assertLess(len(error), 20000)
+        self.assertNotIn("\x1b", error)
+
+    def test_bench_of_ir_ends(self):
+        (self.dir / "f.ir").write_text("func @f(%x: f32[8]) -> (y: f32[8]) {\n  %y = tanh(%x)\n  return %y\n}\n")
+        self.assertGreater(json.loads(gradc("bench", "f.ir", "--function", "f", "--rounds", 11, cwd=self.dir))["threads"], 0)
+
+    def test_new_writes_what_check_accepts(self):
+        (self.dir / "sub").mkdir()
+        (self.dir / "sub/model.csv").write_text('"a ""q""",b,y\n' + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(20)))
+        self.assertIn('left out a "q"', gradc("new", "sub/model.csv", "--target=y", "-o", "out.grad", cwd=self.dir))
+        gradc("train", "out.grad", "-q", "--set", "epochs=1", cwd=self.dir)
 
 
 if __name__ == "__main__":

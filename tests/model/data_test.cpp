@@ -11,8 +11,13 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Data : testing::Test {
-  fs::path dir = fs::temp_directory_path() / ("gradc_data_" + std::to_string(getpid()));
-  void SetUp() override { fs::create_directories(dir / "root"); }
+  fs::path dir;
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "gradc_data_XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    dir = name;
+    fs::create_directories(dir / "root");
+  }
   void TearDown() override { fs::remove_all(dir); }
   void write(const std::string& name, const std::string& bytes) {
     std::ofstream(dir / name, std::ios::binary) << bytes;
@@ -79,6 +84,18 @@ TEST_F(Data, MessagesNameTheCellAndTheBound) {
   write("t.csv", "a,b,c,y\n1,2,3,0\n");
   EXPECT_NE(refusal(model(kCsv)).find("x is f32[3] per example in"), std::string::npos)
       << refusal(model(kCsv));
+}
+
+TEST_F(Data, AnEmptySplitIsRefused) {
+  write("t.csv", "a,b,y\n1,2,0\n3,4,1\n5,6,2\n");
+  const char* cut =
+      "  all = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = column(\"y\", i32))\n  train, val = all |> ";
+  EXPECT_EQ(refusal(model(cut + std::string("split(80%, 20%)"))), "");
+  EXPECT_NE(
+      refusal(model(cut + std::string("split(20%, 80%)"))).find("the split train has no rows: 20% of 3 rows"),
+      std::string::npos);
+  write("t.csv", "a,b,y\n");
+  EXPECT_EQ(refusal(model(kCsv)), "the split train has no rows");
 }
 
 TEST_F(Data, ImagesOfAnotherShape) {

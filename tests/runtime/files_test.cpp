@@ -15,6 +15,7 @@
 #include "runtime/idx.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
+#include "runtime/thread_trial.h"
 
 namespace gradc::runtime {
 namespace {
@@ -22,8 +23,12 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Files : testing::Test {
-  fs::path dir = fs::temp_directory_path() / ("gradc_files_" + std::to_string(getpid()));
-  void SetUp() override { fs::create_directories(dir); }
+  fs::path dir;
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "gradc_files_XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    dir = name;
+  }
   void TearDown() override { fs::remove_all(dir); }
   std::string write(const std::string& name, const std::string& bytes) {
     std::ofstream(dir / name, std::ios::binary) << bytes;
@@ -106,6 +111,82 @@ TEST_F(Files, Csv) {
   });
 }
 
+TEST_F(Files, CsvCells) {
+  auto said = [&](const std::string& text, DType t = DType::F32) {
+    return refusal([&] { CsvTable("n", text).column("a", t); });
+  };
+  auto value = [](const std::string& text, DType t = DType::F64) {
+    return CsvTable("n", text).column("a", t).at(0);
+  };
+  for (const char* bad : {"+-5", "-+5", "++5", "0x10", "1_000", "5-", "1e", "inf"})
+    EXPECT_EQ(said("a,b\n" + std::string(bad) + ",1\n"),
+              "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; drop or fill missing cells");
+  EXPECT_NE(said("a\n1e39\n").find("n:2:1: column 'a': '1e39' is no f32"), std::string::npos);
+  EXPECT_NE(said("a\n-1e400\n", DType::F64).find("'-1e400' is no f64"), std::string::npos);
+  EXPECT_EQ(said("a\n1e39\n", DType::F64), "");
+  EXPECT_EQ(value("a\n1e-400\n"), 0);
+  EXPECT_EQ(value("a\n-4e-320\n"), -4e-320);
+  EXPECT_EQ(value("a\n+5\n"), 5);
+}
+
+TEST_F(Files, CsvLinesQuotesAndHeaders) {
+  auto said = [&](const std::string& text) { return refusal([&] { CsvTable("n", text); }); };
+  EXPECT_EQ(said("a,b\n1,\"x\n2,y\n"), "n:2:3: the quote that opens here is not closed");
+  EXPECT_NE(said("a,b\n1,\"x\n2,y\n3,\"z\"\n").find("n:2:3: the quote that opens here closes in line 4"),
+            std::string::npos);
+  EXPECT_EQ(said("a,b\n1,\"x\"  \n"), "");
+  for (const char* end : {"\n", "\r\n", "\r"}) {
+    const std::string e = end;
+    const CsvTable t("n", e + "a,b" + e + "1,\"x" + e + "y\"" + e + e + "3,q" + e);
+    ASSERT_EQ(t.rows(), 2);
+    EXPECT_EQ(t.cell(0, 1), "x" + e + "y");
+    EXPECT_EQ(t.where(1, 1), "n:6:3");
+  }
+  EXPECT_EQ(CsvTable("n", "\"a;1;2;3\",b\n1,2\n").columns(), (std::vector<std::string>{"a;1;2;3", "b"}));
+  // Numbers and missing cells only: a row, not names.
+  const CsvTable rows("n", "1.5,2,\n1,2,0\n");
+  EXPECT_EQ(rows.columns(), (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_NE(refusal([&] { rows.column("2", DType::F32); }).find("n:1:7: column '2': the cell is empty"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] { rows.require("a"); }).find("it is no header"), std::string::npos);
+  EXPECT_EQ(CsvTable("n", "2019,2020,y\n1,2,0\n").rows(), 1);
+  EXPECT_NE(said(std::string("\xFF\xFE"
+                             "a\0",
+                             4))
+                .find("UTF-16"),
+            std::string::npos);
+}
+
+TEST_F(Files, LinksAreFollowedAndOnlyFilesReplaced) {
+  const std::string_view text = "new";
+  fs::create_directory(dir / "sub");
+  fs::create_symlink("sub/one", dir / "a");
+  fs::create_symlink("a", dir / "b");
+  write_file_atomically((dir / "b").string(), std::span(&text, 1));
+  EXPECT_TRUE(fs::is_symlink(dir / "a") && fs::is_symlink(dir / "b"));
+  EXPECT_EQ(read_file((dir / "sub/one").string()), "new");
+  fs::create_symlink("y", dir / "x");
+  fs::create_symlink("x", dir / "y");
+  EXPECT_NE(refusal([&] { check_target((dir / "x").string()); }).find("circle"), std::string::npos);
+  EXPECT_NE(refusal([&] { check_target(dir.string()); }).find("is a folder"), std::string::npos);
+  EXPECT_NE(refusal([&] { check_target("/dev/null"); }).find("is a device"), std::string::npos);
+  EXPECT_NE(refusal([&] { read_file("/dev/zero"); }).find("is a device"), std::string::npos);
+}
+
+TEST(Threads, ATrialOfAFewStepsDecides) {
+  auto decide = [](int threads, double all, double one) {
+    ThreadTrial t(threads);
+    int steps = 0;
+    for (; !t.done(); ++steps) t.add(t.one_thread() ? one : steps == 0 ? 10 * all : all);
+    return std::pair(steps, t.one_thread());
+  };
+  EXPECT_EQ(decide(1, 1, 1), std::pair(0, false));
+  EXPECT_EQ(decide(2, 1, 0.1), std::pair(6, true));
+  EXPECT_EQ(decide(2, 1, 1.5), std::pair(6, false));
+  EXPECT_EQ(decide(2, 60, 1).second, false);  // long steps keep all threads, after one of them
+  EXPECT_EQ(decide(2, 60, 1).first, 1);
+}
+
 TEST_F(Files, Summaries) {
   const auto s = summarize(CsvTable("t", "a,b,c\n1,x,\n2,y,0.5\n2,x,NA\n"));
   EXPECT_EQ(s[0].type, "integer");
@@ -124,6 +205,8 @@ TEST_F(Files, Idx) {
   const std::string shorts =
       std::string("\0\0\x0B\x01", 4) + big_endian(2) + std::string("\xFF\xFE\x00\x05", 4);
   EXPECT_EQ(read_idx(write("s", shorts)).at(0), -2);
+  EXPECT_NE(refusal([&] { read_idx(write("r", std::string("\0\0\x08\0a", 5))); }).find("no dimensions"),
+            std::string::npos);
   for (const std::string& bad :
        {good.substr(0, 12), good + "x", std::string("\0\0\x07\x01", 4) + big_endian(1) + "a",
         std::string("\0\0\x08\x02", 4) + big_endian(0xFFFFFFFF) + big_endian(0xFFFFFFFF)})

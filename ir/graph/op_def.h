@@ -59,8 +59,8 @@ struct OpDef {
 std::span<const OpDef> all_ops();
 const OpDef* find_op(std::string_view name);
 const OpDef& op(std::string_view name);
-// Throws CompileError without place where attributes are missing, unknown, of another kind, or name a dimension
-// that is not in `dims`.
+// Throws CompileError without place where attributes are missing, unknown, of another kind, or name a
+// dimension that is not in `dims`.
 void check_attributes(const OpDef& def, const Attrs& attrs, const std::set<std::string>& dims);
 
 // The meaning of a node; GRADC_CHECKs that its op has one. `fma` and `initial` follow the node's attributes.

@@ -100,12 +100,10 @@ int doublings(Builder& b, const Dim& extent) {
       known = known && it != b.function().dims.end() && it->second.max > 0;
       return known ? it->second.max : 1;
     };
-    const bool grows =
-        std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
-          return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(), [](const Atom& a) {
-                   return a.kind == Atom::Kind::Dim;
-                 });
-        });
+    const bool grows = std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
+      return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(),
+                                              [](const Atom& a) { return a.kind == Atom::Kind::Dim; });
+    });
     const int64_t top = extent.evaluate([](int) -> int64_t { return 0; }, largest);
     if (known && grows) most = top;
   }
@@ -135,7 +133,8 @@ NodeId products(Builder& b, NodeId x, int64_t axis, int direction) {
 Cotangents product_gradient(Builder& b, V v) {
   std::vector<int64_t> axes = b[v.node].attrs.integers("axes");
   std::vector<NodeId> partial{v.operands[0]};  // with ever fewer axes
-  for (size_t i = axes.size(); i-- > 1;) partial.push_back(b.reduce("reduce_prod", partial.back(), {axes[i]}));
+  for (size_t i = axes.size(); i-- > 1;)
+    partial.push_back(b.reduce("reduce_prod", partial.back(), {axes[i]}));
   NodeId g = v.g();
   for (size_t i = 0; i < axes.size(); ++i) {
     const NodeId x = partial[axes.size() - 1 - i];

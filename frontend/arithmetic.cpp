@@ -1,6 +1,8 @@
 // Operators on values: exact arithmetic on numbers, f64 on run-time scalars, broadcasting on tensors.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 
 #include "frontend/elaborator.h"
 #include "support/check.h"
@@ -35,6 +37,36 @@ std::string_view graph_op(const std::string& op) {
   return names.at(op);
 }
 
+// The least and greatest integer of a type.
+std::pair<int64_t, int64_t> range_of(DType t) {
+  if (t == DType::U8) return {0, 255};
+  if (t == DType::I32) return {std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
+  return {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+}
+
+bool holds(DType t, int64_t n) { return range_of(t).first <= n && n <= range_of(t).second; }
+
+// The type in which an integer tensor meets an integer: its own, or the next one that holds the number.
+DType type_with(DType t, const Index& n) {
+  if (!n.is_constant()) return DType::I64;
+  for (DType wider : {t, DType::I32, DType::I64})
+    if (holds(wider, n.constant_part()) && size_of(wider) >= size_of(t)) return wider;
+  return DType::I64;
+}
+
+size_t degree(const Index& e) {
+  size_t most = 0;
+  for (const Index::Term& t : e.terms()) most = std::max(most, t.factors.size());
+  return most;
+}
+
+// Products of dimensions stay small: what squares itself again and again would not end.
+Index product(const Index& a, const Index& b, Loc loc) {
+  if (degree(a) + degree(b) > 64 || a.terms().size() * b.terms().size() > 4096)
+    throw CompileError(loc, "this product of dimensions has too many factors");
+  return a * b;
+}
+
 double real_binary(const std::string& op, double a, double b) {
   if (op == "+") return a + b;
   if (op == "-") return a - b;
@@ -63,27 +95,59 @@ Value Elaborator::integer_binary(const std::string& op, const Index& a, const In
   }
   if (op == "+") return Value::of(a + b);
   if (op == "-") return Value::of(a - b);
-  if (op == "*") return Value::of(a * b);
+  if (op == "*") return Value::of(product(a, b, loc));
   if (b.is(0) && op != "**") fail(loc, "division by zero");
   if (op == "/" || op == "//") {
     if (auto q = a.exact_div(b)) return Value::of(*q);
     if (op == "/" && constants)
       return Value::of(static_cast<double>(a.constant_part()) / static_cast<double>(b.constant_part()));
-    if (op == "//") return Value::of(a.floor_div(b));
-    return binary("/", wrap(b_.dim_value(a, DType::F64)), wrap(b_.dim_value(b, DType::F64)), loc);
+    if (op == "//") {
+      if (!b.is_constant()) fail(loc, fmt::format("{} // {}: the divisor is not constant", a.str(), b.str()));
+      const bool negative = b.constant_part() < 0;  // floor_div rounds down by positive divisors
+      return Value::of(negative ? (Index(0) - a).floor_div(Index(0) - b) : a.floor_div(b));
+    }
+    Value x = wrap(b_.dim_value(a, DType::F64)), y = wrap(b_.dim_value(b, DType::F64));
+    x.scalar = y.scalar = true;
+    return binary("/", x, y, loc);
   }
-  if (op == "**" && constants) {
+  if (op == "**" && b.is_constant()) {
     const int64_t n = b.constant_part();
-    if (n < 0 || n > 63)
+    if ((n < 0 || n > 63) && a.is_constant())
       return Value::of(std::pow(static_cast<double>(a.constant_part()), static_cast<double>(n)));
+    if (n < 0 || n > 63) fail(loc, fmt::format("{} ** {}: the exponent is 0 to 63", a.str(), n));
     Index r = 1;
-    for (int64_t i = 0; i < n; ++i) r = r * a;
+    for (int64_t i = 0; i < n; ++i) r = product(r, a, loc);
     return Value::of(r);
   }
   fail(loc, fmt::format("'{}' is not defined for {} and {}", op, a.str(), b.str()));
 }
 
+// A number as a constant of type t; an integer that t does not hold is a mistake.
+graph::NodeId Elaborator::literal(const Value& number, DType t, Loc loc) {
+  if (is_float(t) || t == DType::Bool) return b_.constant(as_real(number), t);
+  int64_t n = 0;
+  if (number.is(Kind::Integer)) {
+    n = number.integer.constant_part();
+  } else {
+    const double whole = std::trunc(number.real);
+    if (!(whole >= -0x1p63 && whole < 0x1p63))
+      fail(loc, fmt::format("{} does not fit {}", number.real, name_of(t)));
+    n = static_cast<int64_t>(whole);
+  }
+  if (!holds(t, n))
+    fail(loc, fmt::format("{} does not fit {}, which holds {} to {}", n, name_of(t), range_of(t).first,
+                          range_of(t).second));
+  return b_.make("constant", {}, {{"value", n}, {"dtype", t}, {"shape", Shape{}}});
+}
+
 Value Elaborator::tensor(const Value& v, DType t, Loc loc) {
+  if (v.choice != nullptr) {
+    const Choice& c = *v.choice;
+    Value a = tensor(c.a, t, loc), b = tensor(c.b, t, loc);
+    const Shape& to = shape(v);
+    return wrap(b_.select(broadcast(c.condition, to, loc).node, broadcast(a, to, loc).node,
+                          broadcast(b, to, loc).node));
+  }
   if (v.is_tensor()) {
     if (!v.scalar) return v;
     Value r = convert(v, t, loc);
@@ -91,17 +155,17 @@ Value Elaborator::tensor(const Value& v, DType t, Loc loc) {
     return r;
   }
   if (v.is(Kind::Integer)) {
-    if (v.integer.is_constant()) return wrap(b_.constant(static_cast<double>(v.integer.constant_part()), t));
+    if (v.integer.is_constant()) return wrap(literal(v, t, loc));
     return wrap(is_float(t) ? b_.convert(b_.dim_value(v.integer, DType::F64), t)
                             : b_.dim_value(v.integer, t));
   }
-  if (v.is(Kind::Real)) return wrap(b_.constant(v.real, t));
+  if (v.is(Kind::Real)) return wrap(literal(v, t, loc));
   if (v.is(Kind::Bool)) return wrap(b_.constant(v.truth ? 1 : 0, DType::Bool));
   fail(loc, fmt::format("{} is not a tensor", describe(v)));
 }
 
 Value Elaborator::convert(const Value& v, DType t, Loc loc) {
-  if (!v.is_tensor()) return tensor(v, t, loc);
+  if (!v.is_tensor() || v.choice != nullptr) return tensor(v, t, loc);
   if (dtype(v) == t) return v;
   Value r = v;
   r.node = of(v).convert(v.node, t);
@@ -112,6 +176,8 @@ Value Elaborator::convert(const Value& v, DType t, Loc loc) {
 Value Elaborator::negate(const Value& v, Loc loc) {
   if (v.is(Kind::Integer)) return Value::of(Index(0) - v.integer);
   if (v.is(Kind::Real)) return Value::of(-v.real);
+  if (v.choice != nullptr)
+    return choice_of(v.choice->condition, negate(v.choice->a, loc), negate(v.choice->b, loc), loc);
   if (!v.is_tensor() || dtype(v) == DType::Bool)
     fail(loc, fmt::format("'-' is not defined for {}", describe(v)));
   Value r = wrap(of(v).neg(v.node), v.is(Kind::Deferred));
@@ -120,8 +186,7 @@ Value Elaborator::negate(const Value& v, Loc loc) {
 }
 
 Value Elaborator::unary(std::string_view op, const Value& v, Loc loc) {
-  Value x = v;
-  if (!x.is_tensor()) x = tensor(v, float_type(), loc);
+  Value x = v.is_tensor() ? v : tensor(v, float_type(), loc);
   const bool keeps_integers = op == "abs" || op == "sign" || op == "not";
   if (!keeps_integers && is_integer(dtype(x))) x = convert(x, float_type(), loc);
   if (op != "not" && dtype(x) == DType::Bool)
@@ -150,7 +215,22 @@ Value Elaborator::broadcast(const Value& v, const Shape& to, Loc loc) {
   Value r = v;
   r.node = kept == to ? n : b.broadcast(n, to, axes);
   r.scalar = false;
+  r.choice = nullptr;
   return r;
+}
+
+std::optional<Shape> Elaborator::common_shape(std::initializer_list<const Value*> values) {
+  auto fits = [](const Shape& small, const Shape& large) {
+    if (small.size() > large.size()) return false;
+    const size_t lead = large.size() - small.size();
+    for (size_t i = 0; i < small.size(); ++i)
+      if (!(small[i] == large[lead + i]) && !small[i].is(1)) return false;
+    return true;
+  };
+  for (const Value* to : values)
+    if (std::all_of(values.begin(), values.end(), [&](const Value* v) { return fits(shape(*v), shape(*to)); }))
+      return shape(*to);
+  return std::nullopt;
 }
 
 // Both operands as tensors of one element type: literals and run-time scalars take the other's.
@@ -158,7 +238,7 @@ void Elaborator::unify(Value& a, Value& b, const std::string& op, Loc loc) {
   // A number beside a value of the finishing function becomes one of that function's constants.
   auto lift = [&](Value& v) {
     if (v.is(Kind::Deferred)) return;
-    if (v.is(Kind::Real) || (v.is(Kind::Integer) && v.integer.is_constant())) {
+    if (v.is_constant()) {
       v = wrap(finish_.constant(as_real(v), DType::F64), true);
       return;
     }
@@ -173,12 +253,17 @@ void Elaborator::unify(Value& a, Value& b, const std::string& op, Loc loc) {
   for (Value* v : {&a, &b})
     if (v->is(Kind::Bool)) *v = tensor(*v, DType::Bool, loc);
 
-  const bool a_weak = !a.is_tensor() || a.scalar, b_weak = !b.is_tensor() || b.scalar;
-  auto strong_type = [&](const Value& weak, DType other) {
-    const bool real = weak.is(Kind::Real) || weak.is(Kind::Tensor);
-    if (real && !is_float(other)) return float_type();
-    return other == DType::Bool && weak.is_number() ? float_type() : other;
+  const bool a_weak = a.is_weak(), b_weak = b.is_weak();
+  std::function<DType(const Value&, DType)> strong_type = [&](const Value& weak, DType other) {
+    if (is_float(other)) return other;
+    if (weak.choice != nullptr) return strong_type(weak.choice->b, strong_type(weak.choice->a, other));
+    if (other == DType::Bool || !weak.is(Kind::Integer)) return float_type();
+    return type_with(other, weak.integer);
   };
+  if (a_weak && b_weak && (a.choice != nullptr || b.choice != nullptr)) {
+    a = tensor(a, float_type(), loc), b = tensor(b, float_type(), loc);
+    return;
+  }
   if (a_weak && b_weak) {
     a = tensor(a, DType::F64, loc), b = tensor(b, DType::F64, loc);
     return;
@@ -218,7 +303,7 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
     return Value::of(compare(op, a.text, b.text));
   if (a.is(Kind::List) && b.is(Kind::List) && op == "+") {
     a.items.insert(a.items.end(), b.items.begin(), b.items.end());
-    return a;
+    return list_of(std::move(a.items), loc);
   }
   for (const Value* v : {&a, &b})
     if (!v->is_tensor() && !v->is_number() && !v->is(Kind::Bool))
@@ -227,6 +312,13 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
 
   const bool scalar = (!a.is_tensor() || a.scalar) && (!b.is_tensor() || b.scalar);
   const Value a0 = a, b0 = b;
+  if (auto r = on_choice(op, a, b, loc)) return *r;
+  if (is_comparison(op)) {
+    static const std::map<std::string, std::string> mirrored = {
+        {"==", "=="}, {"!=", "!="}, {"<", ">"}, {"<=", ">="}, {">", "<"}, {">=", "<="}};
+    if (auto r = compare_with_literal(op, a, b, loc)) return *r;
+    if (auto r = compare_with_literal(mirrored.at(op), b, a, loc)) return *r;
+  }
   unify(a, b, op, loc);
   const bool logical = op == "and" || op == "or";
   if (logical && (dtype(a) != DType::Bool || dtype(b) != DType::Bool))
@@ -236,20 +328,11 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   const bool divides = op == "/" || op == "**";
   if (divides && !is_float(dtype(a))) a = convert(a, float_type(), loc), b = convert(b, float_type(), loc);
 
-  const Shape& sa = shape(a);
-  const Shape& sb = shape(b);
-  auto fits = [](const Shape& small, const Shape& large) {
-    if (small.size() > large.size()) return false;
-    const size_t lead = large.size() - small.size();
-    for (size_t i = 0; i < small.size(); ++i)
-      if (!(small[i] == large[lead + i]) && !small[i].is(1)) return false;
-    return true;
-  };
-  if (fits(sb, sa))
-    b = broadcast(b, sa, loc);
-  else if (fits(sa, sb))
-    a = broadcast(a, sb, loc);
-  else {
+  if (const auto to = common_shape({&a, &b})) {
+    a = broadcast(a, *to, loc), b = broadcast(b, *to, loc);
+  } else {
+    const Shape& sa = shape(a);
+    const Shape& sb = shape(b);
     // [B, 1] against [B]: the mistake that silently becomes [B, B] elsewhere.
     auto column = [](const Shape& wide, const Shape& flat) {
       return wide.size() == 2 && flat.size() == 1 && wide[1].is(1) && wide[0] == flat[0];
@@ -265,14 +348,86 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   graph::Builder& g = of(a);
   graph::NodeId n;
   if (op == "//")
-    n = is_float(dtype(a)) ? g.unary("floor", g.div(a.node, b.node)) : g.div(a.node, b.node);
-  else if (op == "**" && b0.is_number() && as_real(b0) == 2)
+    n = floor_divide(a, b).node;
+  else if (op == "**" && b0.is_constant() && as_real(b0) == 2)
     n = g.mul(a.node, a.node);  // exact, and the common case
   else
     n = g.make(graph_op(op), {a.node, b.node});
   Value r = wrap(n, deferred);
   r.scalar = scalar && !deferred;
   return r;
+}
+
+// Rounds towards minus infinity, as for constants; the graph's division of integers truncates.
+Value Elaborator::floor_divide(const Value& a, const Value& b) {
+  graph::Builder& g = of(a);
+  const DType t = dtype(a);
+  const graph::NodeId q = g.div(a.node, b.node);
+  if (is_float(t)) return wrap(g.unary("floor", q), a.is(Kind::Deferred));
+  if (t == DType::U8) return wrap(q);
+  const graph::NodeId zero = g.zeros_like(q), rest = g.sub(a.node, g.mul(q, b.node));
+  const graph::NodeId apart =
+      g.make("ne", {g.compare("lt", rest, zero), g.compare("lt", b.node, zero)});
+  const graph::NodeId down = g.make("and", {g.compare("ne", rest, zero), apart});
+  return wrap(g.select(down, g.sub(q, g.full_like(q, 1)), q));
+}
+
+Value Elaborator::filled(bool truth, const Value& like) {
+  return wrap(b_.constant(truth ? 1 : 0, DType::Bool, shape(like)));
+}
+
+// An integer tensor against a literal, as the exact numbers compare: x < 2.5 is x < 3, u8 x < 300 is true.
+std::optional<Value> Elaborator::compare_with_literal(const std::string& op, const Value& x, const Value& number,
+                                                      Loc) {
+  if (!x.is(Kind::Tensor) || x.is_weak() || !is_integer(dtype(x)) || !number.is_constant()) return std::nullopt;
+  const auto [low, high] = range_of(dtype(x));
+  std::string by = op;
+  int64_t n = 0;
+  bool below = false, above = false;  // all of the type's numbers lie above or below the literal
+  if (number.is(Kind::Integer)) {
+    n = number.integer.constant_part();
+  } else {
+    const double r = number.real, whole = std::floor(r);
+    if (std::isnan(r)) return filled(op == "!=", x);
+    if (whole != r && (op == "==" || op == "!=")) return filled(op == "!=", x);
+    below = whole < -0x1p63, above = whole >= 0x1p63;
+    if (!below && !above) n = static_cast<int64_t>(whole);
+    if (whole != r && op == "<") by = "<=";  // x < 2.5 is x <= 2
+    if (whole != r && op == ">=") by = ">";
+  }
+  below = below || n < low, above = above || n > high;
+  if (below) return filled(by == "!=" || by == ">" || by == ">=", x);
+  if (above) return filled(by == "!=" || by == "<" || by == "<=", x);
+  const graph::NodeId c = literal(Value::of(Index(n)), dtype(x), {});
+  return wrap(b_.make(graph_op(by), {x.node, b_.splat(c, shape(x))}));
+}
+
+constexpr int kMaxLeaves = 8;
+
+Value Elaborator::choice_of(const Value& condition, const Value& a, const Value& b, Loc loc) {
+  auto leaves = [](const Value& v) { return v.choice != nullptr ? v.choice->leaves : 1; };
+  auto c = std::make_shared<Choice>(Choice{condition, a, b, leaves(a) + leaves(b)});
+  Value x = tensor(a, float_type(), loc), y = tensor(b, float_type(), loc), p = condition;
+  const auto to = common_shape({&p, &x, &y});
+  if (!to)
+    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches", describe(condition),
+                          describe(a), describe(b)));
+  p = broadcast(p, *to, loc), x = broadcast(x, *to, loc), y = broadcast(y, *to, loc);
+  Value r = wrap(b_.select(p.node, x.node, y.node));
+  if (c->leaves <= kMaxLeaves) r.choice = std::move(c);
+  return r;
+}
+
+// Arithmetic of a literal with a choice of literals is one of its results.
+std::optional<Value> Elaborator::on_choice(const std::string& op, const Value& a, const Value& b, Loc loc) {
+  if (is_comparison(op) || op == "and" || op == "or") return std::nullopt;
+  if (a.choice != nullptr && b.is_constant())
+    return choice_of(a.choice->condition, binary(op, a.choice->a, b, loc), binary(op, a.choice->b, b, loc),
+                     loc);
+  if (b.choice != nullptr && a.is_constant())
+    return choice_of(b.choice->condition, binary(op, a, b.choice->a, loc), binary(op, a, b.choice->b, loc),
+                     loc);
+  return std::nullopt;
 }
 
 Value Elaborator::matmul(const Value& a0, const Value& b0, Loc loc) {
@@ -297,18 +452,27 @@ Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
   if (!condition.is_tensor() || dtype(condition) != DType::Bool)
     fail(loc, fmt::format("'a if c else b' chooses by bool, {} is not", describe(condition)));
   const bool scalar = (!a.is_tensor() || a.scalar) && (!b.is_tensor() || b.scalar) && condition.scalar;
+  auto numeric = [](const Value& v) { return v.is_number() || v.choice != nullptr || v.scalar; };
+  if (!scalar && condition.is(Kind::Tensor) && a.is_weak() && b.is_weak() && numeric(a) && numeric(b))
+    return choice_of(condition, a, b, loc);
+  const Value a0 = a, b0 = b;
   unify(a, b, "if", loc);
-  Shape to = shape(condition);
-  for (const Value* v : {&a, &b})
-    if (shape(*v).size() > to.size() ||
-        (shape(*v).size() == to.size() && !(shape(*v) == to) &&
-         std::count_if(shape(*v).begin(), shape(*v).end(), [](const Dim& d) { return d.is(1); }) == 0))
-      to = shape(*v);
-  const Value c = broadcast(condition, to, loc);
-  a = broadcast(a, to, loc), b = broadcast(b, to, loc);
+  const auto to = common_shape({&condition, &a, &b});
+  if (!to)
+    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches", describe(condition),
+                          describe(a0), describe(b0)));
+  const Value c = broadcast(condition, *to, loc);
+  a = broadcast(a, *to, loc), b = broadcast(b, *to, loc);
   Value r = wrap(of(a).select(c.node, a.node, b.node), a.is(Kind::Deferred));
   r.scalar = scalar;
   return r;
+}
+
+Value Elaborator::limit(const Value& like, bool least) {
+  const DType t = dtype(like);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  if (!is_integer(t)) return Value::of(least ? -inf : inf);
+  return Value::of(Index(least ? range_of(t).first : range_of(t).second));
 }
 
 bool Elaborator::has_batch(const Shape& shape) const {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "frontend/elaborator.h"
 #include "support/check.h"
@@ -41,12 +42,14 @@ struct Args {
     if (rank == 0) e.fail(loc, fmt::format("{} of a scalar has no axis", function));
     return has("over") ? axis((*this)["over"], rank) : otherwise < 0 ? otherwise + rank : otherwise;
   }
-  Shape shape(const Value& v) const {
-    if (v.is(Kind::Integer)) return {v.integer};
+  Shape shape(const Value& v, bool may_infer = false) const {
+    if (v.is(Kind::Integer)) return shape(Value::list({v}), may_infer);
     if (!v.is(Kind::List)) e.fail(loc, fmt::format("{} takes a shape such as [B, 10]", function));
     Shape s;
     for (const Value& d : v.items) {
       if (!d.is(Kind::Integer)) e.fail(loc, fmt::format("a dimension is an integer, not {}", e.describe(d)));
+      if (d.integer.is_constant() && d.integer.constant_part() < (may_infer ? -1 : 0))
+        e.fail(loc, fmt::format("{} with a dimension of {}", function, d.integer.str()));
       s.push_back(d.integer);
     }
     return s;
@@ -65,7 +68,8 @@ Row scalar_op(std::string op, double (*now)(double) = nullptr) {
             const Value& x = a["x"];
             if (now != nullptr && x.is_number() && (x.is(Kind::Real) || x.integer.is_constant()))
               return Value::of(now(a.e.constant_real(x, "x", a.loc)));
-            Value v = x.is(Kind::Integer) ? a.e.tensor(x, DType::F64, a.loc) : x;
+            Value v = x;
+            if (x.is(Kind::Integer)) v = a.e.tensor(x, DType::F64, a.loc), v.scalar = true;
             return a.e.unary(op, v, a.loc);
           }};
 }
@@ -73,15 +77,15 @@ Row scalar_op(std::string op, double (*now)(double) = nullptr) {
 Row extreme(std::string op, bool larger) {
   return {{"a", "b"}, [op, larger](Args& a) {
             Value x = a["a"], y = a["b"];
-            if (x.is_number() && y.is_number() && !(x.is(Kind::Integer) && !x.integer.is_constant()) &&
-                !(y.is(Kind::Integer) && !y.integer.is_constant())) {
-              const double p = a.e.constant_real(x, "a", a.loc), q = a.e.constant_real(y, "b", a.loc);
-              return (larger ? p >= q : p <= q) ? x : y;
-            }
+            if (x.is_constant() && y.is_constant())
+              return a.e.binary(larger ? ">=" : "<=", x, y, a.loc).truth ? x : y;
             const bool scalar = (!x.is_tensor() || x.scalar) && (!y.is_tensor() || y.scalar);
             a.e.unify(x, y, op, a.loc);
-            const Shape& to = a.e.shape(x).size() >= a.e.shape(y).size() ? a.e.shape(x) : a.e.shape(y);
-            x = a.e.broadcast(x, to, a.loc), y = a.e.broadcast(y, to, a.loc);
+            const auto to = a.e.common_shape({&x, &y});
+            if (!to)
+              a.e.fail(a.loc, fmt::format("{}imum cannot combine {} and {}: only a literal 1 stretches", op,
+                                          a.e.describe(a["a"]), a.e.describe(a["b"])));
+            x = a.e.broadcast(x, *to, a.loc), y = a.e.broadcast(y, *to, a.loc);
             Value r = a.wrap(a.e.of(x).make(op, {x.node, y.node}), x);
             r.scalar = scalar;
             return r;
@@ -102,12 +106,14 @@ Row reduction(std::string op) {
 }
 
 Row cast(DType t) {
-  return {{"x"}, [t](Args& a) { return a.e.convert(a["x"], t, a.loc); }};
+  return {{"x"}, [t](Args& a) {
+            return a.e.convert(a["x"], a.e.wide && is_float(t) ? DType::F64 : t, a.loc);
+          }};
 }
 
 Value reshape(Args& a) {
   const Value x = a.tensor("x");
-  Shape to = a.shape(a["shape"]);
+  Shape to = a.shape(a["shape"], true);
   const Dim have = element_count(a.e.shape(x));
   for (size_t i = 0; i < to.size(); ++i) {
     if (!to[i].is(-1)) continue;
@@ -119,7 +125,7 @@ Value reshape(Args& a) {
       a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} is no multiple of {}", a.e.describe(x), str(to),
                                   have.str(), others.str()));
     to[i] = *q;
-    break;
+    break;  // another -1 does not match the number of elements
   }
   if (!(element_count(to) == have))
     a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} elements against {}", a.e.describe(x), str(to),
@@ -189,7 +195,8 @@ Value transpose(Args& a) {
       a.e.fail(a.loc, "transpose takes a list of all axes");
     for (size_t i = 0; i < perm.size(); ++i) {
       perm[i] = a.axis(axes.items[i], rank);
-      if (seen[static_cast<size_t>(perm[i])]++) a.e.fail(a.loc, fmt::format("axis {} occurs twice", perm[i]));
+      if (std::exchange(seen[static_cast<size_t>(perm[i])], 1) != 0)
+        a.e.fail(a.loc, fmt::format("axis {} occurs twice", perm[i]));
     }
   }
   return a.wrap(a.e.of(x).transpose(x.node, perm), x);
@@ -224,14 +231,16 @@ Value pick(Args& a) {
   graph::Builder& b = a.e.builder();
   std::vector<int64_t> axes;
   for (size_t i = 0; i < sy.size(); ++i) axes.push_back(static_cast<int64_t>(i));
-  const graph::NodeId number = b.iota(sx, static_cast<int>(sy.size()), DType::I32);
-  const graph::NodeId hit = b.compare("eq", number, b.broadcast(b.convert(y.node, DType::I32), sx, axes));
+  const DType t = a.e.dtype(y) == DType::I64 ? DType::I64 : DType::I32;
+  const graph::NodeId number = b.iota(sx, static_cast<int>(sy.size()), t);
+  const graph::NodeId hit = b.compare("eq", number, b.broadcast(b.convert(y.node, t), sx, axes));
   return a.e.wrap(b.sum(b.select(hit, x.node, b.zeros_like(x.node)), {static_cast<int64_t>(sy.size())}));
 }
 
 Value one_hot(Args& a) {
   const Value y = a["y"];
   const int64_t n = a.e.constant_int(a["n"], "the number of classes", a.loc);
+  if (n < 1) a.e.fail(a.loc, fmt::format("one_hot with {} classes", n));
   if (!y.is(Kind::Tensor) || !is_integer(a.e.dtype(y)))
     a.e.fail(a.loc, fmt::format("class numbers are integers, {} is not", a.e.describe(y)));
   Shape to = a.e.shape(y);
@@ -239,8 +248,9 @@ Value one_hot(Args& a) {
   for (size_t i = 0; i < to.size(); ++i) axes.push_back(static_cast<int64_t>(i));
   to.push_back(Dim(n));
   graph::Builder& b = a.e.builder();
-  const graph::NodeId hit = b.compare("eq", b.iota(to, static_cast<int>(axes.size()), DType::I32),
-                                      b.broadcast(b.convert(y.node, DType::I32), to, axes));
+  const DType t = a.e.dtype(y) == DType::I64 ? DType::I64 : DType::I32;
+  const graph::NodeId hit = b.compare("eq", b.iota(to, static_cast<int>(axes.size()), t),
+                                      b.broadcast(b.convert(y.node, t), to, axes));
   return a.e.convert(a.e.wrap(hit), a.e.float_type(), a.loc);
 }
 
@@ -370,7 +380,7 @@ Value Elaborator::random_key(Loc loc) {
   };
   if (key_node_ != graph::kNone)
     return wrap(b_.make("rng_fold", {key_node_, constant(static_cast<uint64_t>(++key_draws_))}));
-  if (seed_node == graph::kNone || stack_.empty())
+  if (seed_node == graph::kNone || step_node == graph::kNone || stack_.empty())
     fail(loc,
          "random numbers are drawn by layers while training, and by initialisers; write `if training { ... "
          "}`");

@@ -33,7 +33,9 @@ std::vector<std::string> names_of(const std::vector<Formal>& formals) {
 }  // namespace
 
 DType Elaborator::element_type(const TypeExpr& t) const {
-  return t.dtype.empty() || t.dtype == "float" ? float_type() : *dtype_named(t.dtype);
+  if (t.dtype.empty() || t.dtype == "float") return float_type();
+  const DType written = *dtype_named(t.dtype);
+  return wide && is_float(written) ? DType::F64 : written;
 }
 
 Index Elaborator::dim_of(const Expr& e, Scope& scope) {
@@ -77,6 +79,8 @@ Shape Elaborator::dims(const TypeExpr& t, Scope& scope) {
                         ? Dim(constant_int(v, "a dimension", d.loc))
                         : dim_of(*d.value, scope));
     }
+    if (!d.ellipsis && out.back().is_constant() && out.back().constant_part() < 0)
+      fail(d.loc, fmt::format("a dimension of {}: {} is negative", out.back().str(), s_.sources.text(d.loc)));
   }
   return out;
 }
@@ -200,6 +204,12 @@ Value Elaborator::call(const Value& f, std::vector<Value> positional, std::map<s
   return call_builtin(f.fn->name, std::move(all), std::move(by_name), loc);
 }
 
+// A function of the standard library, whatever the file calls by its name.
+Value Elaborator::call_standard(const std::string& name, std::vector<Value> positional, Loc loc) {
+  Closure f{s_.standard->callables.at(name), s_.standard, name, {}, {}};
+  return call_definition(f, std::move(positional), {}, loc, false);
+}
+
 Value Elaborator::call_definition(const Closure& f, std::vector<Value> positional,
                                   std::map<std::string, Value> named, Loc loc, bool partial) {
   const Callable& c = *f.definition;
@@ -243,6 +253,8 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
         Closure{f.definition, f.home, f.name, std::move(positional), std::move(named)});
     return bound;
   }
+  count_work(loc);
+  const Level level(*this, loc, 2);
   calls_.push_back(loc);
   for (const Formal& p : c.formals)
     if (p.otherwise && scope.names.count(p.name) == 0)
@@ -347,6 +359,12 @@ std::map<std::string, Value> Elaborator::bind_config(const Callable& c, const Fi
 std::string Elaborator::child_path(Instance* parent, const std::string& type_name, const std::string& segment,
                                    Loc loc) {
   std::string name = segment;
+  // A '/' would reach into the paths of the optimiser, a '.' at an end those of another layer.
+  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+  });
+  if (!plain || (!name.empty() && (name.front() == '.' || name.back() == '.')))
+    fail(loc, fmt::format("a layer named '{}'; a name has letters, digits, _, - and inner dots", name));
   if (name.empty()) {
     name = snake_case(type_name);
     int& n = parent->children[name];
@@ -413,6 +431,8 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
   if (positional.size() > c.formals.size())
     fail(loc,
          fmt::format("{} is applied to {} arguments, not {}", c.name, c.formals.size(), positional.size()));
+  count_work(loc);
+  const Level level(*this, loc, 3);
   Scope scope;
   scope.file = instance->home;
   scope.names = instance->config;

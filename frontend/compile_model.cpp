@@ -1,6 +1,7 @@
 // A file to a Unit: the model is elaborated once for each entry point, and the training step is put together
 // from the loss, its gradient and the optimiser.
 #include <algorithm>
+#include <utility>
 
 #include "frontend/data.h"
 #include "frontend/frontend.h"
@@ -123,7 +124,7 @@ class ModelCompiler {
       try {
         if (!f.type || f.name.empty())
           e.fail(f.loc, "an input of a model has a name and a type: x: f32[B, 64]");
-        Input in{f.name, {e.element_type(*f.type), {}}, true, 0, f.loc};
+        Input in{f.name, parameter_of(f.name), {e.element_type(*f.type), {}}, true, 0, f.loc};
         for (const DimExpr& d : f.type->dims) in.type.shape.push_back(input_dim(e, d, batch));
         if (in.type.shape.empty() || in.type.shape[0].is_constant())
           e.fail(f.type->loc, fmt::format("the first axis of input {} is the batch: [B, ...]", f.name));
@@ -135,6 +136,15 @@ class ModelCompiler {
     if (model_->formals.empty())
       s_.diagnostics.error(model_->loc, "a model has inputs: model m(x: f32[B, 64])");
     if (unit_.data && !s_.diagnostics.has_errors()) read_fields(e);
+  }
+
+  // Entry points have parameters and results of their own; a field of the same name gets a '.', which no
+  // name of the language has.
+  std::string parameter_of(const std::string& field) const {
+    static const std::set<std::string> ours = {"step", "total", "seed", "lr", "loss", "sums", "values", "output"};
+    const bool result = std::any_of(model_->results.begin(), model_->results.end(),
+                                    [&](const Formal& r) { return r.name == field; });
+    return ours.count(field) != 0 || result ? "." + field : field;
   }
 
   Dim input_dim(Elaborator& e, const DimExpr& d, int64_t batch) {
@@ -169,6 +179,16 @@ class ModelCompiler {
         const auto known = std::find_if(unit_.inputs.begin(), unit_.inputs.end(),
                                         [&](const Input& i) { return i.name == f.name; });
         if (known != unit_.inputs.end()) continue;
+        for (const Formal& r : model_->results)
+          if (r.name == f.name)
+            throw CompileError(Diagnostic{Severity::Error,
+                                          f.loc,
+                                          fmt::format("'{}' is a field of the data and a result of the model; "
+                                                      "loss and metrics could not tell them apart",
+                                                      f.name),
+                                          {},
+                                          {{r.loc, "the result"}},
+                                          "rename one of them"});
         std::optional<Type> t;
         if (source.kind == SourceSpec::Kind::Csv && f.scalar)
           t = Type{f.dtype, {}};
@@ -178,7 +198,7 @@ class ModelCompiler {
           t = s_.options.example_type(source, f);
         if (!t) t = Type{source.kind == SourceSpec::Kind::Idx ? DType::U8 : f.dtype, {}};
         t->shape.insert(t->shape.begin(), Index::dim(batch_dim_));
-        unit_.inputs.push_back({f.name, *t, false, 0, f.loc});
+        unit_.inputs.push_back({f.name, parameter_of(f.name), *t, false, 0, f.loc});
       }
     }
     for (const Input& in : unit_.inputs) {
@@ -210,7 +230,7 @@ class ModelCompiler {
     p.scope.file = s_.main;
     for (const Input& in : unit_.inputs) {
       if (!in.model_input && !all_fields) continue;
-      Value v = e.wrap(e.builder().param(in.name, in.type));
+      Value v = e.wrap(e.builder().param(in.parameter, in.type));
       v.loc = in.loc;
       v.origin = fmt::format("input {}, {}", in.name, at(s_, in.loc));
       p.inputs[in.name] = v.node;
@@ -252,9 +272,15 @@ class ModelCompiler {
   std::vector<Value> metrics(Pass& p) {
     std::vector<Value> values;
     p.e.deferring = true;
+    // A metric's own arithmetic is in f64; the loss keeps its type and is added up in f64.
+    Scope wide;
+    wide.outer = &p.scope;
+    wide.file = p.scope.file;
+    for (const auto& [name, v] : p.scope.names)
+      if (v.is(Kind::Tensor) && is_float(p.e.dtype(v))) wide.names[name] = p.e.convert(v, DType::F64, v.loc);
     auto one = [&](const std::string& name, const Expr& x) {
       try {
-        Value v = p.e.evaluate(x, p.scope);
+        Value v = p.e.evaluate(x, p.e.wide ? wide : p.scope);
         if (v.is_tensor() && v.is(Kind::Tensor))
           p.e.fail(x.loc, fmt::format("{} is {}; a metric is one number over the batch: mean(...)", name,
                                       p.e.describe(v)));
@@ -263,14 +289,16 @@ class ModelCompiler {
         if (!v.is(Kind::Deferred) || !p.e.shape(v).empty())
           p.e.fail(x.loc, fmt::format("metric {} is not one number", name));
         values.push_back(p.e.convert(v, DType::F64, x.loc));
-        p.scope.names[name] = values.back();
+        // A later metric may read it; an input or result of the same name stays what it is.
+        if (p.scope.names.emplace(name, values.back()).second) wide.names[name] = values.back();
       } catch (const CompileError& error) {
         p.e.report(error);
       }
     };
     one("loss", *fields_.loss);
+    p.e.wide = true;
     for (const auto& [name, x] : fields_.metrics) one(name, *x);
-    p.e.deferring = false;
+    p.e.wide = p.e.deferring = false;
     return values;
   }
 
@@ -319,7 +347,7 @@ class ModelCompiler {
     while (!work.empty()) {
       const graph::NodeId n = work.back();
       work.pop_back();
-      if (seen[n]++ != 0 || b[n].op->name == "stop_gradient") continue;
+      if (std::exchange(seen[n], 1) != 0 || b[n].op->name == "stop_gradient") continue;
       for (graph::NodeId o : b[n].operands) work.push_back(o);
     }
     for (const auto& [path, slot] : p.e.slots()) {
@@ -442,35 +470,36 @@ class ModelCompiler {
     e.batch_dim = batch_dim_;
     for (const auto& [n, max] : dims_) b.dim(n, {max, max});
     p.scope.file = s_.main;
-    std::map<std::string, graph::NodeId> by_name;
-    for (const Input& in : unit_.inputs) by_name[in.name] = b.param(in.name, in.type);
+    std::map<std::string, graph::NodeId> by_name, states;
+    for (const Input& in : unit_.inputs) by_name[in.parameter] = b.param(in.parameter, in.type);
     e.step_node = by_name["step"] = b.param("step", {DType::I64, {}});
     const graph::NodeId total = b.param("total", {DType::I64, {}});
     by_name["seed"] = b.param("seed", {DType::I64, {}});
     const Value lr = learning_rate(p, total);
     for (const std::string& path : inner.e.slot_order()) {
       const Slot& s = inner.e.slots().at(path);
-      by_name[path] = e.slot(path, s.spec.role, s.spec.type, s.spec.loc).node;
+      states[path] = by_name[s.spec.parameter()] = e.slot(path, s.spec.role, s.spec.type, s.spec.loc).node;
     }
+    std::map<graph::NodeId, std::string> paths;
+    for (const auto& [path, slot] : inner.e.slots()) paths[slot.node] = path;
     std::vector<graph::NodeId> arguments;
     std::vector<int64_t> wrt;
     std::vector<std::string> differentiated;
     for (graph::NodeId n : loss_function.params) {
-      const std::string name = loss_function.names.at(n);
-      const auto slot = inner.e.slots().find(name);
-      if (slot != inner.e.slots().end() && slot->second.spec.role == StateSpec::Role::Param &&
-          frozen_.count(name) == 0) {
+      const auto path = paths.find(n);
+      if (path != paths.end() && inner.e.slots().at(path->second).spec.role == StateSpec::Role::Param &&
+          frozen_.count(path->second) == 0) {
         wrt.push_back(static_cast<int64_t>(arguments.size()));
-        differentiated.push_back(name);
+        differentiated.push_back(path->second);
       }
-      arguments.push_back(by_name.at(name));
+      arguments.push_back(by_name.at(loss_function.names.at(n)));
     }
     const graph::NodeId all = b.make("value_and_grad", arguments,
                                      {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints(wrt)}});
     b.result(b.get(all, 0), "loss");
     b.result(b.get(all, 1), "sums");
     for (size_t i = 0; i < stored.size(); ++i)
-      b.result(b.get(all, static_cast<int>(2 + i)), "", by_name.at(stored[i]));
+      b.result(b.get(all, static_cast<int>(2 + i)), "", states.at(stored[i]));
     Gradients gradients;
     for (size_t i = 0; i < differentiated.size(); ++i)
       gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(2 + stored.size() + i)));
@@ -491,7 +520,8 @@ class ModelCompiler {
     const Loc loc = fields_.optimizer->loc;
     Value total = Value::of(0.0);
     for (const auto& [path, g] : gradients) {
-      Value square = e.convert(e.reduce("sum", e.binary("*", g, g, loc), {}, false, loc), DType::F64, loc);
+      const Value exact = e.convert(g, DType::F64, loc);  // the square of an f32 may be beyond f32
+      Value square = e.reduce("sum", e.binary("*", exact, exact, loc), {}, false, loc);
       square.scalar = true;
       total = e.binary("+", total, square, loc);
     }
@@ -499,7 +529,8 @@ class ModelCompiler {
     Value scale = e.binary("/", Value::of(fields_.clip), e.binary("+", norm, Value::of(1e-6), loc), loc);
     scale = e.call_builtin("minimum", {Value::of(1.0), scale}, {}, loc);
     scale.scalar = true;
-    for (auto& [path, g] : gradients) g = e.binary("*", g, scale, loc);
+    for (auto& [path, g] : gradients)
+      g = e.convert(e.binary("*", e.convert(g, DType::F64, loc), scale, loc), e.dtype(g), loc);
   }
 
   void build_init() {
@@ -529,7 +560,7 @@ class ModelCompiler {
     while (!work.empty()) {
       const graph::NodeId n = work.back();
       work.pop_back();
-      if (live[n]++ != 0) continue;
+      if (std::exchange(live[n], 1) != 0) continue;
       for (graph::NodeId o : f[n].operands) work.push_back(o);
     }
     graph::Builder b(f.name, &unit_.module);
@@ -552,8 +583,16 @@ class ModelCompiler {
     if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
     for (const Formal& r : model_->results) {
       const std::string name = r.name.empty() ? "output" : r.name;
+      const Value& v = p.scope.names.at(name);
+      for (const Dim& d : p.e.shape(v))
+        if (!d.is_constant() && !(d.terms().size() == 1 && d.constant_part() == 0 &&
+                                  d.terms()[0].factors.size() == 1 &&
+                                  d.terms()[0].factors[0].kind == Atom::Kind::Dim))
+          throw CompileError(r.loc, fmt::format("result {} is {}: an axis of {}, where results have constants "
+                                                "and multiples of one dimension",
+                                                name, str(p.e.shape(v)), d.str()));
       unit_.outputs.push_back(name);
-      p.e.builder().result(p.scope.names.at(name).node, name);
+      p.e.builder().result(v.node, name);
     }
     keep(p.e.builder().finish());
   }
@@ -571,9 +610,9 @@ class ModelCompiler {
     keep(rebuilt(p->e.builder().finish()));
     graph::Builder& f = p->e.finish();
     const auto& [path, value] = *p->e.fitted;
-    const Type type = p->e.slots().at(path).spec.type;
-    const graph::NodeId state = f.param(path, type);
-    f.result(f.convert(value.node, type.dtype), "", state);
+    const StateSpec& spec = p->e.slots().at(path).spec;
+    const graph::NodeId state = f.param(spec.parameter(), spec.type);
+    f.result(f.convert(value.node, spec.type.dtype), "", state);
     keep(f.finish());
   }
 

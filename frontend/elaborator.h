@@ -45,15 +45,18 @@ class Elaborator {
   Value choose(const Value& condition, Value a, Value b, Loc loc);
   Value convert(const Value& v, DType t, Loc loc);
   Value reduce(const std::string& op, const Value& v, std::vector<int64_t> axes, bool keep, Loc loc);
+  Value limit(const Value& like, bool least);  // the least or greatest number of an element type
   Value broadcast(const Value& v, const Shape& shape, Loc loc);
   Value tensor(const Value& v, DType t, Loc loc);  // a number or run-time scalar as a tensor of rank 0
   Value wrap(graph::NodeId n, bool deferred = false) const;
   // Equal types and shapes for an elementwise operation, by the rules of the language.
   void unify(Value& a, Value& b, const std::string& op, Loc loc);
+  // The one shape among those of `values` that the others stretch to, in whatever order they stand.
+  std::optional<Shape> common_shape(std::initializer_list<const Value*> values);
   graph::Builder& of(const Value& v) { return v.is(Value::Kind::Deferred) ? finish_ : b_; }
   const Shape& shape(const Value& v) { return of(v).shape(v.node); }
   DType dtype(const Value& v) { return of(v).dtype(v.node); }
-  DType float_type() const { return s_.options.float_type; }
+  DType float_type() const { return wide ? DType::F64 : s_.options.float_type; }
   std::string describe(const Value& v);  // "x: [B, 784]", "the constant 64", for messages
 
   // ---- calls (call.cpp, layer.cpp, builtin.cpp)
@@ -67,6 +70,8 @@ class Elaborator {
               std::map<std::string, Value> named, Loc loc);
   std::map<std::string, Value> bind_config(const Callable& c, const FileScope* home, const Expr& site,
                                            Scope& scope);
+
+  Value call_standard(const std::string& name, std::vector<Value> positional, Loc loc);
 
   // ---- index notation (index_notation.cpp)
   Value index_assignment(const Target& t, const Expr& e, Scope& scope);
@@ -94,6 +99,7 @@ class Elaborator {
 
   // Reductions over the batch become accumulators that are finished once: in loss, metrics and fit(...).
   bool deferring = false;
+  bool wide = false;  // in metrics: every float is f64
   bool training() const { return mode_ == Mode::Train; }
   std::string batch_dim = "B";
   std::string path_prefix;     // "__opt__" while an optimiser runs
@@ -119,13 +125,22 @@ class Elaborator {
  private:
   friend class IndexNotation;
   Value evaluate_inner(const Expr& e, Scope& scope);
+  Value list_of(std::vector<Value> items, Loc loc);
   Value evaluate_binary(const Expr& e, Scope& scope);
   Value evaluate_call(const Expr& e, Scope& scope, bool partial);
+  Value subscript(const Value& x, const Expr& e, Scope& scope);
   Value evaluate_subscript(const Expr& e, Scope& scope);
   Value evaluate_member(const Expr& e, Scope& scope);
   Value evaluate_constant(const FileScope& file, const std::string& name);
   Value integer_binary(const std::string& op, const Index& a, const Index& b, Loc loc);
   Value matmul(const Value& a, const Value& b, Loc loc);
+  Value floor_divide(const Value& a, const Value& b);
+  std::optional<Value> compare_with_literal(const std::string& op, const Value& x, const Value& literal,
+                                            Loc loc);
+  Value choice_of(const Value& condition, const Value& a, const Value& b, Loc loc);
+  std::optional<Value> on_choice(const std::string& op, const Value& a, const Value& b, Loc loc);
+  graph::NodeId literal(const Value& number, DType t, Loc loc);
+  Value filled(bool truth, const Value& like);
   Value call_definition(const Closure& f, std::vector<Value> positional, std::map<std::string, Value> named,
                         Loc loc, bool partial);
   void check_logits(const Closure& f, Scope& scope, Loc loc);
@@ -164,7 +179,21 @@ class Elaborator {
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
   std::set<std::string> paths_;
-  int64_t statements_ = 0;
+  // What is under way, through expressions and calls, is bounded by the stack: a level is about 2 kB.
+  class Level {
+   public:
+    Level(Elaborator& e, Loc loc, int levels = 1);
+    ~Level() { e_.depth_ -= levels_; }
+    Level(const Level&) = delete;
+    Level& operator=(const Level&) = delete;
+
+   private:
+    Elaborator& e_;
+    int levels_;
+  };
+  int depth_ = 0;
+  void count_work(Loc loc);  // statements, repeats and calls, against a model that never ends
+  int64_t work_ = 0;
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key
   int key_draws_ = 0;
   std::map<graph::NodeId, Loc> softmaxes_;  // results of std's softmax and where it was called

@@ -99,6 +99,7 @@ Value Elaborator::evaluate_constant(const FileScope& file, const std::string& na
   scope.file = &file;
   Value v;
   try {
+    const Level level(*this, loc);
     v = evaluate_partial(*expr, scope);
     if (v.is_tensor() || v.is(Kind::None)) fail(loc, fmt::format("'{}' is not known when compiling", name));
     v.loc = loc;
@@ -148,7 +149,18 @@ Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
                          : fmt::format("'{}' has no value here; did you mean '{}'?", name, near));
 }
 
+namespace {
+constexpr int kMaxDepth = 2500;
+}
+
+Elaborator::Level::Level(Elaborator& e, Loc loc, int levels) : e_(e), levels_(levels) {
+  if (e.depth_ + levels > kMaxDepth)
+    e.fail(loc, fmt::format("expressions and calls are nested deeper than {} levels here", kMaxDepth));
+  e.depth_ += levels;
+}
+
 Value Elaborator::evaluate(const Expr& e, Scope& scope) {
+  const Level level(*this, e.loc);
   Value v = evaluate_inner(e, scope);
   if (v.is(Kind::Error)) silent();
   v.loc = e.loc;
@@ -157,6 +169,7 @@ Value Elaborator::evaluate(const Expr& e, Scope& scope) {
 
 Value Elaborator::evaluate_partial(const Expr& e, Scope& scope) {
   if (!e.is(Expr::Kind::Call)) return evaluate(e, scope);
+  const Level level(*this, e.loc);
   Value v = evaluate_call(e, scope, true);
   v.loc = e.loc;
   return v;
@@ -180,7 +193,7 @@ Value Elaborator::evaluate_inner(const Expr& e, Scope& scope) {
     case Expr::Kind::Tuple: {
       std::vector<Value> items;
       for (const Expr& k : e.kids) items.push_back(evaluate(k, scope));
-      return Value::list(std::move(items));
+      return list_of(std::move(items), e.loc);
     }
     case Expr::Kind::Unary: {
       const Value x = evaluate(e.kids[0], scope);
@@ -207,6 +220,15 @@ Value Elaborator::evaluate_inner(const Expr& e, Scope& scope) {
       return reduction(e, scope);
   }
   return {};
+}
+
+// Lists hold copies: what doubles itself again and again would not end.
+Value Elaborator::list_of(std::vector<Value> items, Loc loc) {
+  constexpr int64_t most = 4096;
+  Value v = Value::list(std::move(items));
+  for (const Value& i : v.items) v.size += i.size;
+  if (v.size > most) fail(loc, fmt::format("a list of {} items; at most {}", v.size - 1, most));
+  return v;
 }
 
 Value Elaborator::evaluate_binary(const Expr& e, Scope& scope) {
@@ -240,7 +262,10 @@ Value Elaborator::evaluate_member(const Expr& e, Scope& scope) {
 
 // x[1:3, ..., 0]: slices, single positions, and rows by a tensor of numbers.
 Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
-  const Value x = evaluate(e.kids[0], scope);
+  return subscript(evaluate(e.kids[0], scope), e, scope);
+}
+
+Value Elaborator::subscript(const Value& x, const Expr& e, Scope& scope) {
   if (x.is(Kind::List)) {
     if (e.subscripts.size() != 1 || e.subscripts[0].kind != Subscript::Kind::Index)
       fail(e.loc, "a list takes one index");
@@ -266,8 +291,7 @@ Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
       axis += from.size() - plain;
       continue;
     }
-    auto position = [&](const Expr& at) {
-      const Value v = evaluate(at, scope);
+    auto position = [&](const Value& v, const Expr& at) {
       if (!v.is(Kind::Integer))
         fail(at.loc, fmt::format("a subscript is a number, a range or an index, not {}", describe(v)));
       return v.integer.is_constant() && v.integer.constant_part() < 0 ? from[axis] + v.integer : v.integer;
@@ -276,12 +300,12 @@ Value Elaborator::evaluate_subscript(const Expr& e, Scope& scope) {
       const Value v = evaluate(*s.low, scope);
       if (v.is(Kind::Tensor) && axis == 0 && e.subscripts.size() == 1)
         return call_builtin("take", {x, v}, {}, e.loc);
-      start[axis] = position(*s.low);
+      start[axis] = position(v, *s.low);
       limit[axis] = start[axis] + 1;
       drop[axis] = 1;
     } else {
-      if (s.low) start[axis] = position(*s.low);
-      if (s.high) limit[axis] = position(*s.high);
+      if (s.low) start[axis] = position(evaluate(*s.low, scope), *s.low);
+      if (s.high) limit[axis] = position(evaluate(*s.high, scope), *s.high);
     }
     const Dim size = limit[axis] - start[axis], room = from[axis] - limit[axis];
     if ((size.is_constant() && size.constant_part() < 0) ||

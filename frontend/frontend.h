@@ -28,17 +28,19 @@ struct Options {
   std::function<std::optional<Type>(const SourceSpec&, const FieldSpec&)> example_type;
 };
 
-// A tensor of the state region. `path` is the stable name (dense.weight, __opt__/m/dense.weight) and also the
-// name of the function parameters that stand for it.
+// A tensor of the state region. `path` is the stable name: dense.weight, __opt__/m/dense.weight.
 struct StateSpec {
   enum class Role { Param, State, OptimizerSlot } role = Role::Param;
   std::string path;
   Type type;
   Loc loc;
+  // The function parameter that stands for it. A model's own parameter may be called like an input.
+  std::string parameter() const { return path.find_first_of("./") == path.npos ? "/" + path : path; }
 };
 
 struct Input {  // an input of the model, or a further field that loss or metrics read
   std::string name;
+  std::string parameter;  // of the functions: with a '.' before it where the name is also one of ours
   Type type;
   bool model_input = true;
   int64_t classes = 0;  // labels must be in [0, classes); 0: no such bound

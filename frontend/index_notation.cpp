@@ -1,7 +1,7 @@
 // Index notation: y[b, o] = sum[i] x[b, i] * w[i, o]. Every subexpression is a tensor whose axes carry the
 // names of indices; operands are aligned by name, a sum of a product of two tensors is a contraction.
 #include <algorithm>
-#include <limits>
+#include <map>
 
 #include "frontend/elaborator.h"
 #include "support/check.h"
@@ -53,35 +53,10 @@ class IndexNotation {
     for (const Argument& a : x.arguments) collect(a.value);
   }
 
+  // Every expression is evaluated once, however often it is looked at: it may make layers and draw numbers.
   Indexed eval(const Expr& x) {
-    e_.builder().set_location(x.loc);
-    switch (x.kind) {
-      case Expr::Kind::Name:
-        return contains(active_, x.text) ? position(x.text, x.loc) : whole(x);
-      case Expr::Kind::Subscript:
-        return operand(x);
-      case Expr::Kind::Reduce:
-        return reduce(x);
-      case Expr::Kind::Binary: {
-        Indexed a = eval(x.kids[0]), b = eval(x.kids[1]);
-        const auto axes = unite({&a, &b});
-        return {e_.binary(x.text, align(a, axes, x.loc), align(b, axes, x.loc), x.loc), axes};
-      }
-      case Expr::Kind::Unary: {
-        Indexed a = eval(x.kids[0]);
-        return {x.text == "-" ? e_.negate(a.value, x.loc) : e_.unary("not", a.value, x.loc), a.axes};
-      }
-      case Expr::Kind::Choose: {
-        Indexed a = eval(x.kids[0]), c = eval(x.kids[1]), b = eval(x.kids[2]);
-        if (c.value.is(Kind::Bool)) return c.value.truth ? a : b;
-        const auto axes = unite({&a, &b, &c});
-        return {e_.choose(align(c, axes, x.loc), align(a, axes, x.loc), align(b, axes, x.loc), x.loc), axes};
-      }
-      case Expr::Kind::Call:
-        return call(x);
-      default:
-        return whole(x);
-    }
+    if (auto it = known_.find(&x); it != known_.end()) return it->second;
+    return known_[&x] = eval_new(x);
   }
 
   // The value with its axes in the order that the left side names.
@@ -120,8 +95,45 @@ class IndexNotation {
   }
 
  private:
+  Value evaluate(const Expr& x) {
+    if (auto it = evaluated_.find(&x); it != evaluated_.end()) return it->second;
+    return evaluated_[&x] = e_.evaluate(x, scope_);
+  }
+
+  Indexed eval_new(const Expr& x) {
+    const Elaborator::Level level(e_, x.loc, 2);
+    e_.builder().set_location(x.loc);
+    switch (x.kind) {
+      case Expr::Kind::Name:
+        return contains(active_, x.text) ? position(x.text, x.loc) : whole(x);
+      case Expr::Kind::Subscript:
+        return operand(x);
+      case Expr::Kind::Reduce:
+        return reduce(x);
+      case Expr::Kind::Binary: {
+        Indexed a = eval(x.kids[0]), b = eval(x.kids[1]);
+        const auto axes = unite({&a, &b});
+        return {e_.binary(x.text, align(a, axes, x.loc), align(b, axes, x.loc), x.loc), axes};
+      }
+      case Expr::Kind::Unary: {
+        Indexed a = eval(x.kids[0]);
+        return {x.text == "-" ? e_.negate(a.value, x.loc) : e_.unary("not", a.value, x.loc), a.axes};
+      }
+      case Expr::Kind::Choose: {
+        Indexed a = eval(x.kids[0]), c = eval(x.kids[1]), b = eval(x.kids[2]);
+        if (c.value.is(Kind::Bool)) return c.value.truth ? a : b;
+        const auto axes = unite({&a, &b, &c});
+        return {e_.choose(align(c, axes, x.loc), align(a, axes, x.loc), align(b, axes, x.loc), x.loc), axes};
+      }
+      case Expr::Kind::Call:
+        return call(x);
+      default:
+        return whole(x);
+    }
+  }
+
   void collect_subscript(const Expr& x) {
-    const Value v = e_.evaluate(x.kids[0], scope_);
+    const Value v = evaluate(x.kids[0]);
     if (!v.is_tensor()) return;
     const Shape shape = e_.shape(v);
     size_t axis = 0, plain = 0;
@@ -160,7 +172,7 @@ class IndexNotation {
 
   // A value without subscripts: a scalar, or one that has exactly the axes of the colons.
   Indexed whole(const Expr& x) {
-    Value v = e_.evaluate(x, scope_);
+    Value v = evaluate(x);
     if (!v.is_tensor() || e_.shape(v).empty()) return {v, {}};
     std::vector<std::string> axes;
     for (const auto& [n, d] : ranges_)
@@ -172,8 +184,8 @@ class IndexNotation {
   }
 
   Indexed operand(const Expr& x) {
-    Value v = e_.evaluate(x.kids[0], scope_);
-    if (!v.is_tensor()) return {e_.evaluate(x, scope_), {}};
+    Value v = evaluate(x.kids[0]);
+    if (!v.is_tensor()) return {e_.subscript(v, x, scope_), {}};
     const Shape from = e_.shape(v);
     Shape start(from.size(), Dim(0)), limit = from, kept;
     std::vector<std::string> axes;
@@ -200,7 +212,13 @@ class IndexNotation {
         const Value at = e_.evaluate(*s.low, scope_);
         if (!at.is(Kind::Integer))
           e_.fail(s.loc, "a subscript is an index, a constant or ':'; sums of indices are not available yet");
-        start[axis] = at.integer, limit[axis] = at.integer + 1;
+        const bool from_end = at.integer.is_constant() && at.integer.constant_part() < 0;
+        start[axis] = from_end ? from[axis] + at.integer : at.integer;
+        limit[axis] = start[axis] + 1;
+        const Dim room = from[axis] - limit[axis];
+        if ((room.is_constant() && room.constant_part() < 0) ||
+            (start[axis].is_constant() && start[axis].constant_part() < 0))
+          e_.fail(s.loc, fmt::format("position {} of an axis of {}", at.integer.str(), from[axis].str()));
         ++axis, cut = true;
       }
     }
@@ -236,7 +254,7 @@ class IndexNotation {
   }
 
   Indexed call(const Expr& x) {
-    const Value f = e_.evaluate(x.kids[0], scope_);
+    const Value f = evaluate(x.kids[0]);
     std::vector<Indexed> args;
     std::vector<std::string> axes;
     for (const Argument& a : x.arguments) {
@@ -331,17 +349,17 @@ class IndexNotation {
   Indexed finish(const Expr& x, Value v, const std::optional<Value>& mask, const std::vector<int64_t>& places,
                  const std::vector<std::string>& axes, const std::vector<std::string>& kept) {
     const Loc loc = x.loc;
-    auto keep = [&](const Value& y, double otherwise) {
-      return mask ? e_.choose(*mask, y, Value::of(otherwise), loc) : y;
+    auto keep = [&](const Value& y, const Value& otherwise) {
+      return mask ? e_.choose(*mask, y, otherwise, loc) : y;
     };
+    const Value zero = Value::of(Index(0)), one = Value::of(Index(1));
     auto over = [&](const char* op, const Value& y, bool ones) {
       return e_.reduce(op, y, places, ones, loc);
     };
-    constexpr double inf = std::numeric_limits<double>::infinity();
-    if (x.text == "sum") return {over("sum", keep(v, 0), false), kept};
-    if (x.text == "prod") return {over("prod", keep(v, 1), false), kept};
+    if (x.text == "sum") return {over("sum", keep(v, zero), false), kept};
+    if (x.text == "prod") return {over("prod", keep(v, one), false), kept};
     if (x.text == "max" || x.text == "min")
-      return {over(x.text.c_str(), keep(v, x.text == "max" ? -inf : inf), false), kept};
+      return {over(x.text.c_str(), keep(v, e_.limit(v, x.text == "max")), false), kept};
     if (x.text == "any" || x.text == "all") {
       if (mask)
         v = x.text == "any" ? e_.binary("and", v, *mask, loc)
@@ -352,25 +370,19 @@ class IndexNotation {
       if (!mask) return {over("mean", v, false), kept};
       const Value n = over("sum", e_.convert(*mask, e_.float_type(), loc), false);
       const Value some = e_.call_builtin("maximum", {n, Value::of(1.0)}, {}, loc);
-      return {e_.binary("/", over("sum", keep(v, 0), false), some, loc), kept};
+      return {e_.binary("/", over("sum", keep(v, zero), false), some, loc), kept};
     }
     if (x.text == "argmax" || x.text == "argmin") {
       if (places.size() != 1) e_.fail(loc, fmt::format("{} runs over one index", x.text));
-      return {e_.reduce(x.text, keep(v, x.text == "argmax" ? -inf : inf), places, false, loc), kept};
+      return {e_.reduce(x.text, keep(v, e_.limit(v, x.text == "argmax")), places, false, loc), kept};
     }
     if (x.text == "softmax" || x.text == "logsumexp") {
-      Value top = over("max", keep(v, -1e30), true);
-      top = e_.wrap(e_.builder().unary("stop_gradient", top.node));
-      const Value e = keep(e_.unary("exp", e_.binary("-", v, top, loc), loc), 0);
-      const Value total = over("sum", e, true);
-      if (x.text == "softmax") {
-        const Value some = mask ? e_.call_builtin("maximum", {total, Value::of(1e-30)}, {}, loc) : total;
-        return {e_.binary("/", e, some, loc), axes};
-      }
-      Value r = e_.binary("+", e_.unary("log", total, loc), top, loc);
-      Shape to;
-      for (const std::string& a : kept) to.push_back(ranges_.at(a));
-      return {e_.wrap(e_.builder().reshape(r.node, to)), kept};
+      // What is masked is -inf, with derivative 0. The standard library has the formulas.
+      if (!is_float(e_.dtype(v))) v = e_.convert(v, e_.float_type(), loc);
+      Value axes_of_rows = Value::list({});
+      for (int64_t i : places) axes_of_rows.items.push_back(Value::of(Index(i)));
+      const Value r = e_.call_standard(x.text, {keep(v, e_.limit(v, true)), axes_of_rows}, loc);
+      return {r, x.text == "softmax" ? axes : kept};
     }
     e_.fail(loc, fmt::format("'{}[...]' is not available yet", x.text));
   }
@@ -380,6 +392,8 @@ class IndexNotation {
   std::vector<std::string> active_, reduced_;
   std::map<std::string, Dim> ranges_;
   std::map<std::string, Value> first_;
+  std::map<const Expr*, Indexed> known_;
+  std::map<const Expr*, Value> evaluated_;
   size_t rest_ = 0;
 };
 

@@ -14,6 +14,8 @@ std::vector<std::string> builtin_names();  // builtin.cpp
 
 namespace {
 
+constexpr size_t kMaxImports = 64, kMaxBytes = size_t(16) << 20;
+
 void declare(Session& s, FileScope& scope, const File& f) {
   std::map<std::string, Loc> seen;
   auto add = [&](const std::string& name, Loc loc) {
@@ -50,11 +52,19 @@ void import(Session& s, FileScope& into, const Import& i, std::vector<std::strin
 
 FileScope* open_import(Session& s, const std::string& path, Loc loc, std::vector<std::string>& open) {
   if (auto it = s.imported.find(path); it != s.imported.end()) return it->second;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) {
-    s.diagnostics.error(loc, fmt::format("cannot open {}", path));
+  auto refuse = [&](const std::string& why) {
+    s.diagnostics.error(loc, why);
     return nullptr;
-  }
+  };
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return refuse(fmt::format("cannot open {}", path));
+  if (!std::filesystem::is_regular_file(path, error)) return refuse(fmt::format("{} is no regular file", path));
+  if (const auto size = std::filesystem::file_size(path, error); error || size > kMaxBytes)
+    return refuse(fmt::format("{} has {} bytes; at most {} are read", path, size, kMaxBytes));
+  if (open.size() >= kMaxImports)
+    return refuse(fmt::format("{} is imported through {} files, one by another", path, open.size()));
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return refuse(fmt::format("cannot open {}", path));
   std::stringstream text;
   text << in.rdbuf();
   const uint32_t file = s.sources.add(path, text.str());

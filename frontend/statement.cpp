@@ -9,7 +9,12 @@ namespace gradc::frontend {
 using Kind = Value::Kind;
 
 namespace {
-constexpr int64_t kMaxStatements = 1000000;
+constexpr int64_t kMaxWork = 1000000;
+}
+
+void Elaborator::count_work(Loc loc) {
+  if (++work_ > kMaxWork)
+    fail(loc, fmt::format("the model runs more than {} statements, repeats and calls", kMaxWork));
 }
 
 // After a mistake in one statement the others are still checked; what it would have bound stays silent.
@@ -22,15 +27,14 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     const std::vector<int64_t> iterations = iterations_;
     const bool deferred = deferring;
     try {
-      if (++statements_ > kMaxStatements)
-        fail(st.loc, fmt::format("the model runs more than {} statements", kMaxStatements));
+      count_work(st.loc);
       statement(st, scope);
     } catch (const CompileError& e) {
       report(e);
       stack_.resize(layers_open), calls_.resize(calls_open), returns_.resize(returns_open),
           iterations_ = iterations, bodies_.resize(bodies_open), scan_ = scan_open;
       deferring = deferred;
-      if (statements_ > kMaxStatements) throw CompileError(Diagnostics{});
+      if (work_ > kMaxWork) throw CompileError(Diagnostics{});
       Value error;
       error.kind = Kind::Error;
       for (const Target& t : st.targets) scope.names[t.name] = error;
@@ -104,6 +108,7 @@ void Elaborator::repeat(const Stmt& st, Scope& scope) {
   const std::map<std::string, int> before = owner != nullptr ? owner->children : std::map<std::string, int>{};
   std::map<std::string, int> after = before;
   for (int64_t i = 0; i < n && !returned(); ++i) {
+    count_work(st.loc);
     Scope inner;
     inner.outer = &scope;
     inner.file = scope.file;
@@ -129,6 +134,7 @@ void Elaborator::scan(const Stmt& st, Scope& scope) {
   Scan here{stack_.empty() ? nullptr : stack_.back(), st.name, {}};
   Scan* const outer = std::exchange(scan_, &here);
   for (int64_t i = 0; i < n; ++i) {
+    count_work(st.loc);
     Scope inner;
     inner.outer = &scope;
     inner.file = scope.file;
@@ -238,7 +244,7 @@ Slot& Elaborator::slot(const std::string& path, StateSpec::Role role, const Type
   if (it != slots_.end()) return it->second;
   Slot s;
   s.spec = {role, path, type, loc};
-  s.node = b_.param(path, type);
+  s.node = b_.param(s.spec.parameter(), type);
   slot_order_.push_back(path);
   return slots_[path] = s;
 }
@@ -283,6 +289,9 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
     fail(st.loc, "a function owns nothing; states belong to a layer or a model");
   Instance& owner = *stack_.back();
   const Type type{element_type(*st.type), dims(*st.type, scope)};
+  for (const Dim& d : type.shape)
+    if (!d.is_constant())
+      fail(st.type->loc, fmt::format("state {} is {}: its shape must be constant", st.name, type.str()));
   std::string path = owner.path.empty() ? st.name : owner.path + "." + st.name;
   if (!parameter_path.empty()) path = "__opt__/" + st.name + "/" + parameter_path;
   const bool known = slots_.count(path) != 0;

@@ -12,6 +12,7 @@
 
 namespace gradc::frontend {
 
+struct Choice;
 struct Closure;
 struct Instance;
 struct FileScope;
@@ -38,15 +39,21 @@ struct Value {
   bool scalar = false;  // Tensor: a run-time scalar, f64[] that is rounded once where it meets a tensor
   std::string text;
   graph::NodeId node = graph::kNone;
-  std::shared_ptr<const Closure> fn;  // Fn, Layer
+  std::shared_ptr<const Choice> choice;  // Tensor: one of two literals, that takes the type of what it meets
+  std::shared_ptr<const Closure> fn;     // Fn, Layer
   std::shared_ptr<Instance> instance;
   std::vector<Value> items;
+  int64_t size = 1;    // with those of its items
   std::string origin;  // "input x", "param w": for messages
   Loc loc;             // where it was bound
 
   bool is(Kind k) const { return kind == k; }
   bool is_tensor() const { return kind == Kind::Tensor || kind == Kind::Deferred; }
   bool is_number() const { return kind == Kind::Integer || kind == Kind::Real; }
+  // A number that is known now; an expression of dimensions is not.
+  bool is_constant() const { return kind == Kind::Real || (kind == Kind::Integer && integer.is_constant()); }
+  // No element type of its own.
+  bool is_weak() const { return !is_tensor() || scalar || choice != nullptr; }
   static Value of(Index i) {
     Value v;
     v.kind = Kind::Integer;
@@ -77,6 +84,12 @@ struct Value {
     v.items = std::move(items);
     return v;
   }
+};
+
+// a if condition else b over literals; arithmetic with another literal is done on both.
+struct Choice {
+  Value condition, a, b;
+  int leaves = 2;
 };
 
 // Names and values of one body; a block's scope sees those around it.

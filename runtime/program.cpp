@@ -46,6 +46,10 @@ const char* name_of(DType t) {
 }
 
 const Tensor* Entry::input(const std::string& name) const { return find(inputs, name); }
+const Tensor* Entry::field(const std::string& name) const {
+  const Tensor* told_apart = find(inputs, "." + name);
+  return told_apart != nullptr ? told_apart : find(inputs, name);
+}
 const Tensor* Entry::output(const std::string& name) const { return find(outputs, name); }
 
 }  // namespace gradc::runtime

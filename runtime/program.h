@@ -42,7 +42,7 @@ struct StateTensor {
 struct Entry {
   std::string name;
   gradc_entry_v1 function = nullptr;
-  std::vector<std::string> dims;  // names of the symbolic dimensions, "B" first when there is one
+  std::vector<std::string> dims;  // names of the symbolic dimensions, the batch first when there is one
   std::vector<int64_t> max_dims;  // the planned maximum of each
   std::vector<int64_t> offsets;   // of the buffers, in the order that `table` wants them, after the dims
   std::vector<Tensor> inputs;     // in the io region
@@ -51,7 +51,9 @@ struct Entry {
   int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
   int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
 
+  // Scalars and fields are told apart: a field called like a scalar of the entry is named with a '.' before it.
   const Tensor* input(const std::string& name) const;
+  const Tensor* field(const std::string& name) const;
   const Tensor* output(const std::string& name) const;
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/runner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "runtime/error.h"
@@ -77,6 +78,7 @@ void Runner::set(const std::string& input, double value) { set(input, std::span<
 
 void Runner::set(const std::string& input, std::span<const double> values) {
   const Tensor* t = entry_->input(input);
+  if (t == nullptr) t = entry_->field(input);
   if (t == nullptr) return;  // an entry reads only what it needs
   Array a = make_array(t->dtype, at(t->shape, dims_));
   if (a.count() != static_cast<int64_t>(values.size()))
@@ -87,7 +89,7 @@ void Runner::set(const std::string& input, std::span<const double> values) {
 }
 
 void Runner::set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows) {
-  const Tensor* t = entry_->input(input);
+  const Tensor* t = entry_->field(input);
   if (t == nullptr) return;
   const std::vector<int64_t> shape = at(t->shape, dims_), strides = at(t->strides, dims_);
   if (t->dtype != from.dtype || shape.size() != from.shape.size() ||
@@ -149,9 +151,7 @@ void Runner::fit(const Split& train, int64_t batch) {
     const std::string name = "fit_" + std::to_string(phase);
     const std::vector<double> sums = sum_over(train, batch, [&](std::span<const int64_t> rows) {
       begin(name, static_cast<int64_t>(rows.size()));
-      for (const Tensor& t : entry_->inputs)
-        if (auto f = train.data->fields.find(t.name); f != train.data->fields.end())
-          set_rows(t.name, f->second, rows);
+      for (const auto& [field, values] : train.data->fields) set_rows(field, values, rows);
       call();
       return output("sums");
     });
@@ -228,6 +228,35 @@ void Runner::load(const SafeTensors& from, const std::string& file) {
 }
 
 std::vector<std::byte> Runner::snapshot() const { return {state_.data(), state_.data() + state_.size()}; }
+
+void Runner::snapshot_into(std::vector<std::byte>& state) const {
+  state.assign(state_.data(), state_.data() + state_.size());
+}
+
+namespace {
+
+template <class T>
+bool all_finite(const std::byte* from, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    T v;
+    std::memcpy(&v, from + i * static_cast<int64_t>(sizeof v), sizeof v);
+    if (!std::isfinite(v)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const StateTensor* Runner::not_finite() const {
+  for (const StateTensor& s : program_.state) {
+    if (s.role != Role::Param || (s.tensor.dtype != DType::F32 && s.tensor.dtype != DType::F64)) continue;
+    int64_t n = 1;  // state tensors are packed
+    for (const Extent& e : s.tensor.shape) n *= e.scale;
+    const std::byte* from = state_.data() + s.tensor.offset;
+    if (!(s.tensor.dtype == DType::F32 ? all_finite<float>(from, n) : all_finite<double>(from, n))) return &s;
+  }
+  return nullptr;
+}
 
 void Runner::restore(std::span<const std::byte> state) {
   std::memcpy(state_.data(), state.data(), state.size());

@@ -144,9 +144,10 @@ Cotangents product_gradient(Builder& b, V v) {
   return {g};
 }
 
-OpDef with_gradient(OpDef r, GradientRule g) {
+OpDef with_gradient(OpDef r, GradientRule g, bool moves_masks = false) {
   r.differentiable = Differentiable::Rule;
   r.gradient = g;
+  r.moves_masks = moves_masks;
   return r;
 }
 
@@ -155,7 +156,7 @@ OpDef with_gradient(OpDef r, GradientRule g) {
 std::vector<OpDef> reduction_ops() {
   return {
       with_gradient(row<Combiner::Add>("reduce_sum", "sum over axes"),
-                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }),
+                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
       with_gradient(row<Combiner::Mul>("reduce_prod", "product over axes"), product_gradient),
       with_gradient(row<Combiner::Max>("reduce_max", "largest over axes; NaN wins"), extreme_gradient),
       with_gradient(row<Combiner::Min>("reduce_min", "smallest over axes; NaN wins"), extreme_gradient),

@@ -57,8 +57,10 @@ OpDef broadcast() {
       const auto it = std::find(dims.begin(), dims.end(), a);
       if (it == dims.end() || differ(b.shape(x)[it - dims.begin()], to[a])) summed.push_back(a);
     }
-    return Cotangents{b.reshape(b.sum(v.g(), summed), b.shape(x))};
+    const std::string_view sum = b.dtype(v.g()) == DType::Bool ? "reduce_or" : "reduce_sum";
+    return Cotangents{b.reshape(b.reduce(sum, v.g(), summed), b.shape(x))};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -95,6 +97,7 @@ OpDef reshape() {
     return moves(t, v.operands[0].dtype, at);
   };
   r.gradient = [](Builder& b, V v) { return Cotangents{b.reshape(v.g(), b.shape(v.operands[0]))}; };
+  r.moves_masks = true;
   return r;
 }
 
@@ -125,6 +128,7 @@ OpDef transpose() {
     for (size_t i = 0; i < perm.size(); ++i) inverse[perm[i]] = static_cast<int64_t>(i);
     return Cotangents{b.transpose(v.g(), inverse)};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -145,6 +149,7 @@ OpDef reverse() {
   r.gradient = [](Builder& b, V v) {
     return Cotangents{b.make("reverse", {v.g()}, {{"axes", b[v.node].attrs.shape("axes")}})};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -189,6 +194,7 @@ OpDef slice() {
     return Cotangents{
         b.make("pad", {v.g()}, {{"low", start}, {"high", high}, {"interior", interior}, {"value", 0.0}})};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -314,6 +320,7 @@ OpDef concat() {
     }
     return out;
   };
+  r.moves_masks = true;
   return r;
 }
 

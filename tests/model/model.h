@@ -44,7 +44,7 @@ struct Reference {
 
   explicit Reference(const Compiled& compiled) : c(compiled) {
     for (const frontend::StateSpec& s : c.unit.state)
-      state.emplace(s.path, Tensor(s.type.dtype, concrete(s.type.shape, {})));
+      state.emplace(s.parameter(), Tensor(s.type.dtype, concrete(s.type.shape, {})));
   }
 
   // Outputs by name; states that the entry writes are replaced.
@@ -125,7 +125,8 @@ inline void expect_same_training(const Compiled& c, int threads, int steps, int6
         std::memcpy(t.data() + i * field.row_bytes(),
                     field.bytes.data() + rows[static_cast<size_t>(i)] * field.row_bytes(),
                     static_cast<size_t>(field.row_bytes()));
-      inputs[name] = std::move(t);
+      for (const frontend::Input& in : c.unit.inputs)
+        if (in.name == name) inputs[in.parameter] = std::move(t);
     }
     const std::map<std::string, double> scalars = {{"step", step}, {"total", steps}, {"seed", 5}};
     for (const auto& [name, v] : scalars) runner.set(name, v), inputs[name] = scalar(DType::I64, v);
@@ -139,9 +140,10 @@ inline void expect_same_training(const Compiled& c, int threads, int steps, int6
     }
   }
   const runtime::SafeTensors state = runner.save();
-  for (const auto& [path, t] : reference.state) {
+  for (const frontend::StateSpec& s : c.unit.state) {
     std::string why;
-    ASSERT_TRUE(bit_equal(to_tensor(state.tensors.at(path)), t, &why)) << path << ": " << why;
+    ASSERT_TRUE(bit_equal(to_tensor(state.tensors.at(s.path)), reference.state.at(s.parameter()), &why))
+        << s.path << ": " << why;
   }
 }
 

@@ -13,15 +13,15 @@ bool is_off(const CompileOptions& o, std::string_view pass) {
 
 // Memory is planned for the maximum of every dimension, so each needs one.
 void check_dims(const graph::Function& f) {
-  for (const Type& t : f.param_types())
-    for (const Dim& d : t.shape) {
+  for (graph::NodeId p : f.params)
+    for (const Dim& d : f.type(p).shape) {
       std::map<std::string, int> names;
       d.collect_dims(names);
       for (const auto& [name, count] : names)
         if (auto it = f.dims.find(name); it == f.dims.end() || it->second.max <= 0)
           throw CompileError(
               {}, fmt::format("dimension {} of {} has no maximum; write func @{}[{} <= N](...)", name,
-                              t.str(), f.name, name));
+                              f.type(p).str(), f.name, name));
     }
 }
 

@@ -16,16 +16,16 @@ struct KindRow {
 };
 // An attribute means the same in every row that has it, but for dim's `value`.
 constexpr KindRow kKinds[] = {
-    {"again", Kind::Integer},      {"axes", Kind::Integers},      {"axis", Kind::Integer},
-    {"body", Kind::Function},      {"bound", Kind::Integer},      {"carries", Kind::Integer},
-    {"condition", Kind::Function}, {"consts", Kind::Integer},     {"dims", Kind::Integers},
-    {"dtype", Kind::ElementType},  {"fma", Kind::Flag},           {"function", Kind::Function},
-    {"high", Kind::Extents},       {"index", Kind::Integer},      {"interior", Kind::Integers},
-    {"length", Kind::Extent},      {"limit", Kind::Extents},      {"low", Kind::Extents},
-    {"order", Kind::Text},         {"otherwise", Kind::Function}, {"perm", Kind::Integers},
-    {"shape", Kind::Extents},      {"sizes", Kind::Extents},      {"spec", Kind::Text},
-    {"start", Kind::Extents},      {"stride", Kind::Integers},    {"then", Kind::Function},
-    {"value", Kind::Number},       {"wrt", Kind::Integers},
+    {"axes", Kind::Integers},      {"axis", Kind::Integer},      {"body", Kind::Function},
+    {"bound", Kind::Integer},      {"carries", Kind::Integer},   {"condition", Kind::Function},
+    {"consts", Kind::Integer},     {"dims", Kind::Integers},     {"dtype", Kind::ElementType},
+    {"fma", Kind::Flag},           {"function", Kind::Function}, {"high", Kind::Extents},
+    {"index", Kind::Integer},      {"interior", Kind::Integers}, {"length", Kind::Extent},
+    {"limit", Kind::Extents},      {"low", Kind::Extents},       {"order", Kind::Text},
+    {"otherwise", Kind::Function}, {"perm", Kind::Integers},     {"shape", Kind::Extents},
+    {"sizes", Kind::Extents},      {"spec", Kind::Text},         {"start", Kind::Extents},
+    {"stride", Kind::Integers},    {"then", Kind::Function},     {"value", Kind::Number},
+    {"wrt", Kind::Integers},
 };
 
 std::string_view wanted(Kind k) {
@@ -74,7 +74,6 @@ std::optional<Kind> kind_of(const OpDef& def, std::string_view name) {
 }
 
 bool takes(const OpDef& def, std::string_view name) {
-  if (name == "again" || name == "order" || name == "fma") return true;  // written by passes
   return std::any_of(def.attributes.begin(), def.attributes.end(), [&](std::string_view a) {
     return a == name || (a.ends_with('!') && a.substr(0, a.size() - 1) == name);
   });

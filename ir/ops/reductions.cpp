@@ -26,6 +26,20 @@ Shape reduced_shape(const NodeView& v) {
   return shape;
 }
 
+// The association that numerics writes: lanes need a constant innermost axis, pairs a single one.
+void check_order(const NodeView& v) {
+  if (!v.attrs.has("order")) return;
+  const std::string& order = v.attrs.text("order");
+  const std::vector<int64_t> axes = v.attrs.integers("axes");
+  const Type& x = v.operands[0];
+  const bool lanes = !axes.empty() && axes.back() + 1 == x.rank() && x.shape.back().is_constant();
+  if (order != "chain" && !(order == "lanes" && lanes) && !(order == "pairwise" && axes.size() == 1))
+    refuse(
+        "order=\"{}\" is no order of reducing {} over {}: chain, lanes along the innermost axis of constant "
+        "extent, or pairwise along one axis",
+        order, x.str(), str(v.attrs.shape("axes")));
+}
+
 Meaning reduction(const NodeView& v, const Type& result, Combiner c) {
   const Type& x = v.operands[0];
   const std::vector<int64_t> axes = v.attrs.integers("axes"), kept = kept_axes(x.shape, axes);
@@ -49,13 +63,15 @@ OpDef row(std::string_view name, std::string_view doc) {
   OpDef r;
   r.name = name;
   r.doc = doc;
-  r.attributes = {"axes!"};
+  r.attributes = {"axes!", "order"};
   r.min_operands = r.max_operands = 1;
   r.infer = [](const NodeView& v) {
     const DType t = v.operands[0].dtype;
     const bool logical = C == Combiner::And || C == Combiner::Or;
     if (logical ? is_float(t) : t == DType::Bool) refuse("no {} over {}", name_of(C), v.operands[0].str());
-    return std::vector<Type>{{t, reduced_shape(v)}};
+    const Shape shape = reduced_shape(v);
+    check_order(v);
+    return std::vector<Type>{{t, shape}};
   };
   r.meaning = [](const NodeView& v, const Type& t) { return reduction(v, t, C); };
   r.differentiable = Differentiable::Zero;
@@ -155,8 +171,9 @@ OpDef with_gradient(OpDef r, GradientRule g, bool moves_masks = false) {
 
 std::vector<OpDef> reduction_ops() {
   return {
-      with_gradient(row<Combiner::Add>("reduce_sum", "sum over axes"),
-                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
+      with_gradient(
+          row<Combiner::Add>("reduce_sum", "sum over axes"),
+          [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
       with_gradient(row<Combiner::Mul>("reduce_prod", "product over axes"), product_gradient),
       with_gradient(row<Combiner::Max>("reduce_max", "largest over axes; NaN wins"), extreme_gradient),
       with_gradient(row<Combiner::Min>("reduce_min", "smallest over axes; NaN wins"), extreme_gradient),

@@ -13,7 +13,7 @@ namespace {
 std::string refusal(const std::string& params, const std::string& statement) {
   try {
     parse("func @g(%a: f32[3]) -> (f32[3]) { return %a }\nfunc @f" + params +
-          " -> () {\n  %y = " + statement + "\n  return\n}\n",
+              " -> () {\n  %y = " + statement + "\n  return\n}\n",
           1);
   } catch (const CompileError& e) {
     EXPECT_TRUE(e.diagnostic.loc) << statement << " is refused without a place: " << e.what();
@@ -65,6 +65,16 @@ TEST(Attributes, OthersAreRefused) {
   EXPECT_NE(refusal(x, "scan(%a) {function=@g, consts=-1, carries=1, length=[3]}"), "");
   EXPECT_NE(refusal(x, "scan(%a) {function=@g, consts=0, carries=1, length=[]}"), "");
   EXPECT_NE(refusal(x, "get(%a) {index=1}"), "");
+}
+
+TEST(Attributes, OrdersFitWhatIsReduced) {
+  const std::string x = "[B](%a: f32[B,64])";
+  EXPECT_TRUE(says(refusal(x, "reduce_sum(%a) {axes=[1], order=\"tree\"}"), "is no order"));
+  EXPECT_NE(refusal(x, "reduce_sum(%a) {axes=[0], order=\"lanes\"}"), "");
+  EXPECT_NE(refusal(x, "reduce_max(%a) {axes=[0,1], order=\"pairwise\"}"), "");
+  EXPECT_NE(refusal(x, "neg(%a) {order=\"lanes\"}"), "");
+  EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0,1], order=\"lanes\"}"), "");
+  EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0], order=\"pairwise\"}"), "");
 }
 
 TEST(Attributes, DimensionsAreKnown) {

@@ -26,17 +26,17 @@ Shape reduced_shape(const NodeView& v) {
   return shape;
 }
 
-// The association that numerics writes: lanes need a constant innermost axis, pairs a single one.
+// The association that numerics writes: lanes need a last axis of constant extent, pairs a single axis.
 void check_order(const NodeView& v) {
   if (!v.attrs.has("order")) return;
   const std::string& order = v.attrs.text("order");
   const std::vector<int64_t> axes = v.attrs.integers("axes");
   const Type& x = v.operands[0];
-  const bool lanes = !axes.empty() && axes.back() + 1 == x.rank() && x.shape.back().is_constant();
+  const bool lanes = !axes.empty() && x.shape[axes.back()].is_constant();
   if (order != "chain" && !(order == "lanes" && lanes) && !(order == "pairwise" && axes.size() == 1))
     refuse(
-        "order=\"{}\" is no order of reducing {} over {}: chain, lanes along the innermost axis of constant "
-        "extent, or pairwise along one axis",
+        "order=\"{}\" is no order of reducing {} over {}: chain, lanes where the last of the axes "
+        "has a constant extent, or pairwise along one axis",
         order, x.str(), str(v.attrs.shape("axes")));
 }
 

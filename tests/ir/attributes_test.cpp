@@ -84,6 +84,12 @@ TEST(Attributes, DimensionsAreKnown) {
   EXPECT_EQ(refusal("[Q](%a: f32[3])", "dim() {value=[Q*Q], dtype=i64}"), "");
 }
 
+TEST(Attributes, ResultsAreOfTheDeclaredType) {
+  EXPECT_THROW(parse("func @f(%x: f32[3]) -> (y: f32[4]) { return %x }"), CompileError);
+  EXPECT_THROW(parse("func @f(%x: f32[3]) -> (f64[3]) { return %x }"), CompileError);
+  EXPECT_NO_THROW(parse("func @f(%x: f32[3]) -> (y: f32[3]) { return %x }"));
+}
+
 TEST(Bounds, SlicesThatCanLieOutsideAreRefused) {
   const std::string b = "[B](%x: f32[B,4], %s: i32[], %u: f32[5,4])";
   for (const char* outside :

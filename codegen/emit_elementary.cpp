@@ -96,6 +96,8 @@ LValue emit(llvm::IRBuilder<>& b, ScalarOp op, llvm::ArrayRef<LValue> args, bool
       return math::sigmoid(a, args[0]);
     case ScalarOp::Erf:
       return math::erf(a, args[0]);
+    case ScalarOp::Rem:
+      return math::rem(a, args[0], args[1]);
     case ScalarOp::Pow:
       return math::pow(a, args[0], args[1]);
     default:

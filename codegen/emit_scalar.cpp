@@ -164,11 +164,8 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
       return f ? b.CreateFMul(x, y) : b.CreateMul(x, y);
     case ScalarOp::Div:
       return f ? b.CreateFDiv(x, y) : integer_division(b, t, x, y, false);
-    case ScalarOp::Rem: {
-      if (!f) return integer_division(b, t, x, y, true);
-      Value* q = b.CreateUnaryIntrinsic(llvm::Intrinsic::trunc, b.CreateFDiv(x, y));
-      return b.CreateFSub(x, b.CreateFMul(y, q));
-    }
+    case ScalarOp::Rem:
+      return f ? emit_elementary(b, op, t, {x, y}, fma) : integer_division(b, t, x, y, true);
     case ScalarOp::Max:
       if (f) return b.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x, y);
       return b.CreateBinaryIntrinsic(t == DType::U8 ? llvm::Intrinsic::umax : llvm::Intrinsic::smax, x, y);

@@ -2,11 +2,27 @@
 
 #include <algorithm>
 
+#include "support/diagnostic.h"
+
 namespace gradc {
 namespace {
 
 bool is_off(const CompileOptions& o, std::string_view pass) {
   return std::find(o.without.begin(), o.without.end(), pass) != o.without.end();
+}
+
+// Memory is planned for the maximum of every dimension, so each needs one.
+void check_dims(const graph::Function& f) {
+  for (graph::NodeId p : f.params)
+    for (const Dim& d : f.type(p).shape) {
+      std::map<std::string, int> names;
+      d.collect_dims(names);
+      for (const auto& [name, count] : names)
+        if (auto it = f.dims.find(name); it == f.dims.end() || it->second.max <= 0)
+          throw CompileError(
+              {}, fmt::format("dimension {} of {} has no maximum; write func @{}[{} <= N](...)", name,
+                              f.type(p).str(), f.name, name));
+    }
 }
 
 }  // namespace
@@ -22,6 +38,7 @@ Machine machine_of(const codegen::Target& t) {
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,
                           passes::StepReport* report) {
+  check_dims(f);
   passes::StepOptions s;
   s.state_offsets = state_offsets;
   s.state_bytes = state_bytes;

@@ -39,7 +39,7 @@ constexpr ScalarOpDef kOps[] = {
     {ScalarOp::Pow, "pow", 2, Float, "a to the b"},
     {ScalarOp::Max, "max", 2, Number, "IEEE maximum: NaN wins, +0 is above -0"},
     {ScalarOp::Min, "min", 2, Number, "IEEE minimum: NaN wins, -0 is below +0"},
-    {ScalarOp::Rem, "rem", 2, Number, "a - b * trunc(a / b); 0 for an integer b of 0"},
+    {ScalarOp::Rem, "rem", 2, Number, "a - b * trunc(a / b), exact as C's fmod; 0 for an integer b of 0"},
     {ScalarOp::And, "and", 2, Integer, "bitwise and"},
     {ScalarOp::Or, "or", 2, Integer, "bitwise or"},
     {ScalarOp::Xor, "xor", 2, Integer, "bitwise exclusive or"},

@@ -54,7 +54,14 @@ class Parser : Scanner {
     while (!eat("return")) statement(b);
     for (size_t i = 0; i < results.size(); ++i) {
       if (i) expect(",");
+      const Loc place = here();
       results[i].node = operand();
+      const Node& n = b[results[i].node];
+      if (n.types.size() != 1 || n.type() != declared_[i])
+        throw CompileError(place,
+                           fmt::format("result {} of @{} is declared {}, but what is returned is {}", i,
+                                       b.function().name, declared_[i].str(),
+                                       n.types.size() == 1 ? n.type().str() : "a tuple; read it by get"));
     }
     expect("}");
     Function f = b.finish();
@@ -76,6 +83,7 @@ class Parser : Scanner {
 
   std::vector<Result> result_list() {
     std::vector<Result> out;
+    declared_.clear();
     expect("->");
     expect("(");
     if (eat(")")) return out;
@@ -87,7 +95,7 @@ class Parser : Scanner {
         r.name = w;
       else
         t_ = before;
-      type();
+      declared_.push_back(type());
       if (eat("into")) r.into = operand();
       out.push_back(std::move(r));
     } while (eat(","));
@@ -227,6 +235,7 @@ class Parser : Scanner {
 
   std::map<std::string, NodeId> names_;
   std::set<std::string> known_dims_;
+  std::vector<Type> declared_;  // of the results
 };
 
 }  // namespace

@@ -21,7 +21,7 @@ std::string text_of(const Function& f, NodeId id) {
 void verify_attributes(const Function& f, NodeId id) {
   const Node& n = f[id];
   auto allowed = [&](std::string_view name) {
-    if (name == "again" || name == "order") return true;
+    if (name == "again") return true;
     return std::any_of(n.op->attributes.begin(), n.op->attributes.end(), [&](std::string_view a) {
       return a.substr(0, a.size() - (a.ends_with('!') ? 1 : 0)) == name;
     });

@@ -126,9 +126,6 @@ GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const v
     case Min:
       map2<T, T>(a, b, out, n, minimum<T>);
       return;
-    case Rem:
-      map2<T, T>(a, b, out, n, [](T x, T y) { return x - y * std::trunc(x / y); });
-      return;
     case Fma: {
       const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b), *z = static_cast<const T*>(c);
       T* o = static_cast<T*>(out);
@@ -382,6 +379,9 @@ GRADC_CLONES void elementary_strip(ScalarOp op, const void* x, const void* y, vo
     case Erf:
       map1<T, T>(x, out, n, [&](T v) { return math::erf(a, v); });
       return;
+    case Rem:
+      map2<T, T>(x, y, out, n, [&](T v, T w) { return math::rem(a, v, w); });
+      return;
     default:
       map2<T, T>(x, y, out, n, [&](T v, T w) { return math::pow(a, v, w); });
       return;
@@ -456,7 +456,7 @@ void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const v
     default:
       break;
   }
-  if (is_elementary(op)) {
+  if (is_elementary(op) || (op == Rem && is_float(result))) {
     if (result == DType::F32)
       fma ? elementary_strip<float, true>(op, a, b, out, n)
           : elementary_strip<float, false>(op, a, b, out, n);

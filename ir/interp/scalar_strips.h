@@ -16,8 +16,7 @@ inline constexpr int kStrip = 1024;
 //
 // What the table in ir/scalar.h leaves open: sign(x) is x itself for zeros and NaN; convert truncates towards
 // zero, wraps between integers and gives x != 0 (so true for NaN) for bool; a float's NaN is canonicalised
-// before bitcast (sign clear, top fraction bit); rem of floats is a - b * trunc(a / b) with every step
-// rounded; uniform takes the top 24 (f32) or 53 (f64) bits; shifts of bool have width 1.
+// before bitcast (sign clear, top fraction bit); uniform takes the top 24 (f32) or 53 (f64) bits; shifts of bool have width 1.
 void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const void* b, const void* c,
                 void* out, int n, bool fma);
 

@@ -298,6 +298,28 @@ typename A::F rsqrt(A& a, typename A::F x) {
   return a.div(a.c(1), a.sqrt(x));
 }
 
+// C's fmod, a - b * trunc(a / b): exact where the quotient has at most 50 bits; beyond, some value of the
+// sign of a below |b|. f32 goes through f64, where more quotients are exact.
+template <class A>
+typename A::F rem_f64(A& a, typename A::F x, typename A::F y) {
+  const typename A::F m = a.abs(x), d = a.abs(y), zero = a.c(0);
+  const double inf = std::numeric_limits<double>::infinity();
+  typename A::F r = a.mad(a.neg(a.trunc(a.div(m, d))), d, m);
+  r = a.select(a.lt(r, zero), a.add(r, d), r);  // the quotient was rounded up to a whole number
+  r = a.select(a.either(a.lt(r, zero), a.ge(r, d)), zero, r);
+  const auto whole = a.both(a.eq(d, a.c(inf)), a.lt(m, a.c(inf)));
+  return a.select(whole, x, copy_sign(a, r, x));
+}
+template <class A>
+typename A::F rem(A& a, typename A::F x, typename A::F y) {
+  if constexpr (A::is_f64) {
+    return rem_f64(a, x, y);
+  } else {
+    auto wide = a.wide();
+    return a.narrow(rem_f64(wide, a.widen(x), a.widen(y)));
+  }
+}
+
 // a^b = e^(b log |a|) with the sign of an odd integer power; the cases of C99, annex F, by selects.
 template <class A>
 typename A::F pow_f64(A& a, typename A::F x, typename A::F y) {

@@ -16,22 +16,28 @@ struct KindRow {
 };
 // An attribute means the same in every row that has it, but for dim's `value`.
 constexpr KindRow kKinds[] = {
-    {"again", Kind::Integer},     {"axes", Kind::Integers},     {"axis", Kind::Integer},
-    {"body", Kind::Function},     {"bound", Kind::Integer},     {"carries", Kind::Integer},
-    {"condition", Kind::Function}, {"consts", Kind::Integer},   {"dims", Kind::Integers},
-    {"dtype", Kind::ElementType}, {"fma", Kind::Flag},          {"function", Kind::Function},
-    {"high", Kind::Extents},      {"index", Kind::Integer},     {"interior", Kind::Integers},
-    {"length", Kind::Extent},     {"limit", Kind::Extents},     {"low", Kind::Extents},
-    {"order", Kind::Text},        {"otherwise", Kind::Function}, {"perm", Kind::Integers},
-    {"shape", Kind::Extents},     {"sizes", Kind::Extents},     {"spec", Kind::Text},
-    {"start", Kind::Extents},     {"stride", Kind::Integers},   {"then", Kind::Function},
-    {"value", Kind::Number},      {"wrt", Kind::Integers},
+    {"axes", Kind::Integers},      {"axis", Kind::Integer},      {"body", Kind::Function},
+    {"bound", Kind::Integer},      {"carries", Kind::Integer},   {"condition", Kind::Function},
+    {"consts", Kind::Integer},     {"dims", Kind::Integers},     {"dtype", Kind::ElementType},
+    {"fma", Kind::Flag},           {"function", Kind::Function}, {"high", Kind::Extents},
+    {"index", Kind::Integer},      {"interior", Kind::Integers}, {"length", Kind::Extent},
+    {"limit", Kind::Extents},      {"low", Kind::Extents},       {"order", Kind::Text},
+    {"otherwise", Kind::Function}, {"perm", Kind::Integers},     {"shape", Kind::Extents},
+    {"sizes", Kind::Extents},      {"spec", Kind::Text},         {"start", Kind::Extents},
+    {"stride", Kind::Integers},    {"then", Kind::Function},     {"value", Kind::Number},
+    {"wrt", Kind::Integers},
 };
 
 std::string_view wanted(Kind k) {
-  static constexpr std::string_view names[] = {
-      "true or false",       "an integer",           "a number",   "a text in quotes", "an element type",
-      "a list of integers", "a list of dimensions", "one dimension in brackets", "a function, @name"};
+  static constexpr std::string_view names[] = {"true or false",
+                                               "an integer",
+                                               "a number",
+                                               "a text in quotes",
+                                               "an element type",
+                                               "a list of integers",
+                                               "a list of dimensions",
+                                               "one dimension in brackets",
+                                               "a function, @name"};
   return names[static_cast<int>(k)];
 }
 
@@ -68,7 +74,6 @@ std::optional<Kind> kind_of(const OpDef& def, std::string_view name) {
 }
 
 bool takes(const OpDef& def, std::string_view name) {
-  if (name == "again" || name == "order" || name == "fma") return true;  // written by passes
   return std::any_of(def.attributes.begin(), def.attributes.end(), [&](std::string_view a) {
     return a == name || (a.ends_with('!') && a.substr(0, a.size() - 1) == name);
   });
@@ -83,9 +88,10 @@ void check_extents(const std::string& name, const Shape& list, const std::set<st
     d.collect_dims(names);
     for (const auto& [dim, count] : names)
       if (!dims.count(dim))
-        refuse("attribute {} names {}, which is neither declared nor in a parameter's type; write "
-               "func @name[{}](...)",
-               name, dim, dim);
+        refuse(
+            "attribute {} names {}, which is neither declared nor in a parameter's type; write "
+            "func @name[{}](...)",
+            name, dim, dim);
     if (is_size(name) && d.is_constant() && d.constant_part() < 0)
       refuse("attribute {} has the negative size {}", name, d.str());
   }

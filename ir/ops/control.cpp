@@ -74,7 +74,9 @@ OpDef scan() {
     const size_t consts = static_cast<size_t>(v.attrs.integer("consts")),
                  carries = static_cast<size_t>(v.attrs.integer("carries"));
     const Dim& length = v.attrs.shape("length")[0];
-    if (consts + carries > v.operands.size()) refuse("scan has {} operands", v.operands.size());
+    if (consts > v.operands.size() || carries > v.operands.size() - consts)  // negative ones are huge
+      refuse("scan has {} operands, fewer than its consts={} and carries={}", v.operands.size(),
+             v.attrs.integer("consts"), v.attrs.integer("carries"));
     std::vector<Type> inside(v.operands.begin(), v.operands.end());
     for (size_t i = consts + carries; i < inside.size(); ++i) {
       if (inside[i].rank() == 0 || !(inside[i].shape[0] == length))

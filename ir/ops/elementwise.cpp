@@ -128,10 +128,15 @@ std::vector<OpDef> one_operand() {
 
 std::vector<OpDef> more_operands() {
   return {
-      smooth<ScalarOp::Add>([](Builder&, V v) { return Cotangents{v.g(), v.g()}; }),
-      smooth<ScalarOp::Sub>([](Builder& b, V v) { return Cotangents{v.g(), b.neg(v.g())}; }),
-      smooth<ScalarOp::Mul>(
-          [](Builder& b, V v) { return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v))}; }),
+      smooth<ScalarOp::Add>([](Builder&, V v) {
+        return Cotangents{v.g(), v.g()};
+      }),
+      smooth<ScalarOp::Sub>([](Builder& b, V v) {
+        return Cotangents{v.g(), b.neg(v.g())};
+      }),
+      smooth<ScalarOp::Mul>([](Builder& b, V v) {
+        return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v))};
+      }),
       smooth<ScalarOp::Div>([](Builder& b, V v) {
         return Cotangents{b.div(v.g(), y2(v)), b.neg(b.div(b.mul(v.g(), v.node), y2(v)))};
       }),
@@ -151,8 +156,9 @@ std::vector<OpDef> more_operands() {
       flat<ScalarOp::Gt>(),
       flat<ScalarOp::Ge>(),
       flat<ScalarOp::RngBits>(),
-      smooth<ScalarOp::Fma>(
-          [](Builder& b, V v) { return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v)), v.g()}; }),
+      smooth<ScalarOp::Fma>([](Builder& b, V v) {
+        return Cotangents{b.mul(v.g(), y2(v)), b.mul(v.g(), x(v)), v.g()};
+      }),
       smooth<ScalarOp::Select>([](Builder& b, V v) {
         const NodeId zero = b.zeros_like(v.g());
         return Cotangents{kNone, b.select(x(v), v.g(), zero), b.select(x(v), zero, v.g())};
@@ -185,7 +191,9 @@ OpDef cast(ScalarOp op, std::vector<Type> (*infer)(const NodeView&),
 std::vector<OpDef> casts() {
   OpDef convert = cast(
       ScalarOp::Convert,
-      [](const NodeView& v) { return std::vector<Type>{{v.attrs.dtype("dtype"), v.operands[0].shape}}; },
+      [](const NodeView& v) {
+        return std::vector<Type>{{v.attrs.dtype("dtype"), v.operands[0].shape}};
+      },
       cast_meaning<ScalarOp::Convert>);
   convert.differentiable = Differentiable::Rule;
   convert.gradient = [](Builder& b, V v) {

@@ -76,7 +76,8 @@ OpDef dynamic_slice() {
 }
 
 // Appends 0 <= axis - clamp(start) < size to the body and joins it with `all`.
-int inside(Meaning& m, int axis, int n, const Dim& size, const Dim& extent, int all) {
+int inside(Meaning& m, int axis, DType start_type, const Dim& size, const Dim& extent, int all) {
+  const int n = static_cast<int>(m.axes.size());
   auto push = [&](ScalarNode s) {
     m.body.push_back(s);
     return static_cast<int>(m.body.size()) - 1;
@@ -86,7 +87,7 @@ int inside(Meaning& m, int axis, int n, const Dim& size, const Dim& extent, int 
     return push(axis_node(n + static_cast<int>(m.values.size()) - 1));
   };
   const int zero = push(const_node(DType::I64, 0));
-  int start = push(read_node(axis, DType::I64));
+  int start = push(read_node(axis, start_type));
   start = push(op_node(ScalarOp::Convert, DType::I64, {start, -1, -1}));
   start = push(op_node(ScalarOp::Min, DType::I64, {start, dim_node(extent - size), -1}));
   start = push(op_node(ScalarOp::Max, DType::I64, {start, zero, -1}));
@@ -127,7 +128,8 @@ OpDef dynamic_update_slice() {
     // Whether all guards hold is computed again in the body, from the same clamped starts.
     m.body = {read_node(n, t.dtype), read_node(n + 1, t.dtype)};
     int all = -1;
-    for (int a = 0; a < n; ++a) all = inside(m, a, n, v.operands[1].shape[a], t.shape[a], all);
+    for (int a = 0; a < n; ++a)
+      all = inside(m, a, v.operands[a + 2].dtype, v.operands[1].shape[a], t.shape[a], all);
     if (n == 0)
       m.body = {read_node(0, t.dtype)};
     else

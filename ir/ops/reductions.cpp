@@ -26,6 +26,20 @@ Shape reduced_shape(const NodeView& v) {
   return shape;
 }
 
+// The association that numerics writes: lanes need a last axis of constant extent, pairs a single axis.
+void check_order(const NodeView& v) {
+  if (!v.attrs.has("order")) return;
+  const std::string& order = v.attrs.text("order");
+  const std::vector<int64_t> axes = v.attrs.integers("axes");
+  const Type& x = v.operands[0];
+  const bool lanes = !axes.empty() && x.shape[axes.back()].is_constant();
+  if (order != "chain" && !(order == "lanes" && lanes) && !(order == "pairwise" && axes.size() == 1))
+    refuse(
+        "order=\"{}\" is no order of reducing {} over {}: chain, lanes where the last of the axes "
+        "has a constant extent, or pairwise along one axis",
+        order, x.str(), str(v.attrs.shape("axes")));
+}
+
 Meaning reduction(const NodeView& v, const Type& result, Combiner c) {
   const Type& x = v.operands[0];
   const std::vector<int64_t> axes = v.attrs.integers("axes"), kept = kept_axes(x.shape, axes);
@@ -49,13 +63,15 @@ OpDef row(std::string_view name, std::string_view doc) {
   OpDef r;
   r.name = name;
   r.doc = doc;
-  r.attributes = {"axes!"};
+  r.attributes = {"axes!", "order"};
   r.min_operands = r.max_operands = 1;
   r.infer = [](const NodeView& v) {
     const DType t = v.operands[0].dtype;
     const bool logical = C == Combiner::And || C == Combiner::Or;
     if (logical ? is_float(t) : t == DType::Bool) refuse("no {} over {}", name_of(C), v.operands[0].str());
-    return std::vector<Type>{{t, reduced_shape(v)}};
+    const Shape shape = reduced_shape(v);
+    check_order(v);
+    return std::vector<Type>{{t, shape}};
   };
   r.meaning = [](const NodeView& v, const Type& t) { return reduction(v, t, C); };
   r.differentiable = Differentiable::Zero;
@@ -100,12 +116,10 @@ int doublings(Builder& b, const Dim& extent) {
       known = known && it != b.function().dims.end() && it->second.max > 0;
       return known ? it->second.max : 1;
     };
-    const bool grows =
-        std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
-          return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(), [](const Atom& a) {
-                   return a.kind == Atom::Kind::Dim;
-                 });
-        });
+    const bool grows = std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
+      return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(),
+                                              [](const Atom& a) { return a.kind == Atom::Kind::Dim; });
+    });
     const int64_t top = extent.evaluate([](int) -> int64_t { return 0; }, largest);
     if (known && grows) most = top;
   }
@@ -135,7 +149,8 @@ NodeId products(Builder& b, NodeId x, int64_t axis, int direction) {
 Cotangents product_gradient(Builder& b, V v) {
   std::vector<int64_t> axes = b[v.node].attrs.integers("axes");
   std::vector<NodeId> partial{v.operands[0]};  // with ever fewer axes
-  for (size_t i = axes.size(); i-- > 1;) partial.push_back(b.reduce("reduce_prod", partial.back(), {axes[i]}));
+  for (size_t i = axes.size(); i-- > 1;)
+    partial.push_back(b.reduce("reduce_prod", partial.back(), {axes[i]}));
   NodeId g = v.g();
   for (size_t i = 0; i < axes.size(); ++i) {
     const NodeId x = partial[axes.size() - 1 - i];
@@ -156,8 +171,9 @@ OpDef with_gradient(OpDef r, GradientRule g, bool moves_masks = false) {
 
 std::vector<OpDef> reduction_ops() {
   return {
-      with_gradient(row<Combiner::Add>("reduce_sum", "sum over axes"),
-                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
+      with_gradient(
+          row<Combiner::Add>("reduce_sum", "sum over axes"),
+          [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
       with_gradient(row<Combiner::Mul>("reduce_prod", "product over axes"), product_gradient),
       with_gradient(row<Combiner::Max>("reduce_max", "largest over axes; NaN wins"), extreme_gradient),
       with_gradient(row<Combiner::Min>("reduce_min", "smallest over axes; NaN wins"), extreme_gradient),

@@ -39,7 +39,8 @@ const OpDef* find_op(std::string_view name) {
 
 bool can_be_negative(const Index& e) {
   for (int64_t size = 1; size <= 3; ++size)
-    if (e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string&) { return size; }) < 0) return true;
+    if (e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string&) { return size; }) < 0)
+      return true;
   return false;
 }
 

@@ -135,8 +135,10 @@ OpDef transpose() {
 OpDef reverse() {
   OpDef r = row("reverse", "the order of elements reversed along axes", {"axes!"});
   r.infer = [](const NodeView& v) {
-    for (int64_t a : v.attrs.integers("axes"))
-      if (a < 0 || a >= v.operands[0].rank()) refuse("reverse of {} along axis {}", v.operands[0].str(), a);
+    const std::vector<int64_t> axes = v.attrs.integers("axes");
+    for (size_t i = 0; i < axes.size(); ++i)
+      if (axes[i] < 0 || axes[i] >= v.operands[0].rank() || (i && axes[i] <= axes[i - 1]))
+        refuse("reverse of {} along axis {}: axes ascend and exist", v.operands[0].str(), axes[i]);
     return std::vector<Type>{v.operands[0]};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
@@ -165,8 +167,8 @@ OpDef slice() {
       const Index n = limit[i] - start[i];
       if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) || can_be_negative(start[i]) ||
           can_be_negative(x.shape[i] - limit[i]))
-        refuse("slice {}:{}:{} is outside axis {} of {}{}", start[i].str(), limit[i].str(), stride[i], i, x.str(),
-               x.shape[i].is_constant() ? "" : ", or can be: it must lie inside for every size");
+        refuse("slice {}:{}:{} is outside axis {} of {}{}", start[i].str(), limit[i].str(), stride[i], i,
+               x.str(), x.shape[i].is_constant() ? "" : ", or can be: it must lie inside for every size");
       shape.push_back(n.ceil_div(stride[i]));
     }
     return std::vector<Type>{{x.dtype, shape}};

@@ -43,14 +43,14 @@ double worst(Range r, const std::function<T(T)>& f, const std::function<long dou
   return most;
 }
 
-#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND)                                                          \
-  {                                                                                                       \
-    Native<T, true> a;                                                                                    \
-    T at = 0;                                                                                             \
-    const double e =                                                                                      \
-        worst<T>({LOW, HIGH}, [&](T x) { return F(a, x); }, [](long double x) { return EXACT(x); }, &at); \
-    RecordProperty(#F "_" #T, std::to_string(e));                                                         \
-    EXPECT_LE(e, BOUND) << #F " " #T " at " << static_cast<double>(at);                                   \
+#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND)                                                 \
+  {                                                                                              \
+    Native<T, true> a;                                                                           \
+    T at = 0;                                                                                    \
+    const double e = worst<T>(                                                                   \
+        {LOW, HIGH}, [&](T x) { return F(a, x); }, [](long double x) { return EXACT(x); }, &at); \
+    RecordProperty(#F "_" #T, std::to_string(e));                                                \
+    EXPECT_LE(e, BOUND) << #F " " #T " at " << static_cast<double>(at);                          \
   }
 
 long double exact_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
@@ -119,9 +119,60 @@ void special_values() {
   EXPECT_TRUE(std::isnan(pow(a, T(-2), T(0.5))));
   EXPECT_EQ(pow(a, T(0.5), inf), 0);
   EXPECT_EQ(pow(a, T(2), inf), inf);
+  for (T odd : {T(1), T(3), T(-1), T(-3), T(7)}) {
+    EXPECT_EQ(pow(a, -inf, odd), odd > 0 ? -inf : T(-0.0));
+    EXPECT_TRUE(std::signbit(pow(a, -inf, odd)) && std::signbit(pow(a, T(-0.0), odd)));
+  }
+  for (T y : {T(2), T(0.5), T(2.5), inf, T(-2), T(-0.5), -inf}) {
+    EXPECT_EQ(pow(a, -inf, y), y > 0 ? inf : T(0));
+    EXPECT_EQ(pow(a, T(-0.0), y), y > 0 ? T(0) : inf);
+    EXPECT_FALSE(std::signbit(pow(a, -inf, y)) || std::signbit(pow(a, T(-0.0), y)));
+  }
+  EXPECT_EQ(pow(a, T(-1), inf), 1);
+  EXPECT_EQ(pow(a, T(-1), -inf), 1);
+  EXPECT_EQ(pow(a, inf, T(-1)), 0);
+  EXPECT_TRUE(std::isnan(pow(a, T(-1), T(0.5))));
+  EXPECT_EQ(rem(a, T(5.5), inf), T(5.5));
+  EXPECT_TRUE(std::isnan(rem(a, inf, T(2))));
+  EXPECT_TRUE(std::isnan(rem(a, T(2), T(0))));
+  EXPECT_TRUE(std::signbit(rem(a, T(-6), T(3))));
   for (T bad : {exp(a, nan), expm1(a, nan), log(a, nan), log1p(a, nan), tanh(a, nan), sigmoid(a, nan),
                 erf(a, nan), sin(a, nan), cos(a, nan), pow(a, nan, T(2))})
     EXPECT_TRUE(std::isnan(bad));
+}
+
+// Powers in every magnitude: the exponent is drawn so that the result is in range.
+template <class T>
+double worst_power(double bits) {
+  Native<T, true> a;
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> d(-1, 1);
+  double most = 0;
+  for (int i = 0; i < 200000; ++i) {
+    const T x = static_cast<T>(std::exp2(bits * d(random)));
+    const T y =
+        static_cast<T>(bits * d(random) / std::max(1.0, std::fabs(std::log2(static_cast<double>(x)))));
+    most = std::max(
+        most, ulp_error(pow(a, x, y), std::pow(static_cast<long double>(x), static_cast<long double>(y))));
+  }
+  return most;
+}
+
+TEST(Elementary, Powers) { EXPECT_LE(worst_power<float>(126), 0.6); }
+
+TEST(Elementary, RemaindersAreExact) {
+  std::mt19937_64 random(7);
+  std::uniform_real_distribution<double> d(-12, 12);
+  Native<double, true> wide;
+  Native<float, true> narrow;
+  Native<float, false> unfused;
+  for (int i = 0; i < 100000; ++i) {
+    const double x = (i % 2 ? 1 : -1) * std::exp2(d(random)), y = (i % 3 ? 1 : -1) * std::exp2(d(random));
+    ASSERT_EQ(rem(wide, x, y), std::fmod(x, y)) << x << " " << y;
+    const float u = static_cast<float>(x), v = static_cast<float>(y);
+    ASSERT_EQ(rem(narrow, u, v), std::fmod(u, v)) << u << " " << v;
+    ASSERT_EQ(rem(unfused, u, v), std::fmod(u, v)) << u << " " << v;
+  }
 }
 
 TEST(Elementary, SpecialValues) {

@@ -1,5 +1,5 @@
-// Every op against values from outside (samples.txt, written by samples.py from NumPy, mpmath and JAX): the graph
-// interpreter and compiled code must both come as near as the sample says.
+// Every op against values from outside (samples.txt, written by samples.py from NumPy, mpmath and JAX): the
+// graph interpreter and compiled code must both come as near as the sample says.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 

@@ -39,8 +39,12 @@ std::vector<Case> cases() {
     all.push_back(
         {std::string(d.name), shapes, "%y = " + std::string(d.name) + "(" + args[d.max_operands] + ")", {5}});
   }
+  all.push_back({"select", {{5}, {5}}, "%p = gt(%a, %b) %y = select(%p, %a, %b)", {5}});
+  all.push_back(
+      {"convert", {{5}}, "%y = convert(%a) {dtype=f64}", {5}});  // f32 would round more than is compared
   for (const char* op : {"reduce_sum", "reduce_prod", "reduce_max", "reduce_min"})
     all.push_back({op, {{3, 4}}, std::string("%y = ") + op + "(%a) {axes=[1]}", {3}});
+  all.push_back({"reduce_prod_all", {{3, 4}}, "%y = reduce_prod(%a) {axes=[0,1]}", {}});
   all.push_back({"einsum", {{3, 4}, {4, 2}}, "%y = einsum(%a, %b) {spec=\"ik,kj->ij\"}", {3, 2}});
   all.push_back({"einsum_outer", {{3, 4}, {2, 4}}, "%y = einsum(%a, %b) {spec=\"ik,jk->ji\"}", {2, 3}});
   all.push_back({"broadcast", {{3, 1}}, "%y = broadcast(%a) {dims=[0,2], shape=[3,2,4]}", {3, 2, 4}});

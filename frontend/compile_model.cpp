@@ -648,7 +648,9 @@ Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostic
   try {
     return ModelCompiler(sources, o, diagnostics).run(file);
   } catch (const CompileError& e) {  // a mistake outside any statement
-    if (!e.reported) diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+    if (e.reported) return {};
+    Diagnostic& d = diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+    d.notes = e.diagnostic.notes, d.help = e.diagnostic.help;
     return {};
   }
 }

@@ -42,6 +42,7 @@ class Jit {
   // The entry of step `name`; internal error if absent.
   virtual gradc_entry_v1 entry(const std::string& name) const = 0;
   virtual bool from_cache() const = 0;
+  virtual std::string cache_problem() const = 0;  // why the cache folder is not used; "" when it is
 };
 std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o);
 

@@ -63,6 +63,13 @@ struct LlvmAlgebra {
   B both(B x, B y) { return b.CreateAnd(x, y); }
   B either(B x, B y) { return b.CreateOr(x, y); }
   F select(B p, F x, F y) { return b.CreateSelect(p, x, y); }
+  llvm::Type* wide_floats() const {
+    auto* v = llvm::dyn_cast<llvm::VectorType>(floats);
+    return v ? llvm::VectorType::get(b.getDoubleTy(), v->getElementCount()) : b.getDoubleTy();
+  }
+  LlvmAlgebra<true> wide() { return {b, wide_floats(), fused}; }
+  LValue widen(F x) { return b.CreateFPExt(x, wide_floats()); }
+  F narrow(LValue x) { return b.CreateFPTrunc(x, floats); }
 };
 
 template <bool F64>

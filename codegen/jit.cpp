@@ -3,21 +3,12 @@
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/Support/MemoryBuffer.h>
 
-#include <unistd.h>
-
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-
-#include <llvm/Support/xxhash.h>
-
+#include "codegen/object_cache.h"
 #include "codegen/target.h"
 #include "support/check.h"
 
 namespace gradc::codegen {
 namespace {
-
-constexpr std::string_view kCacheVersion = "gradc-object-1";
 
 template <class T>
 T expect(llvm::Expected<T> e) {
@@ -28,53 +19,18 @@ void expect(llvm::Error e) {
   if (e) throw InternalError("JIT: " + llvm::toString(std::move(e)));
 }
 
-uint64_t hash_of(std::string_view s) { return llvm::xxh3_64bits(llvm::StringRef(s.data(), s.size())); }
-
-// A file is the hash of the object, then the object. Anything else in it counts as absent.
-class Cache {
- public:
-  Cache(const std::string& dir, std::span<const step::Step> steps, const TargetInfo& t) {
-    if (dir.empty()) return;
-    std::string key =
-        fmt::format("{} {} {} {} {} {}\n", kCacheVersion, version(), t.triple, t.cpu, t.features, t.lanes);
-    for (const step::Step& s : steps) key += step::print(s);
-    path_ = std::filesystem::path(dir) / fmt::format("{:016x}{:016x}.o", hash_of(key), hash_of(key + "#"));
-  }
-  std::string load() const {
-    if (path_.empty()) return "";
-    std::ifstream in(path_, std::ios::binary);
-    std::string all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    if (all.size() < 16) return "";
-    const std::string object = all.substr(16);
-    return all.substr(0, 16) == fmt::format("{:016x}", hash_of(object)) ? object : "";
-  }
-  // A folder that cannot be written costs the next start a compilation, nothing else.
-  void store(const std::string& object) const {
-    if (path_.empty()) return;
-    std::error_code error;
-    std::filesystem::create_directories(path_.parent_path(), error);
-    const std::string temporary = fmt::format("{}.{}", path_.string(), ::getpid());
-    {
-      std::ofstream out(temporary, std::ios::binary);
-      out << fmt::format("{:016x}", hash_of(object)) << object;
-      if (!out.flush()) {
-        std::filesystem::remove(temporary, error);
-        return;
-      }
-    }
-    std::filesystem::rename(temporary, path_, error);
-    if (error) std::filesystem::remove(temporary, error);
-  }
-
- private:
-  std::filesystem::path path_;
-};
+std::string key_of(std::span<const step::Step> steps, const TargetInfo& t) {
+  std::string key = fmt::format("{} {} {} {} {}\n", version(), t.triple, t.cpu, t.features, t.lanes);
+  for (const step::Step& s : steps) key += step::print(s);
+  return key;
+}
 
 class OrcJit : public Jit {
  public:
   OrcJit(std::span<const step::Step> steps, const Options& o) {
     const TargetInfo t = resolve(o.target);
-    const Cache cache(o.cache_dir, steps, t);
+    const ObjectCache cache(o.cache_dir, o.cache_dir.empty() ? "" : key_of(steps, t));
+    cache_problem_ = cache.problem();
     std::string object = cache.load();
     from_cache_ = !object.empty();
     if (object.empty()) {
@@ -89,10 +45,12 @@ class OrcJit : public Jit {
     return expect(jit_->lookup(name)).toPtr<gradc_entry_v1>();
   }
   bool from_cache() const override { return from_cache_; }
+  std::string cache_problem() const override { return cache_problem_; }
 
  private:
   std::unique_ptr<llvm::orc::LLJIT> jit_;
   bool from_cache_ = false;
+  std::string cache_problem_;
 };
 
 }  // namespace

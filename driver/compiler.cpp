@@ -70,6 +70,12 @@ runtime::Role role_of(frontend::StateSpec::Role r) {
                             : runtime::Role::OptimizerSlot;
 }
 
+// FNV-1a: files carry it, so it is the same in every build.
+uint64_t hash_onto(uint64_t hash, std::string_view text) {
+  for (char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211ULL;
+  return (hash ^ 0xFF) * 1099511628211ULL;
+}
+
 void fill_program(Compiled& c, const StateLayout& layout) {
   runtime::Program& p = c.program;
   p.state_bytes = layout.bytes;
@@ -87,10 +93,10 @@ void fill_program(Compiled& c, const StateLayout& layout) {
     if (c.code) e.function = c.code->entry(s.name);
     p.entries[s.name] = std::move(e);
   }
-  p.model_hash = std::hash<std::string>{}(c.unit.model_name);
+  p.model_hash = hash_onto(14695981039346656037ULL, c.unit.model_name);
   for (const frontend::StateSpec& s : c.unit.state)
     if (s.role != frontend::StateSpec::Role::OptimizerSlot)
-      p.model_hash = p.model_hash * 1099511628211ULL + std::hash<std::string>{}(s.path + s.type.str());
+      p.model_hash = hash_onto(p.model_hash, s.path + " " + s.type.str());
 }
 
 }  // namespace

@@ -49,6 +49,8 @@ class Loader {
     }
     auto take = [&](int n) { return n < 0 ? runtime::Split{} : sets_[static_cast<size_t>(n)]; };
     out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    for (const DataOp& op : spec.ops)
+      for (size_t i = 0; i < op.outputs.size(); ++i) check_rows(op, i);
     return std::move(out_);
   }
 
@@ -127,6 +129,24 @@ class Loader {
             "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
             in.name, name_of(static_cast<DType>(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
             shape_text(want), p.line, p.column));
+  }
+
+  // An empty split has no loss; said here, before anything is trained.
+  void check_rows(const DataOp& op, size_t part) {
+    const frontend::DataSpec& spec = *unit_.data;
+    const int set = op.outputs[part];
+    const char* name = set == spec.train ? "train" : set == spec.val ? "val" : set == spec.test ? "test" : "";
+    if (*name == 0 || !sets_[static_cast<size_t>(set)].rows.empty()) return;
+    if (op.kind != DataOp::Kind::Split) {
+      const bool source = op.kind == DataOp::Kind::Source;
+      throw CompileError(source ? spec.sources[static_cast<size_t>(op.source)].loc : op.loc,
+                         fmt::format("the split {} has no rows", name));
+    }
+    const size_t rows = sets_[static_cast<size_t>(op.input)].rows.size();
+    const std::string share =
+        op.fractions ? fmt::format("{:g}%", 100 * op.parts[part]) : fmt::format("{:g} rows", op.parts[part]);
+    throw CompileError(op.loc, fmt::format("the split {} has no rows: {} of {} rows; give it a larger share",
+                                           name, share, rows));
   }
 
   void shuffle(const DataOp& op) {

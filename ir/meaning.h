@@ -41,8 +41,12 @@ struct Meaning {
   int reductions() const { return static_cast<int>(axes.size()) - outputs; }
 };
 
-// How a reduction is ordered; see architecture.md §6.
-enum class Order : uint8_t { Chain, Lanes };
+// How a reduction is ordered; docs/numerics.md has the rules and the error bounds.
+enum class Order : uint8_t {
+  Chain,     // from the identity or an initial value, ascending
+  Lanes,     // element i of the innermost axis to lane i mod 64, then a fixed tree of strides
+  Pairwise,  // one axis: neighbours are joined in pairs, their sums in pairs, and so on, by position
+};
 inline constexpr int kLanes = 64;
 
 std::string_view name_of(Combiner c);

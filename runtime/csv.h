@@ -33,12 +33,16 @@ class CsvTable {
     bool quoted = false;
   };
   void parse();
-  void read_line(size_t& at, std::vector<Cell>& cells) const;
+  void read_header(const std::vector<Cell>& cells, uint32_t line);
+  void read_line(size_t& at, uint32_t line, std::vector<Cell>& cells);
+  void read_quoted(size_t& at, uint32_t line) const;
   std::string_view raw(int64_t row, int column) const;
   double number(int64_t row, int column, DType t) const;
 
   std::string name_, text_;
   char separator_ = ',';
+  bool no_header_ = false;
+  size_t line_begin_ = 0;  // of the record that is being read
   std::vector<std::string> columns_;
   std::vector<Cell> cells_;
   std::vector<uint32_t> lines_;  // of each row, from 1
@@ -53,6 +57,7 @@ struct ColumnSummary {
   std::vector<std::pair<std::string, int64_t>> top;  // the most frequent values, at most 10
 };
 std::vector<ColumnSummary> summarize(const CsvTable& table);
+bool is_missing(std::string_view text);  // nothing, or what programs write for nothing
 // Whether the text is a number, as cells are read.
 bool to_number(std::string_view text, double& value);
 

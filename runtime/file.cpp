@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "runtime/error.h"
@@ -16,6 +17,7 @@ namespace gradc::runtime {
 namespace {
 
 constexpr size_t kChunk = size_t(1) << 20;
+constexpr int64_t kLargestPipe = int64_t(1) << 30;
 
 [[noreturn]] void fail(const std::string& path, const std::string& reason) {
   throw Error(Failure::Data, path + ": " + reason);
@@ -25,10 +27,27 @@ constexpr size_t kChunk = size_t(1) << 20;
   fail(path, std::string(doing) + ": " + std::strerror(errno));
 }
 
+const char* kind_of(mode_t mode) {
+  return S_ISDIR(mode) ? "a folder" : S_ISFIFO(mode) ? "a pipe" : S_ISSOCK(mode) ? "a socket" : "a device";
+}
+
 int open_to_read(const std::string& path, struct stat& info) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0 || ::fstat(fd, &info) != 0) fail_errno(path, "cannot open");
   return fd;
+}
+
+// The file that the name stands for, also when links lead to one that does not exist yet.
+std::string behind_links(const std::string& path) {
+  std::filesystem::path at = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(at, error); ++links) {
+    if (links == 40) fail(path, "the links go round in a circle");
+    const std::filesystem::path to = std::filesystem::read_symlink(at, error);
+    if (error) fail(path, "cannot read the link: " + error.message());
+    at = at.parent_path() / to;  // `to` alone when it is absolute
+  }
+  return at.string();
 }
 
 // Up to `size` bytes; fewer only at the end of the file.
@@ -184,7 +203,9 @@ void InputFile::read(void* to, int64_t size) {
 std::string read_file(const std::string& path, int64_t limit) {
   struct stat info{};
   Descriptor file(open_to_read(path, info));
-  if (S_ISDIR(info.st_mode)) fail(path, "is a folder, not a file");
+  if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode))
+    fail(path, std::string("is ") + kind_of(info.st_mode) + ", not a file");
+  if (S_ISFIFO(info.st_mode)) limit = std::min(limit, kLargestPipe);  // it may have no end
   std::string text(2, '\0');
   text.resize(read_some(file.get(), path, text.data(), text.size()));
   if (text == "\x1f\x8b") return inflate_file(file.get(), path, std::move(text), info.st_size, limit);
@@ -193,20 +214,41 @@ std::string read_file(const std::string& path, int64_t limit) {
   return text;
 }
 
+std::string check_target(const std::string& path) {
+  const std::string target = behind_links(path);
+  struct stat info {};
+  if (::stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    fail(path, std::string("is ") + kind_of(info.st_mode) + ", not a regular file; name another file");
+  return target;
+}
+
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string target = check_target(path);
+  const size_t slash = target.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : target.substr(0, slash + 1);
   std::string temporary;
-  Descriptor file(create_beside(path, temporary));
+  Descriptor file(create_beside(target, temporary));
   try {
+    struct stat old {};
+    if (::stat(target.c_str(), &old) == 0) (void)::fchmod(file.get(), old.st_mode & 0777);
     for (std::string_view part : parts) write_all(file.get(), path, part);
     if (::fsync(file.get()) != 0 || !file.close()) fail_errno(path, "cannot write");
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_errno(path, "cannot replace");
+    if (::rename(temporary.c_str(), target.c_str()) != 0) fail_errno(path, "cannot replace");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
   sync_folder(folder);
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
+    return write_file_atomically(path, std::span(&text, 1));
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.get() < 0) fail_errno(path, "cannot open");
+  write_all(file.get(), path, text);
+  if (!file.close()) fail_errno(path, "cannot write");
 }
 
 }  // namespace gradc::runtime

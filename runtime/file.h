@@ -39,12 +39,17 @@ class InputFile {
   int64_t size_ = 0;
 };
 
-// The whole file, inflated when it starts as gzip does. Throws Error, with the path and the reason, also when
+// The whole of a file or pipe, inflated when it starts as gzip does. Throws Error, with the path and the reason, also when
 // there are more than `limit` bytes after inflation; then it stops in time to never hold much more.
 std::string read_file(const std::string& path, int64_t limit = int64_t(16) << 30);
 
 // The parts one after another. Readers see the old file or the new one, never a part, also after a crash:
-// a temporary file in the same folder is synced and then renamed. Throws Error, and then the old file stays.
+// a temporary file in the same folder is synced and then renamed. Links are followed; pipes and devices are
+// refused. Throws Error, and then the old file stays.
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
+// Text for a file, or for a pipe or device that is there already.
+void write_file(const std::string& path, std::string_view text);
+// The file that write_file_atomically would replace; throws Error when it would refuse.
+std::string check_target(const std::string& path);
 
 }  // namespace gradc::runtime

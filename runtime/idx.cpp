@@ -76,6 +76,7 @@ Array read_idx(const std::string& path) {
   const Kind* kind =
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](auto& k) { return k.code == code; });
   if (kind == std::end(kKinds)) fail(path, "IDX element type " + std::to_string(code) + " is not supported");
+  if (rank == 0) fail(path, "has no dimensions; the first is that of the examples");
   if (rank > kMaxRank) fail(path, "has " + std::to_string(rank) + " dimensions; at most 8 are supported");
   Array array = make_array(kind->dtype, read_shape(path, text, rank, kind->stored));
   kind->convert(std::string_view(text).substr(4 + 4 * size_t(rank)), array);

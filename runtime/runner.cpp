@@ -1,6 +1,7 @@
 #include "runtime/runner.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "runtime/error.h"
@@ -227,6 +228,35 @@ void Runner::load(const SafeTensors& from, const std::string& file) {
 }
 
 std::vector<std::byte> Runner::snapshot() const { return {state_.data(), state_.data() + state_.size()}; }
+
+void Runner::snapshot_into(std::vector<std::byte>& state) const {
+  state.assign(state_.data(), state_.data() + state_.size());
+}
+
+namespace {
+
+template <class T>
+bool all_finite(const std::byte* from, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    T v;
+    std::memcpy(&v, from + i * static_cast<int64_t>(sizeof v), sizeof v);
+    if (!std::isfinite(v)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const StateTensor* Runner::not_finite() const {
+  for (const StateTensor& s : program_.state) {
+    if (s.role != Role::Param || (s.tensor.dtype != DType::F32 && s.tensor.dtype != DType::F64)) continue;
+    int64_t n = 1;  // state tensors are packed
+    for (const Extent& e : s.tensor.shape) n *= e.scale;
+    const std::byte* from = state_.data() + s.tensor.offset;
+    if (!(s.tensor.dtype == DType::F32 ? all_finite<float>(from, n) : all_finite<double>(from, n))) return &s;
+  }
+  return nullptr;
+}
 
 void Runner::restore(std::span<const std::byte> state) {
   std::memcpy(state_.data(), state.data(), state.size());

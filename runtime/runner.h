@@ -21,6 +21,7 @@ class Runner {
 
   const Program& program() const { return program_; }
   int threads() const { return team_.size(); }
+  void use_one_thread(bool one) { team_.use_one(one); }  // no result depends on it
   int64_t arena_bytes() const { return io_.size() + scratch_.size(); }
 
   // Prepares a call of an entry for a batch of `rows` (0 where the entry has no batch).
@@ -44,6 +45,9 @@ class Runner {
   // Throws Error (Mismatch) that lists what is missing, unexpected or of another shape. Slots may be missing.
   void load(const SafeTensors& from, const std::string& file);
   std::vector<std::byte> snapshot() const;
+  void snapshot_into(std::vector<std::byte>& state) const;
+  // The first parameter that holds a NaN or an infinity; null when all are finite.
+  const StateTensor* not_finite() const;
   void restore(std::span<const std::byte> state);
 
  private:

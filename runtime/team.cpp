@@ -89,7 +89,7 @@ void Team::stop() {
 }
 
 void Team::call(gradc_entry_v1 f, void* state, void* io, void* scratch, const int64_t* table) {
-  if (size_ == 1) return f(state, io, scratch, table, 0, 1, nullptr);
+  if (active() == 1) return f(state, io, scratch, table, 0, 1, nullptr);
   job_ = {f, state, io, scratch, table};
   running_.value.store(uint32_t(size_ - 1), std::memory_order_relaxed);
   calls_.value.fetch_add(1);  // sequentially consistent: notify looks for sleepers only after it

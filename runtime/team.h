@@ -26,6 +26,9 @@ class Team {
 
   // Runs f on all threads and returns when all are done. One call at a time; not from inside an entry.
   void call(gradc_entry_v1 f, void* state, void* io, void* scratch, const int64_t* table);
+  // From now on calls run on the caller alone, or on all threads again.
+  void use_one(bool one) { one_ = one; }
+  int active() const { return one_ ? 1 : size_; }
 
  private:
   struct Job {
@@ -50,7 +53,7 @@ class Team {
   int size_;
   int spins_;
   Job job_;
-  bool stopping_ = false;
+  bool stopping_ = false, one_ = false;
   gradc_barrier barrier_{};
   Counter calls_;    // changes when there is a new job, or the end
   Counter running_;  // workers that have not finished the current job

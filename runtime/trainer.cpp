@@ -8,21 +8,18 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "runtime/error.h"
+#include "runtime/progress.h"
 #include "runtime/shuffle.h"
+#include "runtime/thread_trial.h"
 
 namespace gradc::runtime {
 namespace {
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::string number(const char* format, double v) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, v);
-  return text;
 }
 
 void make_folders(const std::string& path) {
@@ -34,26 +31,30 @@ void make_folders(const std::string& path) {
   }
 }
 
-std::string duration(double seconds) {
-  const auto s = static_cast<int64_t>(seconds + 0.5);
-  if (s >= 3600) return std::to_string(s / 3600) + "h" + std::to_string(s / 60 % 60) + "m";
-  if (s >= 60) return std::to_string(s / 60) + "m" + std::to_string(s % 60) + "s";
-  return number(seconds < 9.95 ? "%.1fs" : "%.0fs", seconds);
-}
+// A state, and the moment that it is of.
+struct Kept {
+  std::vector<std::byte> state;
+  int64_t step = 0, epoch = 0;
+  explicit operator bool() const { return !state.empty(); }
+};
 
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
-      : r_(r), data_(data), o_(o), out_(out), live_(!o.quiet && isatty(fileno(out)) != 0) {}
+      : r_(r), data_(data), o_(o), out_(out), live_(!o.quiet && isatty(fileno(out)) != 0),
+        trial_(o.choose_threads ? r.threads() : 1) {}
 
   TrainResult run() {
     const auto n = static_cast<int64_t>(data_.train.rows.size());
     if (n == 0) throw Error(Failure::Data, "the split train has no rows");
+    if (data_.val && data_.val.rows.empty()) throw Error(Failure::Data, "the split val has no rows");
+    if (data_.test && data_.test.rows.empty()) throw Error(Failure::Data, "the split test has no rows");
     per_epoch_ = (n + o_.batch - 1) / o_.batch;
     total_ = o_.steps > 0 ? o_.steps : per_epoch_ * o_.epochs;
     if (!o_.run_dir.empty()) make_folders(o_.run_dir);
     r_.init(o_.seed);
     r_.fit(data_.train, o_.batch);
+    weights_finite_ = r_.not_finite() == nullptr;
     started_ = now();
     while (result_.step < total_ && !result_.interrupted) {
       epoch();
@@ -75,6 +76,7 @@ class Trainer {
     for (size_t i = 0; i < order.size(); ++i) rows[i] = data_.train.rows[static_cast<size_t>(order[i])];
     epoch_sums_.clear();
     epoch_started_ = now();
+    remember();
     int64_t done = 0;
     for (; done < per_epoch_ && result_.step < total_; ++done) {
       if (signalled()) {
@@ -86,28 +88,62 @@ class Trainer {
           std::span(rows).subspan(from, std::min<size_t>(static_cast<size_t>(o_.batch), rows.size() - from)));
       if (live_ && now() - shown_ > 0.1) show(done + 1, false);
     }
+    train_seconds_ = now() - epoch_started_;
     ++result_.epochs;
+    result_.train = train_values();
+    if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
+      diverge("'" + s->tensor.name + "' is no longer finite after step " +
+              std::to_string(result_.step - 1));
     validate();
     show(done, true);
   }
 
+  // The weights at hand, good once a step from them has had a finite loss.
+  void remember() {
+    r_.snapshot_into(candidate_.state);
+    candidate_.step = result_.step, candidate_.epoch = result_.epochs;
+    candidate_new_ = true;
+    remembered_ = now();
+  }
+
+  [[noreturn]] void diverge(const std::string& what) {
+    if (good_) save("last", good_);
+    if (best_ || good_) save("best", best_ ? best_ : good_);
+    throw Error(Failure::Diverged,
+                what + "; try a smaller rate: --set train.lr=..." +
+                    (good_ && !o_.run_dir.empty()
+                         ? "; " + o_.run_dir + "/last.safetensors has the weights after step " +
+                               std::to_string(good_.step) + " of epoch " + std::to_string(good_.epoch)
+                         : ""));
+  }
+
+  void timed_call() {
+    if (trial_.done()) return r_.call();
+    r_.use_one_thread(trial_.one_thread());
+    const double from = now();
+    r_.call();
+    trial_.add((now() - from) * 1e3);
+    r_.use_one_thread(trial_.one_thread());
+    if (trial_.done() && trial_.ms(true) > 0 && !o_.quiet)
+      std::fprintf(out_, "%sthreads %d: a step takes %.3f ms with one, %.3f ms with %d\n", live_ ? "\r\033[K" : "",
+                   trial_.one_thread() ? 1 : r_.threads(), trial_.ms(true), trial_.ms(false), r_.threads());
+  }
+
   void step(std::span<const int64_t> rows) {
+    if (now() - remembered_ > kSaveSeconds) remember();
     r_.begin("train_step", static_cast<int64_t>(rows.size()));
     for (const auto& [name, field] : data_.train.data->fields) r_.set_rows(name, field, rows);
     r_.set("step", static_cast<double>(result_.step));
     r_.set("total", static_cast<double>(total_));
     r_.set("seed", static_cast<double>(o_.seed));
     for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    r_.call();
+    timed_call();
     const double loss = r_.output("loss").at(0);
-    if (!std::isfinite(loss)) {
-      save("last", r_.snapshot());
-      throw Error(Failure::Diverged,
-                  "loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +
-                      std::to_string(result_.step) +
-                      (result_.step > 0 ? "; it was " + number("%.4g", last_loss_) + " a step before" : "") +
-                      "; try a smaller rate: --set train.lr=...");
-    }
+    if (!std::isfinite(loss))
+      diverge("loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +
+              std::to_string(result_.step) +
+              (result_.step > 0 ? "; it was " + number("%.4g", last_loss_) + " a step before" : ""));
+    if (std::exchange(candidate_new_, false)) std::swap(good_, candidate_);
     last_loss_ = loss;
     const Array sums = r_.output("sums");
     epoch_sums_.resize(static_cast<size_t>(sums.count()));
@@ -129,71 +165,88 @@ class Trainer {
     const auto& names = r_.program().metrics;
     return values[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
   }
-  static bool better(const Rule& rule, double value, double best) {
-    return rule.maximize ? value > best + rule.delta : value < best - rule.delta;
+  // NaN is never better, not even than nothing.
+  static bool better(const Rule& rule, double value, std::optional<double> best) {
+    if (std::isnan(value)) return false;
+    return !best || (rule.maximize ? value > *best + rule.delta : value < *best - rule.delta);
   }
 
   void validate() {
     improved_ = false;
-    if (!data_.val) return;
+    val_seconds_ = 0;
+    if (!data_.val) return save_now_and_then();
+    const double from = now();
     result_.val = r_.evaluate(data_.val, o_.batch);
+    val_seconds_ = now() - from;
     if (o_.keep) {
       const double v = metric(result_.val, o_.keep->metric);
-      if (!have_best_ || better(*o_.keep, v, best_)) {
-        have_best_ = improved_ = true;
-        best_ = v;
-        best_state_ = r_.snapshot();
+      if (better(*o_.keep, v, best_value_)) {
+        improved_ = true;
+        best_value_ = v, best_val_ = result_.val;
+        best_ = here(std::move(best_.state));
         best_saved_ = false;
       }
     }
     if (o_.stop) {
       const double v = metric(result_.val, o_.stop->metric);
-      if (result_.epochs == 1 || better(*o_.stop, v, stop_best_))
+      if (better(*o_.stop, v, stop_best_))
         stop_best_ = v, waited_ = 0;
       else
         ++waited_;
     }
-    // A crash costs at most this much work; more often would cost more than it saves.
-    if (now() - saved_ > 10) save_all();
+    save_now_and_then();
   }
   bool stop_now() const { return o_.stop && waited_ >= o_.stop->patience; }
 
-  void save(const std::string& which, const std::vector<std::byte>& state) {
-    if (!o_.run_dir.empty()) write(o_.run_dir + "/" + which + ".safetensors", state);
+  // A crash costs at most this much work; more often would cost more than it saves.
+  void save_now_and_then() {
+    if (now() - saved_ > kSaveSeconds) save_all();
   }
-  void write(const std::string& path, const std::vector<std::byte>& state) {
+
+  Kept here(std::vector<std::byte> room = {}) const {
+    Kept k{std::move(room), result_.step, result_.epochs};
+    r_.snapshot_into(k.state);
+    return k;
+  }
+
+  void save(const std::string& which, const Kept& k) {
+    if (!o_.run_dir.empty()) write(o_.run_dir + "/" + which + ".safetensors", k);
+  }
+  void write(const std::string& path, const Kept& k) {
     const std::vector<std::byte> now_state = r_.snapshot();
-    r_.restore(state);
+    r_.restore(k.state);
     SafeTensors file = r_.save();
     r_.restore(now_state);
     file.metadata = o_.metadata;
-    file.metadata["gradc.step"] = std::to_string(result_.step);
-    file.metadata["gradc.epoch"] = std::to_string(result_.epochs);
+    file.metadata["gradc.step"] = std::to_string(k.step);
+    file.metadata["gradc.epoch"] = std::to_string(k.epoch);
     file.metadata["gradc.seed"] = std::to_string(o_.seed);
     file.metadata["gradc.model_hash"] = std::to_string(r_.program().model_hash);
     write_safetensors(path, file);
   }
   void save_all() {
-    save("last", r_.snapshot());
-    if (have_best_ && !best_saved_) save("best", best_state_), best_saved_ = true;
+    save("last", here());
+    if (best_ && !best_saved_) save("best", best_), best_saved_ = true;
     saved_ = now();
   }
 
   void finish() {
     save_all();
-    if (have_best_)
-      r_.restore(best_state_);
+    if (o_.keep && !best_ && result_.epochs > 0)
+      result_.warning = "val." + o_.keep->metric + " was NaN after every epoch; the last weights are kept";
+    const Kept chosen = best_ ? std::move(best_) : here();
+    if (best_value_)
+      r_.restore(chosen.state), result_.val = best_val_;
     else
-      save("best", r_.snapshot());
-    if (!o_.save.empty()) write(o_.save, r_.snapshot());
+      save("best", chosen);
+    if (!o_.save.empty()) write(o_.save, chosen);
     if (data_.test && !result_.interrupted) result_.test = r_.evaluate(data_.test, o_.batch);
   }
 
   void show(int64_t done, bool end) {
     if (o_.quiet) return;
     shown_ = now();
-    const double spent = shown_ - epoch_started_,
-                 each = spent / static_cast<double>(std::max<int64_t>(1, done));
+    const double spent = end ? train_seconds_ : shown_ - epoch_started_;
     const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_, current = result_.epochs + (end ? 0 : 1);
     std::string line = "epoch " + std::to_string(current) + "/" + std::to_string(epochs) + "  ";
     if (live_) {
@@ -202,10 +255,13 @@ class Trainer {
               std::string(static_cast<size_t>(width - filled), ' ') + "]  ";
     }
     line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " +
-            number(each < 1e-3 ? "%.3f" : "%.2f", each * 1e3) + " ms/step  ";
+            step_text(spent, done) + "  ";
     if (end) {
-      line += metrics_text(r_.program(), train_values());
-      if (data_.val) line += "  | val  " + metrics_text(r_.program(), result_.val) + (improved_ ? "  *" : "");
+      line += metrics_text(r_.program(), result_.train);
+      const auto rows = static_cast<int64_t>(data_.val.rows.size());
+      if (data_.val)
+        line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
+                step_text(val_seconds_, (rows + o_.batch - 1) / o_.batch) + (improved_ ? "  *" : "");
     } else {
       line += "loss " + number("%.4f", last_loss_);
     }
@@ -224,25 +280,21 @@ class Trainer {
   TrainResult result_;
   int64_t per_epoch_ = 0, total_ = 0;
   std::vector<double> epoch_sums_;
-  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, saved_ = now();
-  bool have_best_ = false, best_saved_ = false, improved_ = false;
-  double best_ = 0, stop_best_ = 0;
+  static constexpr double kSaveSeconds = 10;
+  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, saved_ = now(), remembered_ = 0;
+  double train_seconds_ = 0, val_seconds_ = 0;
+  bool candidate_new_ = false, best_saved_ = false, improved_ = false, weights_finite_ = true;
+  std::optional<double> best_value_, stop_best_;
+  std::vector<double> best_val_;
   int waited_ = 0;
-  std::vector<std::byte> best_state_;
+  Kept best_, good_, candidate_;
+  ThreadTrial trial_;
 };
 
 }  // namespace
 
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress) {
   return Trainer(runner, data, o, progress).run();
-}
-
-std::string metrics_text(const Program& p, const std::vector<double>& values) {
-  std::string out;
-  for (size_t i = 0; i < values.size() && i < p.metrics.size(); ++i)
-    out += (out.empty() ? "" : "  ") + p.metrics[i] + " " +
-           number(values[i] != 0 && std::fabs(values[i]) < 1e-3 ? "%.4e" : "%.4f", values[i]);
-  return out;
 }
 
 }  // namespace gradc::runtime

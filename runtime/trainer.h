@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/progress.h"
 #include "runtime/runner.h"
 
 namespace gradc::runtime {
@@ -28,20 +29,22 @@ struct TrainOptions {
   std::string save;                             // a further file for the chosen weights
   std::map<std::string, std::string> metadata;  // into every file
   bool quiet = false;
+  bool choose_threads = false;  // a trial on the first steps decides between one thread and all
   const std::atomic<int>* signal = nullptr;  // not 0: finish the step, save, return
 };
 
 struct TrainResult {
   int64_t step = 0, epochs = 0;
-  std::vector<double> val, test;  // values by Program::metrics; empty without the split
+  // Values by Program::metrics; empty without the split. `train` is of the last epoch, `val` and `test` are of
+  // the chosen weights.
+  std::vector<double> train, val, test;
   bool interrupted = false;
+  std::string warning;
 };
 
-// Initialises (unless weights were loaded), fits, trains; ends with the chosen weights in the runner. Throws
-// Error; Failure::Diverged when the loss is no longer finite.
+// Initialises, fits, trains; ends with the chosen weights in the runner. Throws Error; Failure::Diverged when
+// the loss or a weight is no longer finite: then the files hold the last weights whose loss was finite, and
+// the best.
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress);
-
-// "loss 0.1234  accuracy 0.9722"
-std::string metrics_text(const Program& p, const std::vector<double>& values);
 
 }  // namespace gradc::runtime

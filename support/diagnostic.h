@@ -28,7 +28,7 @@ struct Diagnostic {
   std::string help;
 };
 
-// Collects the messages of one compilation, in order, at most 100 errors.
+// Collects the messages of one compilation, in order, at most 100 errors and 100 warnings.
 class Diagnostics {
  public:
   Diagnostic& error(Loc loc, std::string text);
@@ -40,8 +40,11 @@ class Diagnostics {
   void check() const;
 
  private:
+  Diagnostic& add(Diagnostic d, bool keep);
+
   std::vector<Diagnostic> all_;
-  int errors_ = 0;
+  Diagnostic dropped_;  // what callers write into beyond the limits
+  int errors_ = 0, warnings_ = 0;
 };
 
 // The text as the user sees it, ending in a newline.
@@ -58,6 +61,10 @@ class CompileError : public std::runtime_error {
   Diagnostic diagnostic;
   bool reported = false;
 };
+
+// Text of files and users on its way to a terminal: control characters (but newline and tab) and broken UTF-8
+// as \x1b, and no more than `most` bytes, the middle left out.
+std::string printable(std::string_view text, size_t most = 4096);
 
 // The nearest of `known` to `word` by edit distance, or "" if none is near enough to suggest.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);

@@ -1,7 +1,10 @@
 // gradc bench on a model file: compile time, the training step on synthetic data, its share of the machine.
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
 #include "driver/compiler.h"
@@ -17,6 +20,25 @@ double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+// A folder of this run alone, below the temporary directory; it goes with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "gradc-bench-XXXXXX").string()) {
+    if (mkdtemp(path_.data()) == nullptr)
+      throw CompileError({}, fmt::format("cannot make the folder {}: {}", path_, std::strerror(errno)));
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 // Numbers of both signs, labels below their bound: zeros would flatter the processor.
 runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
@@ -68,9 +90,8 @@ std::vector<double> time_steps(runtime::Runner& runner, const runtime::Dataset& 
 }  // namespace
 
 int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d) {
-  const std::filesystem::path cache = std::filesystem::temp_directory_path() /
-                                      fmt::format("gradc-bench-{}", static_cast<int64_t>(now_ms() * 1000));
-  o.compile.codegen.cache_dir = cache.string();
+  const TemporaryFolder cache;
+  o.compile.codegen.cache_dir = cache.path();
   double from = now_ms();
   const Compiled c = compile_model(sources, file, o, d);
   const double cold = now_ms() - from;
@@ -78,8 +99,6 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
   from = now_ms();
   const Compiled again = compile_model(sources, file, o, d);
   const double cached = now_ms() - from;
-  std::error_code ignored;
-  std::filesystem::remove_all(cache, ignored);
 
   const int threads = threads_of(a);
   runtime::Runner runner(c.program, threads);

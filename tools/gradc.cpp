@@ -3,7 +3,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cerrno>
+#include <cstring>
 #include <iostream>
+#include <system_error>
 
 #include "codegen/codegen.h"
 #include "runtime/error.h"
@@ -115,6 +118,24 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   return all;
 }
 
+int dispatch(const Arguments& a, const std::string& command, Sources& sources) {
+  if (command == "inspect" || command == "new") return run_on_table(a, command);
+  const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
+  if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
+    return run_on_ir(a, command, sources), kOk;
+  return run_on_model(a, command, sources);
+}
+
+// What was printed and did not arrive, on a full disk say, is no success.
+int flushed(int code) {
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout) return code;
+  std::cerr << "error: cannot write to standard output"
+            << (errno != 0 ? std::string(": ") + std::strerror(errno) : "") << "\n";
+  return code == kOk ? kError : code;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"gradc: a symbolic graph compiler that turns a model file into a native trainer"};
   app.footer(
@@ -135,29 +156,28 @@ int run(int argc, char** argv) {
     if (c.app->parsed()) command = c.name;
   Sources sources;
   try {
-    if (command == "inspect" || command == "new") return run_on_table(a, command);
-    const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
-    if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
-      return run_on_ir(a, command, sources), kOk;
-    return run_on_model(a, command, sources);
+    return dispatch(a, command, sources);
   } catch (const CompileError& e) {
     if (!e.reported) std::cerr << render(e.diagnostic, sources, color());
     return kError;
   } catch (const runtime::Error& e) {
-    std::cerr << "error: " << e.what() << "\n";
+    std::cerr << "error: " << printable(e.what()) << "\n";
     using runtime::Failure;
     return e.kind == Failure::Diverged   ? kDiverged
            : e.kind == Failure::Mismatch ? kMismatch
            : e.kind == Failure::Usage    ? kUsage
                                          : kError;
   } catch (const InternalError& e) {
-    std::cerr << "gradc: internal error: " << e.what() << "\n";
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";
     return kInternal;
   } catch (const std::bad_alloc&) {
     std::cerr << "error: out of memory\n";
     return kError;
+  } catch (const std::system_error& e) {  // of the machine: a full disk, no more threads
+    std::cerr << "error: " << printable(e.what()) << "\n";
+    return kError;
   } catch (const std::exception& e) {
-    std::cerr << "gradc: internal error: " << e.what() << "\n";
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";
     return kInternal;
   }
 }
@@ -165,4 +185,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace gradc
 
-int main(int argc, char** argv) { return gradc::run(argc, argv); }
+int main(int argc, char** argv) { return gradc::flushed(gradc::run(argc, argv)); }

@@ -1,14 +1,14 @@
 // Commands on graph IR files: pass by pass, lowered, compiled, measured.
 #include <chrono>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <iostream>
 
 #include "driver/run_function.h"
 
 #include "ir/graph/graph.h"
 #include "ir/interp/interpret.h"
 #include "passes/pipeline.h"
+#include "runtime/file.h"
 #include "runtime/safetensors.h"
 #include "runtime/team.h"
 #include "support/check.h"
@@ -17,20 +17,15 @@
 
 namespace gradc {
 
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw CompileError({}, fmt::format("cannot open '{}'", path));
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
+constexpr int64_t kLargestText = int64_t(256) << 20;
+
+std::string read_text(const std::string& path) { return runtime::read_file(path, kLargestText); }
 
 void write_text(const std::string& path, const std::string& text) {
-  if (path.empty() || path == "-") {
-    std::cout << text;
-    return;
-  }
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  if (!out.flush()) throw CompileError({}, fmt::format("cannot write '{}'", path));
+  if (path.empty() || path == "-")
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  else
+    runtime::write_file(path, text);
 }
 
 namespace {
@@ -105,15 +100,16 @@ void run_bench(const Arguments& a, const graph::Module& m) {
   const double compile_ms = now_ms() - start;
   std::map<std::string, int64_t> dims;
   for (const auto& [name, info] : f.dims) dims[name] = a.batch ? a.batch : info.max;
-  const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), a.threads, a.rounds);
+  const int threads = a.threads > 0 ? a.threads : runtime::available_cores();
+  const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), threads, a.rounds);
   double work = 0;
   for (const auto& k : compiled.report().kernels) work += k.work;
   fmt::print(
       "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
       "\"threads\": {}, "
       "\"kernels\": {}, \"arena_bytes\": {}, \"io_bytes\": {}}}\n",
-      ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, a.threads,
-      compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), a.threads),
+      ms[ms.size() / 2], ms[ms.size() / 10], ms[ms.size() * 9 / 10], compile_ms, threads,
+      compiled.report().kernels.size(), codegen::scratch_bytes(compiled.step(), threads),
       compiled.step().io_bytes);
 }
 
@@ -125,6 +121,7 @@ runtime::Array to_array(const Tensor& t) {
 
 // Arguments by the parameters' names; results by their names, the donated parameter's, or their number.
 void run_function(const Arguments& a, const graph::Module& m) {
+  runtime::check_target(a.output);
   const runtime::SafeTensors inputs = runtime::read_safetensors(a.input);
   const graph::Function& written = m.at(a.function);
   std::vector<Tensor> args;

@@ -82,6 +82,7 @@ runtime::TrainOptions train_options(const Arguments& a, const Compiled& c, const
   o.metadata["gradc.version"] = "0.1.0";
   o.metadata["gradc.model"] = t.name;
   o.quiet = a.quiet;
+  o.choose_threads = a.threads == 0;
   o.signal = &signal_seen;
   return o;
 }
@@ -97,6 +98,7 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const LoadedData data = load_data(c.unit, places_of(a), sources);
   if ((t.keep || t.stop) && !data.splits.val)
     throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
+  if (!a.save.empty()) runtime::check_target(a.save);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   runtime::Runner runner(c.program, threads_of(a));
@@ -109,11 +111,16 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   }
   const runtime::TrainOptions o = train_options(a, c, data);
   const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
+  if (!r.warning.empty()) std::cerr << "warning: " << r.warning << "\n";
   if (!a.quiet)
     fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir,
                r.step, o.save.empty() ? "" : ", " + o.save, r.interrupted ? " (interrupted)" : "");
   if (r.interrupted) return 128 + signal_seen.load();
-  if (!r.test.empty()) fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
+  if (!r.test.empty())
+    fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
+  else
+    fmt::print("{}  {}\n", r.val.empty() ? "train" : "val",
+               runtime::metrics_text(c.program, r.val.empty() ? r.train : r.val));
   return kOk;
 }
 
@@ -199,10 +206,7 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
       out += line + "\n";
     }
   }
-  if (a.output.empty())
-    write_text("", out);
-  else
-    runtime::write_file_atomically(a.output, std::vector<std::string_view>{out});
+  write_text(a.output, out);
   return kOk;
 }
 
@@ -211,7 +215,7 @@ int summary(const Arguments& a, const Compiled& c, const Sources&) {
   for (const frontend::Input& in : c.unit.inputs)
     fmt::print("  {:28} {:14} {:22}\n", in.name, in.model_input ? "input" : "field", in.type.str());
   for (const frontend::LayerNote& l : c.unit.layers)
-    fmt::print("  {:28} {:14} {:22} {:>12}\n", l.path, l.type, l.output, l.parameters);
+    fmt::print("  {:28} {:14} {:22} {:>12}\n", printable(l.path), l.type, l.output, l.parameters);
   int64_t state = 0, slots = 0;
   for (const frontend::StateSpec& s : c.unit.state) {
     const int64_t bytes = element_count(s.type.shape).constant_part() * size_of(s.type.dtype);
@@ -305,6 +309,8 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "predict") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
+    if (const std::string problem = c.code->cache_problem(); !problem.empty())
+      std::cerr << "warning: " << printable(problem) << "\n";
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);

@@ -51,7 +51,8 @@ const OpDef& op(std::string_view name) {
 bool has_meaning(const Node& n) { return n.op->meaning != nullptr; }
 
 Order order_of(const Node& n) {
-  return n.attrs.text("order", "chain") == "lanes" ? Order::Lanes : Order::Chain;
+  const std::string order = n.attrs.text("order", "chain");
+  return order == "lanes" ? Order::Lanes : order == "pairwise" ? Order::Pairwise : Order::Chain;
 }
 
 Meaning meaning_of(const Function& f, NodeId id) {

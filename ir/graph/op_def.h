@@ -4,7 +4,9 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -50,6 +52,7 @@ struct OpDef {
   Meaning (*meaning)(const NodeView&, const Type& result) = nullptr;  // null: own kernel or control flow
   Differentiable differentiable = Differentiable::Missing;
   GradientRule gradient = nullptr;
+  bool moves_masks = false;  // the rule only moves or sums the cotangent: given a bool mask it moves the mask
   std::optional<ScalarOp> scalar;  // elementwise ops: the scalar operation of the same name
 };
 
@@ -57,6 +60,9 @@ struct OpDef {
 std::span<const OpDef> all_ops();
 const OpDef* find_op(std::string_view name);
 const OpDef& op(std::string_view name);
+// Throws CompileError without place where attributes are missing, unknown, of another kind, or name a dimension
+// that is not in `dims`.
+void check_attributes(const OpDef& def, const Attrs& attrs, const std::set<std::string>& dims);
 
 // The meaning of a node; GRADC_CHECKs that its op has one. `fma` and `initial` follow the node's attributes.
 Meaning meaning_of(const Function& f, NodeId id);

@@ -1,6 +1,7 @@
 // Reads graph text: lines of the form `%name: type = op(%a, %b) {attr=value,
 // ...}`.
 #include <cctype>
+#include <set>
 
 #include "ir/graph/builder.h"
 #include "ir/scanner.h"
@@ -41,6 +42,7 @@ class Parser : Scanner {
       } while (eat(","));
       expect(")");
     }
+    known_dims_ = known_dims(b);
     std::vector<Result> results = result_list();
     std::map<std::string, std::string> notes;
     while (at_word()) {
@@ -131,7 +133,14 @@ class Parser : Scanner {
       while (eat(","));
       expect(")");
     }
+    const Loc place = here();
     const Attrs attrs = attributes();
+    try {
+      check_attributes(*def, attrs, known_dims_);
+    } catch (CompileError& e) {
+      e.diagnostic.loc = place;
+      throw;
+    }
     const NodeId id = def->name == "get" ? get(b, operands, attrs) : b.make(*def, std::move(operands), attrs);
     if (!types.empty() && types != b[id].types)
       fail(fmt::format("%{} is declared {}, but {} gives {}", name, types[0].str(), op_name,
@@ -144,6 +153,17 @@ class Parser : Scanner {
     if (operands.size() != 1 || i < 0 || i >= static_cast<int64_t>(b[operands[0]].types.size()))
       fail("get is out of range");
     return b.get(operands[0], static_cast<int>(i));
+  }
+
+  // Those declared and those in the types of parameters.
+  static std::set<std::string> known_dims(const Builder& b) {
+    std::map<std::string, int> names;
+    for (const Type& t : b.function().param_types())
+      for (const Dim& d : t.shape) d.collect_dims(names);
+    std::set<std::string> dims;
+    for (const auto& [name, count] : names) dims.insert(name);
+    for (const auto& [name, info] : b.function().dims) dims.insert(name);
+    return dims;
   }
 
   Attrs attributes() {
@@ -206,6 +226,7 @@ class Parser : Scanner {
   }
 
   std::map<std::string, NodeId> names_;
+  std::set<std::string> known_dims_;
 };
 
 }  // namespace

@@ -36,7 +36,7 @@ class Evaluation {
  public:
   Evaluation(const Meaning& m, DType result, std::span<const Tensor* const> operands, Order order, bool fma,
              const Dims& dims)
-      : m_(m), plan_(m, operands, dims, order == Order::Lanes), order_(order), fma_(fma), result_(result) {
+      : m_(m), plan_(m, operands, dims, order != Order::Chain), order_(order), fma_(fma), result_(result) {
     std::vector<int64_t> shape;
     for (int a = 0; a < m.outputs; ++a) shape.push_back(concrete({m.axes[a]}, dims)[0]);
     for (int64_t& d : shape) d = std::max<int64_t>(d, 0);
@@ -59,6 +59,8 @@ class Evaluation {
       arg_reduce();
     else if (order_ == Order::Lanes && !plan_.is_empty())
       lanes();
+    else if (order_ == Order::Pairwise && !plan_.is_empty())
+      pairwise();
     else
       chain();
     return std::move(out_);
@@ -289,6 +291,36 @@ class Evaluation {
         eval_strip(joining(m_.combine), result_, result_, acc[l], acc[l + stride], nullptr, acc[l], p_.n,
                    fma_);
     store(acc[0]);
+  }
+
+  // A binary counter of partial results: when two of one size stand side by side, they become one of twice
+  // it.
+  void pairwise() {
+    GRADC_CHECK(rank() == plan_.outputs + 1 && m_.initial < 0, "a pairwise reduction has one axis");
+    std::vector<std::byte*> partial;
+    for (int64_t n = plan_.extents.back(); n > 0; n /= 2) partial.push_back(arena_.strip());
+    std::byte* acc = arena_.strip();
+    const auto add = [&](const std::byte* a) {
+      eval_strip(joining(m_.combine), result_, result_, a, acc, nullptr, acc, p_.n, fma_);
+    };
+    each_output_strip(plan_.strip_axis(), [&] {
+      clear_reductions();
+      const size_t bytes = static_cast<size_t>(p_.n * size_of(result_));
+      uint64_t count = 0;
+      plan_.each(p_, plan_.outputs, rank(), [&] {
+        terms();
+        std::memcpy(acc, last(), bytes);
+        size_t level = 0;
+        for (; count >> level & 1; ++level) add(partial[level]);
+        std::memcpy(partial[level], acc, bytes);
+        ++count;
+      });
+      clear_reductions();
+      fill_strip(result_, identity_of(m_.combine, result_), acc, p_.n);
+      for (size_t level = 0; count >> level; ++level)
+        if (count >> level & 1) add(partial[level]);
+      store(acc);
+    });
   }
 
   // The first best position; a NaN beats all that is no NaN.

@@ -65,6 +65,10 @@ struct Native {
   static B both(B a, B b) { return static_cast<B>(a & b); }
   static B either(B a, B b) { return static_cast<B>(a | b); }
   static F select(B p, F a, F b) { return p ? a : b; }
+  // The same algebra over f64, for functions whose f32 form needs its precision.
+  static Native<double, Fma> wide() { return {}; }
+  static double widen(F a) { return a; }
+  static F narrow(double a) { return static_cast<F>(a); }
 };
 
 }  // namespace gradc::math

@@ -298,9 +298,9 @@ typename A::F rsqrt(A& a, typename A::F x) {
   return a.div(a.c(1), a.sqrt(x));
 }
 
-// a^b = e^(b log |a|) with the sign of an odd integer power; the cases of C99 by selects.
+// a^b = e^(b log |a|) with the sign of an odd integer power; the cases of C99, annex F, by selects.
 template <class A>
-typename A::F pow(A& a, typename A::F x, typename A::F y) {
+typename A::F pow_f64(A& a, typename A::F x, typename A::F y) {
   const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   const typename A::F m = a.abs(x), one = a.c(1), zero = a.c(0);
   typename A::F r = exp(a, a.mul(y, log(a, m)));
@@ -313,7 +313,7 @@ typename A::F pow(A& a, typename A::F x, typename A::F y) {
   const auto whole = a.eq(a.trunc(y), y);
   const typename A::F half = a.mul(y, a.c(0.5));
   const auto odd = a.both(whole, a.ne(a.trunc(half), half));
-  const auto negative = a.lt(a.div(one, x), zero);  // -0 too
+  const auto negative = a.lt(copy_sign(a, one, x), zero);  // -0 too
   r = a.select(a.both(odd, negative), a.neg(r), r);
   r = a.select(a.both(a.lt(x, zero), a.both(a.gt(x, a.c(-inf)), a.ne(a.trunc(y), y))), a.c(nan), r);
   const auto large = a.eq(a.abs(y), a.c(inf));
@@ -323,6 +323,16 @@ typename A::F pow(A& a, typename A::F x, typename A::F y) {
   r = a.select(large, at_infinity, r);
   r = a.select(a.either(a.ne(x, x), a.ne(y, y)), a.c(nan), r);
   return a.select(a.either(a.eq(y, zero), a.eq(x, one)), one, r);
+}
+// f32 goes through f64, since the error of the logarithm is multiplied by b.
+template <class A>
+typename A::F pow(A& a, typename A::F x, typename A::F y) {
+  if constexpr (A::is_f64) {
+    return pow_f64(a, x, y);
+  } else {
+    auto wide = a.wide();
+    return a.narrow(pow_f64(wide, a.widen(x), a.widen(y)));
+  }
 }
 
 }  // namespace gradc::math

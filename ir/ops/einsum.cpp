@@ -81,11 +81,17 @@ Meaning meaning(const NodeView& v, const Type& t) {
   };
   m.reads = {{0, map(s.a), {}, 0}, {1, map(s.b), {}, 0}};
   m.body = {read_node(0, t.dtype), read_node(1, t.dtype), op_node(ScalarOp::Mul, t.dtype, {0, 1, -1})};
-  m.combine = Combiner::Add;
-  m.fma = is_float(t.dtype) && v.attrs.flag("fma");
-  if (v.operands.size() == 3) {
-    m.initial = 2;
-    m.reads.push_back({2, identity(t.shape.size()), {}, 0});
+  const bool fma = is_float(t.dtype) && v.attrs.flag("fma"), starts = v.operands.size() == 3;
+  if (starts) m.reads.push_back({2, identity(t.shape.size()), {}, 0});
+  if (m.reductions() > 0) {
+    m.combine = Combiner::Add;
+    m.fma = fma;
+    m.initial = starts ? 2 : -1;
+  } else if (starts) {  // nothing is summed: a product, possibly joined to what it starts from
+    if (fma) m.body.pop_back();
+    m.body.push_back(read_node(2, t.dtype));
+    m.body.push_back(fma ? op_node(ScalarOp::Fma, t.dtype, {0, 1, 2})
+                         : op_node(ScalarOp::Add, t.dtype, {2, 3, -1}));
   }
   return m;
 }
@@ -118,7 +124,7 @@ std::vector<OpDef> einsum_ops() {
   OpDef r;
   r.name = "einsum";
   r.doc = "contraction of two operands by labels; a third operand is what the sums start from";
-  r.attributes = {"spec!"};
+  r.attributes = {"spec!", "fma"};
   r.min_operands = 2;
   r.max_operands = 3;
   r.infer = infer;

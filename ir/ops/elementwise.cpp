@@ -97,7 +97,7 @@ std::vector<OpDef> one_operand() {
       smooth<ScalarOp::Neg>([](Builder& b, V v) { return Cotangents{b.neg(v.g())}; }),
       smooth<ScalarOp::Abs>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("sign", x(v)))}; }),
       smooth<ScalarOp::Exp>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), v.node)}; }),
-      smooth<ScalarOp::Expm1>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.add(v.node, 1.0))}; }),
+      smooth<ScalarOp::Expm1>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("exp", x(v)))}; }),
       smooth<ScalarOp::Log>([](Builder& b, V v) { return Cotangents{b.div(v.g(), x(v))}; }),
       smooth<ScalarOp::Log1p>([](Builder& b, V v) { return Cotangents{b.div(v.g(), b.add(x(v), 1.0))}; }),
       smooth<ScalarOp::Sqrt>([](Builder& b, V v) { return Cotangents{b.div(b.mul(v.g(), 0.5), v.node)}; }),

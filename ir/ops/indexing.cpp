@@ -23,6 +23,18 @@ void check_starts(const NodeView& v, size_t first) {
       refuse("a start is an integer scalar, not {}", v.operands[i].str());
 }
 
+void check_fits(std::string_view op, const Shape& part, const Type& whole) {
+  for (size_t i = 0; i < part.size(); ++i)
+    if (can_be_negative(part[i]) || can_be_negative(whole.shape[i] - part[i]))
+      refuse("{}: {} elements along axis {} of {} need not fit; at most {} do", op, part[i].str(), i,
+             whole.str(), whole.shape[i].str());
+}
+// Rows by number from a table without rows have no value, unless there are no numbers.
+void check_rows(std::string_view op, const Type& table, const Type& numbers) {
+  if (table.shape[0].is(0) && !element_count(numbers.shape).is(0))
+    refuse("{}: {} has no rows that {} could name", op, table.str(), numbers.str());
+}
+
 Index clamp(const Index& e, const Dim& most) { return Index::max(0, Index::min(e, most)); }
 
 // x at the starts, with the given sizes; starts are clamped so that the slice lies inside.
@@ -37,6 +49,7 @@ OpDef dynamic_slice() {
     const Shape& sizes = v.attrs.shape("sizes");
     if (sizes.size() != v.operands[0].shape.size())
       refuse("dynamic_slice of {} has {} sizes", v.operands[0].str(), sizes.size());
+    check_fits("dynamic_slice", sizes, v.operands[0]);
     return std::vector<Type>{{v.operands[0].dtype, sizes}};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
@@ -93,6 +106,7 @@ OpDef dynamic_update_slice() {
     check_starts(v, 2);
     if (v.operands[1].rank() != v.operands[0].rank() || v.operands[1].dtype != v.operands[0].dtype)
       refuse("dynamic_update_slice of {} with {}", v.operands[0].str(), v.operands[1].str());
+    check_fits("dynamic_update_slice", v.operands[1].shape, v.operands[0]);
     return std::vector<Type>{v.operands[0]};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
@@ -139,7 +153,9 @@ OpDef gather() {
   r.min_operands = r.max_operands = 2;
   r.infer = [](const NodeView& v) {
     const Type &x = v.operands[0], &idx = v.operands[1];
-    if (x.rank() < 1 || !is_integer(idx.dtype)) refuse("gather from {} by {}", x.str(), idx.str());
+    if (x.rank() < 1 || !is_integer(idx.dtype))
+      refuse("gather from {} by {} needs a table of rows and integers", x.str(), idx.str());
+    check_rows("gather", x, idx);
     Shape shape = idx.shape;
     shape.insert(shape.end(), x.shape.begin() + 1, x.shape.end());
     return std::vector<Type>{{x.dtype, shape}};
@@ -169,7 +185,8 @@ OpDef scatter_add() {
   r.min_operands = r.max_operands = 3;
   r.infer = [](const NodeView& v) {
     const Type &x = v.operands[0], &idx = v.operands[1], &u = v.operands[2];
-    if (x.rank() < 1 || !is_integer(idx.dtype)) refuse("scatter_add to {} by {}", x.str(), idx.str());
+    if (x.rank() < 1 || !is_integer(idx.dtype) || x.dtype == DType::Bool)
+      refuse("scatter_add to {} by {} needs rows of numbers and integers", x.str(), idx.str());
     Shape shape = idx.shape;
     shape.insert(shape.end(), x.shape.begin() + 1, x.shape.end());
     if (u != Type{x.dtype, shape})

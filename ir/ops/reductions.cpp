@@ -88,22 +88,67 @@ Cotangents extreme_gradient(Builder& b, V v) {
   return {b.div(b.mul(spread(b, v, v.g()), hit), spread(b, v, count))};
 }
 
-// Zero-safe: without zeros y / x; with one zero only its own factor remains; with more nothing does.
-Cotangents product_gradient(Builder& b, V v) {
-  const NodeId x = v.operands[0], zero = b.zeros_like(x), one = b.full_like(x, 1);
-  const std::vector<int64_t> axes = b[v.node].attrs.integers("axes");
-  const NodeId is_zero = b.compare("eq", x, zero);
-  const NodeId safe = b.select(is_zero, one, x);
-  const NodeId others = spread(b, v, b.reduce("reduce_prod", safe, axes));
-  const NodeId zeros = spread(b, v, b.sum(b.select(is_zero, one, zero), axes));
-  const NodeId from_nonzero = b.select(b.compare("eq", zeros, zero), b.div(others, safe), zero);
-  const NodeId from_zero = b.select(b.compare("eq", zeros, one), others, zero);
-  return {b.mul(spread(b, v, v.g()), b.select(is_zero, from_zero, from_nonzero))};
+// Steps until doubling has covered an axis: by its length, or by its dimension's maximum where that is known.
+int doublings(Builder& b, const Dim& extent) {
+  int64_t most = int64_t{1} << 40;  // no array is longer
+  if (extent.is_constant()) {
+    most = extent.constant_part();
+  } else {
+    bool known = true;
+    auto largest = [&](const std::string& name) {
+      const auto it = b.function().dims.find(name);
+      known = known && it != b.function().dims.end() && it->second.max > 0;
+      return known ? it->second.max : 1;
+    };
+    const bool grows =
+        std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
+          return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(), [](const Atom& a) {
+                   return a.kind == Atom::Kind::Dim;
+                 });
+        });
+    const int64_t top = extent.evaluate([](int) -> int64_t { return 0; }, largest);
+    if (known && grows) most = top;
+  }
+  int steps = 0;
+  while ((int64_t{1} << steps) < most - 1) ++steps;
+  return steps;
 }
 
-OpDef with_gradient(OpDef r, GradientRule g) {
+// x moved along an axis by `by` places, ones moved in.
+NodeId shifted(Builder& b, NodeId x, int64_t axis, int64_t by) {
+  Shape low(b.shape(x).size(), Dim(0)), high = low;
+  low[axis] = by, high[axis] = -by;
+  return b.make("pad", {x},
+                {{"low", low}, {"high", high}, {"interior", Shape(low.size(), Dim(0))}, {"value", 1.0}});
+}
+
+// At each element the product of those before it (direction 1) or behind it (-1) along an axis.
+NodeId products(Builder& b, NodeId x, int64_t axis, int direction) {
+  NodeId p = shifted(b, x, axis, direction);
+  const int steps = doublings(b, b.shape(x)[axis]);
+  for (int s = 0; s < steps; ++s) p = b.mul(p, shifted(b, p, axis, direction * (int64_t{1} << s)));
+  return p;
+}
+
+// The slope at an element is the product of the others: those before times those behind, never y / x, so that
+// zeros and what underflows are right, and derivatives of this too. One axis at a time, the last first.
+Cotangents product_gradient(Builder& b, V v) {
+  std::vector<int64_t> axes = b[v.node].attrs.integers("axes");
+  std::vector<NodeId> partial{v.operands[0]};  // with ever fewer axes
+  for (size_t i = axes.size(); i-- > 1;) partial.push_back(b.reduce("reduce_prod", partial.back(), {axes[i]}));
+  NodeId g = v.g();
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const NodeId x = partial[axes.size() - 1 - i];
+    const NodeId others = b.mul(products(b, x, axes[i], 1), products(b, x, axes[i], -1));
+    g = b.mul(b.broadcast(g, b.shape(x), kept_axes(b.shape(x), {axes[i]})), others);
+  }
+  return {g};
+}
+
+OpDef with_gradient(OpDef r, GradientRule g, bool moves_masks = false) {
   r.differentiable = Differentiable::Rule;
   r.gradient = g;
+  r.moves_masks = moves_masks;
   return r;
 }
 
@@ -112,7 +157,7 @@ OpDef with_gradient(OpDef r, GradientRule g) {
 std::vector<OpDef> reduction_ops() {
   return {
       with_gradient(row<Combiner::Add>("reduce_sum", "sum over axes"),
-                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }),
+                    [](Builder& b, V v) { return Cotangents{spread(b, v, v.g())}; }, true),
       with_gradient(row<Combiner::Mul>("reduce_prod", "product over axes"), product_gradient),
       with_gradient(row<Combiner::Max>("reduce_max", "largest over axes; NaN wins"), extreme_gradient),
       with_gradient(row<Combiner::Min>("reduce_min", "smallest over axes; NaN wins"), extreme_gradient),

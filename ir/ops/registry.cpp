@@ -37,6 +37,12 @@ const OpDef* find_op(std::string_view name) {
   return it == table().by_name.end() ? nullptr : it->second;
 }
 
+bool can_be_negative(const Index& e) {
+  for (int64_t size = 1; size <= 3; ++size)
+    if (e.evaluate([](int) -> int64_t { return 0; }, [&](const std::string&) { return size; }) < 0) return true;
+  return false;
+}
+
 Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards,
               double fill) {
   Meaning m;

@@ -57,8 +57,10 @@ OpDef broadcast() {
       const auto it = std::find(dims.begin(), dims.end(), a);
       if (it == dims.end() || differ(b.shape(x)[it - dims.begin()], to[a])) summed.push_back(a);
     }
-    return Cotangents{b.reshape(b.sum(v.g(), summed), b.shape(x))};
+    const std::string_view sum = b.dtype(v.g()) == DType::Bool ? "reduce_or" : "reduce_sum";
+    return Cotangents{b.reshape(b.reduce(sum, v.g(), summed), b.shape(x))};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -95,6 +97,7 @@ OpDef reshape() {
     return moves(t, v.operands[0].dtype, at);
   };
   r.gradient = [](Builder& b, V v) { return Cotangents{b.reshape(v.g(), b.shape(v.operands[0]))}; };
+  r.moves_masks = true;
   return r;
 }
 
@@ -125,6 +128,7 @@ OpDef transpose() {
     for (size_t i = 0; i < perm.size(); ++i) inverse[perm[i]] = static_cast<int64_t>(i);
     return Cotangents{b.transpose(v.g(), inverse)};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -143,6 +147,7 @@ OpDef reverse() {
   r.gradient = [](Builder& b, V v) {
     return Cotangents{b.make("reverse", {v.g()}, {{"axes", b[v.node].attrs.shape("axes")}})};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -157,12 +162,11 @@ OpDef slice() {
       refuse("slice of {} needs a start, limit and stride for each axis", x.str());
     Shape shape;
     for (size_t i = 0; i < start.size(); ++i) {
-      const Index n = limit[i] - start[i], past = x.shape[i] - limit[i];
-      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) ||
-          (past.is_constant() && past.constant_part() < 0) ||
-          (start[i].is_constant() && start[i].constant_part() < 0))
-        refuse("slice {}:{}:{} is outside axis {} of {}", start[i].str(), limit[i].str(), stride[i], i,
-               x.str());
+      const Index n = limit[i] - start[i];
+      if (stride[i] < 1 || (n.is_constant() && n.constant_part() < 0) || can_be_negative(start[i]) ||
+          can_be_negative(x.shape[i] - limit[i]))
+        refuse("slice {}:{}:{} is outside axis {} of {}{}", start[i].str(), limit[i].str(), stride[i], i, x.str(),
+               x.shape[i].is_constant() ? "" : ", or can be: it must lie inside for every size");
       shape.push_back(n.ceil_div(stride[i]));
     }
     return std::vector<Type>{{x.dtype, shape}};
@@ -188,6 +192,7 @@ OpDef slice() {
     return Cotangents{
         b.make("pad", {v.g()}, {{"low", start}, {"high", high}, {"interior", interior}, {"value", 0.0}})};
   };
+  r.moves_masks = true;
   return r;
 }
 
@@ -313,6 +318,7 @@ OpDef concat() {
     }
     return out;
   };
+  r.moves_masks = true;
   return r;
 }
 

@@ -6,6 +6,8 @@
 #include <functional>
 #include <queue>
 
+#include "passes/fuse/donation.h"
+#include "passes/fuse/ordered_graph.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -15,174 +17,63 @@ using graph::Function;
 using graph::kNone;
 
 constexpr int64_t kMaxScratchElements = 1 << 14;  // a row kernel's arrays stay in L1 and L2
+constexpr int kMaxGroupWeight = 192;              // scalar operations: LLVM takes bounded time for a kernel
 
 struct DraftGroup {
   std::vector<Dim> axes;
-  std::vector<NodeId> members;
-  bool opaque = false, cut = false, contraction = false, lanes = false;
-  bool alive = true;
+  std::vector<NodeId> members, writers;  // writers: members that overwrite a donated parameter
+  bool opaque = false, cut = false, contraction = false, row = false;
+  int weight = 0;
+  size_t first = ~size_t{0};  // the earliest position of a member
 };
 
 class Fuser {
  public:
-  Fuser(const Function& f, const FuseOptions& o) : f_(f), options_(o) {}
+  Fuser(const Function& f, const FuseOptions& o)
+      : f_(f), options_(o), reads_(f), donation_(decide_donation(f, reads_)) {}
 
   Fusion run() {
     prepare();
-    for (auto it = order_.rbegin(); it != order_.rend(); ++it) place(*it);
+    for (auto it = donation_.order.rbegin(); it != donation_.order.rend(); ++it) place(*it);
     return finish();
   }
 
  private:
   bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
-  bool has_meaning(NodeId n) const { return meanings_[n].has_value(); }
-  bool is_map(NodeId n) const { return has_meaning(n) && meanings_[n]->combine == Combiner::None; }
-
-  // Free nodes only move or name elements: their body is one read, one constant or one axis.
-  bool is_free(NodeId n) const {
-    if (!is_map(n)) return false;
-    const Meaning& m = *meanings_[n];
-    for (const ScalarNode& s : m.body)
-      if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
-          s.op != ScalarOp::Convert)
-        return false;
-    if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;
-    return m.reads.size() <= 1;
-  }
+  bool has_meaning(NodeId n) const { return meaning_at(n).has_value(); }
+  const std::optional<Meaning>& meaning_at(NodeId n) const { return reads_.meanings()[n]; }
+  const Meaning& meaning(NodeId n) const { return *meaning_at(n); }
+  bool is_map(NodeId n) const { return has_meaning(n) && meaning(n).combine == Combiner::None; }
+  bool overwrites(NodeId n) const { return donation_.into.count(n) > 0; }
 
   void prepare() {
     const size_t n = f_.nodes.size();
-    meanings_.resize(n);
     fusion_.storage.assign(n, Storage::Inline);
     fusion_.group_of.assign(n, -1);
+    fusion_.copied = donation_.copied;
     result_.assign(n, false);
-    for (const graph::Result& r : f_.results) result_[r.node] = true;
-    for (NodeId i = 0; i < n; ++i) {
-      if (is_param(i)) {
-        fusion_.storage[i] = Storage::Memory;
-      } else if (graph::has_meaning(f_[i])) {
-        meanings_[i] = graph::meaning_of(f_, i);
-      } else {
-        fusion_.storage[i] = Storage::Opaque;
-      }
-    }
-    inline_free_nodes();
-    donation_edges();
-    topological_order();
-  }
-
-  void inline_free_nodes() {
-    inline_.assign(f_.nodes.size(), false);
-    for (NodeId i = 0; i < f_.nodes.size(); ++i) inline_[i] = !is_param(i) && !result_[i] && is_free(i);
-    // A node without a meaning reads buffers, not expressions.
-    for (NodeId i = 0; i < f_.nodes.size(); ++i)
-      if (!is_param(i) && !has_meaning(i))
-        for (NodeId q : f_[i].operands) inline_[q] = false;
-  }
-
-  // Readers of a donated parameter run before the writer of its new value; where a reader needs the new
-  // value, the new value is kept apart and copied at the end.
-  void donation_edges() {
-    after_.assign(f_.nodes.size(), {});
-    for (const graph::Result& r : f_.results) {
-      if (r.into == kNone || r.node == r.into) continue;
-      const std::vector<NodeId> readers = transitive_readers(r.into);
-      const std::vector<bool> below = reachable(r.node);
-      // The same value donated elsewhere too, or a parameter: it cannot be computed in place.
-      bool copy = is_param(r.node) || !has_meaning(r.node) || writes_[r.node]++ > 0;
-      for (NodeId reader : readers) copy |= reader != r.node && below[reader];
-      copy = copy || !reads_own_element(r.node, r.into);
-      for (const graph::Result& other : f_.results) copy |= other.node == r.into;
-      if (copy) {
-        fusion_.copied.insert(r.into);
-        continue;
-      }
-      for (NodeId reader : readers)
-        if (reader != r.node) after_[reader].push_back(r.node);
-      into_[r.node] = r.into;
-    }
-  }
-
-  // Nodes that read `n` directly or through inline nodes.
-  std::vector<NodeId> transitive_readers(NodeId n) const {
-    std::vector<NodeId> found;
-    std::vector<bool> via(f_.nodes.size(), false);
-    via[n] = true;
-    for (NodeId i = n + 1; i < f_.nodes.size(); ++i)
-      for (NodeId q : f_[i].operands)
-        if (via[q]) {
-          if (inline_[i])
-            via[i] = true;
-          else
-            found.push_back(i);
-          break;
-        }
-    return found;
-  }
-
-  std::vector<bool> reachable(NodeId from) const {
-    std::vector<bool> seen(f_.nodes.size(), false);
-    seen[from] = true;
-    for (NodeId i = from + 1; i < f_.nodes.size(); ++i)
-      for (NodeId q : f_[i].operands) seen[i] = seen[i] || seen[q];
-    return seen;
-  }
-
-  // Node order refined by the donation edges.
-  void topological_order() {
-    const size_t n = f_.nodes.size();
-    std::vector<int> waiting(n, 0);
-    std::vector<std::vector<NodeId>> next(n);
-    for (NodeId i = 0; i < n; ++i) {
-      for (NodeId q : f_[i].operands) next[q].push_back(i), ++waiting[i];
-      for (NodeId w : after_[i]) next[i].push_back(w), ++waiting[w];
-    }
-    std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
-    for (NodeId i = 0; i < n; ++i)
-      if (waiting[i] == 0) ready.push(i);
-    while (!ready.empty()) {
-      const NodeId i = ready.top();
-      ready.pop();
-      order_.push_back(i);
-      for (NodeId w : next[i])
-        if (--waiting[w] == 0) ready.push(w);
-    }
-    GRADC_CHECK(order_.size() == n, "donation made a cycle in @{}", f_.name);
+    uses_.resize(n);
     position_.resize(n);
-    for (size_t p = 0; p < n; ++p) position_[order_[p]] = p;
+    for (const graph::Result& r : f_.results) result_[r.node] = true;
+    for (size_t p = 0; p < n; ++p) position_[donation_.order[p]] = p;
+    for (NodeId i = 0; i < n; ++i)
+      if (is_param(i))
+        fusion_.storage[i] = Storage::Memory;
+      else if (!has_meaning(i))
+        fusion_.storage[i] = Storage::Opaque;
+    find_carried_reductions();
   }
 
-  // Everything `n` reads once inline nodes are looked through, with indices over n's axes.
-  const std::vector<ResolvedRead>& reads_of(NodeId n) {
-    auto it = reads_.find(n);
-    if (it != reads_.end()) return it->second;
-    std::vector<ResolvedRead> out;
-    if (!has_meaning(n)) {
-      for (NodeId q : f_[n].operands)
-        out.push_back({q, std::vector<Index>(f_[q].types[0].rank(), Index::var(kUnknownVar)), false});
-    } else {
-      const Meaning& m = *meanings_[n];
-      std::vector<Index> axes;
-      for (size_t a = 0; a < m.axes.size(); ++a) axes.push_back(Index::var(static_cast<int>(a)));
-      auto extent = [&](int v) { return v < static_cast<int>(m.axes.size()) ? m.axes[v] : Index(1LL << 40); };
-      resolve(n, axes, false, extent, out);
-    }
-    return reads_.emplace(n, std::move(out)).first->second;
-  }
-
-  void resolve(NodeId n, const std::vector<Index>& axes, bool guarded,
-               const std::function<Index(int)>& extent, std::vector<ResolvedRead>& out) {
-    const Meaning& m = *meanings_[n];
-    auto bind = [&](int v) { return v < static_cast<int>(axes.size()) ? axes[v] : Index::var(kUnknownVar); };
-    for (const Read& r : m.reads) {
-      const NodeId q = f_[n].operands[r.operand];
-      std::vector<Index> at;
-      for (const Index& e : r.at) at.push_back(simplify(e.substitute(bind), extent));
-      const bool g = guarded || !r.guards.empty();
-      if (inline_[q])
-        resolve(q, at, g, extent, out);
-      else
-        out.push_back({q, std::move(at), g});
+  // By map: the numbers of output axes of the reductions that it reads through maps, as bits.
+  void find_carried_reductions() {
+    carried_.assign(f_.nodes.size(), 0);
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) {
+      if (!is_map(i)) continue;
+      for (NodeId q : f_[i].operands)
+        if (is_map(q))
+          carried_[i] |= carried_[q];
+        else if (has_meaning(q))
+          carried_[i] |= uint64_t{1} << std::min(meaning(q).outputs, 63);
     }
   }
 
@@ -191,25 +82,37 @@ class Fuser {
     std::vector<std::vector<Index>> maps;
   };
 
-  void note_reads(NodeId consumer) {
-    for (const ResolvedRead& r : reads_of(consumer)) {
+  // `known`: what the consumer was noted to read before.
+  void note_reads(NodeId consumer, const std::vector<ResolvedRead>& known = {}) {
+    for (const ResolvedRead& r : reads_.of(consumer)) {
       if (is_param(r.node)) continue;
-      std::vector<Use>& uses = uses_[r.node];
-      if (uses.empty() || uses.back().consumer != consumer) uses.push_back({consumer, {}});
-      auto& maps = uses.back().maps;
-      if (std::find(maps.begin(), maps.end(), r.at) == maps.end()) maps.push_back(r.at);
+      Use& use = use_of(r.node, consumer, known);
+      if (std::find(use.maps.begin(), use.maps.end(), r.at) == use.maps.end()) use.maps.push_back(r.at);
     }
+  }
+  Use& use_of(NodeId n, NodeId consumer, const std::vector<ResolvedRead>& known) {
+    std::vector<Use>& uses = uses_[n];
+    if (!uses.empty() && uses.back().consumer == consumer) return uses.back();
+    if (std::any_of(known.begin(), known.end(), [&](const ResolvedRead& k) { return k.node == n; })) {
+      auto it =
+          std::find_if(uses.rbegin(), uses.rend(), [&](const Use& u) { return u.consumer == consumer; });
+      return *it;
+    }
+    return uses.emplace_back(Use{consumer, {}});
   }
 
   void place(NodeId p) {
-    if (is_param(p) || inline_[p]) return;
+    if (is_param(p) || reads_.is_inline(p)) return;
     if (uses_[p].empty() && !result_[p]) return;  // read by nobody
     if (!has_meaning(p)) {
       new_group(p, true);
     } else if (options_.enabled && may_inline(p)) {
-      inline_[p] = true;
+      const NodeId c = uses_[p][0].consumer;
+      groups_[fusion_.group_of[c]].weight += reads_.weight(p);
+      const std::vector<ResolvedRead> before = reads_.of(c);
+      reads_.inline_into(p, c);
       ++fusion_.moves["inline"];
-      renote(p);
+      note_reads(c, before);
       return;
     } else if (!options_.enabled || !join(p)) {
       new_group(p, false);
@@ -221,122 +124,109 @@ class Fuser {
   bool may_inline(NodeId p) {
     if (result_[p] || !is_map(p) || uses_[p].size() != 1 || uses_[p][0].maps.size() != 1) return false;
     const NodeId c = uses_[p][0].consumer;
-    if (!has_meaning(c)) return false;
+    if (!has_meaning(c) || !has_room(p, groups_[fusion_.group_of[c]])) return false;
     // What reads a donated buffer keeps its place before the buffer's writer, or reads what that writer
     // overwrites.
-    for (NodeId w : after_[p]) {
-      const bool ordered = std::find(after_[c].begin(), after_[c].end(), w) != after_[c].end();
+    for (NodeId w : donation_.after[p]) {
+      const auto& after = donation_.after[c];
+      const bool ordered = std::find(after.begin(), after.end(), w) != after.end();
       if (!ordered && !(c == w && same_group_safe(p, c))) return false;
     }
-    return element_count(meanings_[c]->axes) == element_count(meanings_[p]->axes);
+    return element_count(meaning(c).axes) == element_count(meaning(p).axes);
   }
-  // Whether every read that `n` makes of a donated parameter is of the element where n itself stands.
-  bool reads_own_element(NodeId n, NodeId param) {
-    for (const ResolvedRead& r : reads_of(n))
-      if (r.node == param &&
-          !(r.at.size() == static_cast<size_t>(meanings_[n]->outputs) && is_identity(r.at, r.at.size())))
-        return false;
-    return true;
+  bool has_room(NodeId p, const DraftGroup& g) const {
+    return g.weight + reads_.weight(p) <= kMaxGroupWeight;
   }
   // Reads of a donated buffer that move into its writer must be of the element written there.
   bool same_group_safe(NodeId p, NodeId writer) {
-    if (!reads_own_element(p, into_.at(writer))) return false;
-    return element_count(meanings_[writer]->axes) == element_count(meanings_[p]->axes) &&
-           is_identity(uses_[p][0].maps[0], static_cast<size_t>(meanings_[p]->outputs));
-  }
-
-  // The reader of `p` now reads what `p` reads.
-  void renote(NodeId p) {
-    const NodeId c = uses_[p][0].consumer;
-    reads_.erase(c);
-    for (const ResolvedRead& r : reads_of(c)) {
-      if (is_param(r.node)) continue;
-      std::vector<Use>& uses = uses_[r.node];
-      auto it = std::find_if(uses.begin(), uses.end(), [&](const Use& u) { return u.consumer == c; });
-      if (it == uses.end()) it = uses.insert(uses.end(), {c, {}});
-      if (std::find(it->maps.begin(), it->maps.end(), r.at) == it->maps.end()) it->maps.push_back(r.at);
-    }
+    if (!reads_own_element(reads_, p, donation_.into.at(writer))) return false;
+    return element_count(meaning(writer).axes) == element_count(meaning(p).axes) &&
+           is_identity(uses_[p][0].maps[0], static_cast<size_t>(meaning(p).outputs));
   }
 
   void new_group(NodeId p, bool opaque) {
     DraftGroup g;
     g.opaque = opaque;
-    if (!opaque) {
-      g.axes.assign(meanings_[p]->axes.begin(), meanings_[p]->axes.begin() + meanings_[p]->outputs);
-    }
+    if (!opaque) g.axes.assign(meaning(p).axes.begin(), meaning(p).axes.begin() + meaning(p).outputs);
     groups_.push_back(std::move(g));
+    order_.add();
     ++fusion_.moves["new group"];
-    add(p, static_cast<int>(groups_.size()) - 1);
+    add(p, static_cast<int>(groups_.size()) - 1, followers(p));
   }
 
-  void add(NodeId p, int group) {
+  // Groups that must run after p's: those that read it, and those that overwrite what it reads.
+  std::vector<int> followers(NodeId p) const {
+    std::vector<int> out;
+    for (const Use& u : uses_[p]) out.push_back(fusion_.group_of[u.consumer]);
+    for (NodeId w : donation_.after[p])
+      if (fusion_.group_of[w] >= 0) out.push_back(fusion_.group_of[w]);
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+
+  void add(NodeId p, int group, const std::vector<int>& followers) {
     DraftGroup& g = groups_[group];
     g.members.push_back(p);
+    g.weight += reads_.weight(p);
+    g.first = std::min(g.first, position_[p]);
+    if (overwrites(p)) g.writers.push_back(p);
     fusion_.group_of[p] = group;
-    if (has_meaning(p) && meanings_[p]->combine != Combiner::None) {
+    for (int next : followers) order_.add_edge(group, next);
+    if (has_meaning(p) && meaning(p).combine != Combiner::None) {
       if (is_contraction(p))
         g.contraction = true;
-      else if (graph::order_of(f_[p]) == Order::Lanes)
-        g.lanes = true;
+      else if (graph::order_of(f_[p]) != Order::Chain)
+        g.row = true;
     }
   }
 
   // A reduction of products of two different reads over more than one element each: worth a register tile.
   bool is_contraction(NodeId p) const {
-    const Meaning& m = *meanings_[p];
+    const Meaning& m = meaning(p);
     return m.combine == Combiner::Add && m.reads.size() >= 2 && (m.fma || m.body.back().op == ScalarOp::Mul);
   }
 
-  static bool is_identity(const std::vector<Index>& at, size_t n) {
-    if (at.size() < n) return false;
-    for (size_t i = 0; i < n; ++i)
-      if (!(at[i] == Index::var(static_cast<int>(i)))) return false;
-    return true;
-  }
-
+  // The group of the earliest reader first; few are tried, since a later one seldom can wait for all others.
   bool join(NodeId p) {
+    constexpr size_t kTried = 8;
+    const std::vector<int> after = followers(p);
+    std::map<int, std::vector<const Use*>> uses;
+    for (const Use& u : uses_[p]) uses[fusion_.group_of[u.consumer]].push_back(&u);
     std::vector<int> candidates;
-    for (const Use& u : uses_[p]) {
-      const int g = fusion_.group_of[u.consumer];
-      if (std::find(candidates.begin(), candidates.end(), g) == candidates.end()) candidates.push_back(g);
-    }
-    std::sort(candidates.begin(), candidates.end(), [&](int a, int b) { return first_of(a) < first_of(b); });
+    for (const auto& [g, list] : uses) candidates.push_back(g);
+    std::sort(candidates.begin(), candidates.end(),
+              [&](int a, int b) { return groups_[a].first < groups_[b].first; });
+    if (candidates.size() > kTried) candidates.resize(kTried);
     for (int g : candidates) {
-      const int depth = legal_depth(p, g);
-      if (depth < 0 || makes_cycle(p, g, candidates)) continue;
+      const int depth = has_room(p, groups_[g]) ? legal_depth(p, g, uses[g]) : -1;
+      if (depth < 0 || order_.reached(after, g)) continue;
       DraftGroup& group = groups_[g];
       if (depth < static_cast<int>(group.axes.size())) {
-        group.axes.resize(depth);
+        group.axes.resize(static_cast<size_t>(depth));
         group.cut = true;
         ++fusion_.moves["cut"];
       }
-      group.cut |= meanings_[p]->outputs > depth;  // p becomes an array over its inner axes
-      ++fusion_.moves[meanings_[p]->combine == Combiner::None ? "join map" : "join reduction"];
-      add(p, g);
+      group.cut |= meaning(p).outputs > depth;  // p becomes an array over its inner axes
+      ++fusion_.moves[meaning(p).combine == Combiner::None ? "join map" : "join reduction"];
+      add(p, g, after);
       return true;
     }
     return false;
   }
 
-  size_t first_of(int g) const {
-    size_t first = ~size_t(0);
-    for (NodeId m : groups_[g].members) first = std::min(first, position_[m]);
-    return first;
-  }
-
   // The legality test: each iteration of the group's outer axes reads only what `p` computes there. Gives the
   // depth at which p is placed (the group's axes are cut to it), or -1.
-  int legal_depth(NodeId p, int g) {
+  int legal_depth(NodeId p, int g, const std::vector<const Use*>& uses) {
     const DraftGroup& group = groups_[g];
     if (group.opaque) return -1;
-    const Meaning& m = *meanings_[p];
+    const Meaning& m = meaning(p);
     const size_t n = group.axes.size(), rank = static_cast<size_t>(m.outputs);
     const size_t shared = std::min(n, rank);
-    for (const Use& u : uses_[p]) {
-      if (fusion_.group_of[u.consumer] != g) continue;
-      for (const auto& map : u.maps)
+    if (shared == 0 && n > 0) return -1;
+    for (const Use* u : uses)
+      for (const auto& map : u->maps)
         if (!is_identity(map, shared)) return -1;
-    }
     for (size_t i = 0; i < shared; ++i)
       if (!(m.axes[i] == group.axes[i])) return -1;
     if (rank == n && !group.cut)
@@ -345,81 +235,45 @@ class Fuser {
   }
 
   bool compatible(NodeId p, const DraftGroup& group) const {
-    if (meanings_[p]->combine == Combiner::None) return true;
-    const bool lanes = graph::order_of(f_[p]) == Order::Lanes;
-    if (is_contraction(p)) return !group.lanes;
-    return !(lanes && group.contraction);
+    if (meaning(p).combine == Combiner::None) return true;
+    if (is_contraction(p)) return !group.row;
+    return graph::order_of(f_[p]) == Order::Chain || !group.contraction;
   }
 
   // Row kernels: the group is cut to the axes that all share, values between members are arrays over a row.
   int row_depth(NodeId p, const DraftGroup& group, size_t depth) const {
-    if (depth == 0 && !group.axes.empty()) return -1;
     if (group.contraction || is_contraction(p)) return -1;
-    if (depth < group.axes.size() && meanings_[p]->combine == Combiner::None && !reads_reduction(p, depth))
-      return -1;
+    // A map over the outer axes alone belongs here if it carries the result of a reduction over inner ones.
+    const bool carries = carried_[p] >> std::min<size_t>(depth, 63) & 1;
+    if (depth < group.axes.size() && meaning(p).combine == Combiner::None && !carries) return -1;
     auto fits = [&](NodeId n) {
-      std::vector<Dim> inner(
-          meanings_[n]->axes.begin() + static_cast<long>(std::min<size_t>(depth, meanings_[n]->outputs)),
-          meanings_[n]->axes.end());
+      const Meaning& m = meaning(n);
+      std::vector<Dim> inner(m.axes.begin() + static_cast<long>(std::min<size_t>(depth, m.outputs)),
+                             m.axes.end());
       const bool constant =
           std::all_of(inner.begin(), inner.end(), [](const Dim& d) { return d.is_constant(); });
-      return constant && element_count(inner).constant_part() <= kMaxScratchElements;
+      // A row group overwrites nothing: another row could still be read.
+      return constant && element_count(inner).constant_part() <= kMaxScratchElements && !overwrites(n);
     };
     for (NodeId m : group.members)
-      if (!fits(m) || !donation_row_safe(m)) return -1;
-    return fits(p) && donation_row_safe(p) ? static_cast<int>(depth) : -1;
-  }
-
-  // Whether a map over the outer axes alone carries the result of a reduction over inner ones (1 / sum).
-  bool reads_reduction(NodeId p, size_t depth) const {
-    for (NodeId q : f_[p].operands) {
-      if (is_param(q) || !has_meaning(q)) continue;
-      if (meanings_[q]->combine != Combiner::None && meanings_[q]->outputs == static_cast<int>(depth))
-        return true;
-      if (meanings_[q]->combine == Combiner::None && reads_reduction(q, depth)) return true;
-    }
-    return false;
+      if (!fits(m)) return -1;
+    return fits(p) ? static_cast<int>(depth) : -1;
   }
 
   // In a group over full elements: a member that reads a donated buffer which another member writes reads the
   // element that is written in the same iteration.
-  bool donation_safe(NodeId p, const DraftGroup& group, size_t n) {
-    std::vector<NodeId> all = group.members;
-    all.push_back(p);
-    for (NodeId w : all) {
-      auto it = into_.find(w);
-      if (it == into_.end()) continue;
-      for (NodeId reader : all)
-        for (const ResolvedRead& r : reads_of(reader))
-          if (r.node == it->second && !(r.at.size() == n && is_identity(r.at, n))) return false;
-    }
+  bool donation_safe(NodeId p, const DraftGroup& group, size_t n) const {
+    auto safe = [&](NodeId reader, NodeId writer) {
+      for (const ResolvedRead& r : reads_.of(reader))
+        if (r.node == donation_.into.at(writer) && !(r.at.size() == n && is_identity(r.at, n))) return false;
+      return true;
+    };
+    for (NodeId w : group.writers)
+      if (!safe(p, w)) return false;
+    if (overwrites(p))
+      for (NodeId reader : group.members)
+        if (!safe(reader, p)) return false;
     return true;
-  }
-  // Row groups do not write donated buffers in place unless nothing in them could read across rows.
-  bool donation_row_safe(NodeId n) const { return into_.find(n) == into_.end(); }
-
-  // Whether another consumer's group leads back to `g`, so that p in g would wait for itself.
-  bool makes_cycle(NodeId p, int g, const std::vector<int>& consumers) {
-    std::vector<int> stack;
-    for (int c : consumers)
-      if (c != g) stack.push_back(c);
-    for (NodeId w : after_[p])
-      if (fusion_.group_of[w] >= 0 && fusion_.group_of[w] != g) stack.push_back(fusion_.group_of[w]);
-    std::set<int> seen;
-    while (!stack.empty()) {
-      const int c = stack.back();
-      stack.pop_back();
-      if (c == g) return true;
-      if (!seen.insert(c).second) continue;
-      for (NodeId m : groups_[c].members) {
-        for (const Use& u : uses_[m]) stack_push(stack, fusion_.group_of[u.consumer], c);
-        for (NodeId w : after_[m]) stack_push(stack, fusion_.group_of[w], c);
-      }
-    }
-    return false;
-  }
-  static void stack_push(std::vector<int>& stack, int group, int from) {
-    if (group >= 0 && group != from) stack.push_back(group);
   }
 
   Fusion finish() {
@@ -432,28 +286,28 @@ class Fuser {
   // Groups in dependency order, earliest member first among the ready ones.
   std::vector<int> order_groups() {
     const int n = static_cast<int>(groups_.size());
-    std::vector<std::set<int>> next(n);
+    std::vector<std::vector<int>> next(n);
     std::vector<int> waiting(n, 0);
     auto edge = [&](int a, int b) {
-      if (a >= 0 && b >= 0 && a != b && next[a].insert(b).second) ++waiting[b];
+      if (a >= 0 && b >= 0 && a != b) next[a].push_back(b), ++waiting[b];
     };
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
       const int g = fusion_.group_of[i];
       if (g < 0) continue;
-      for (const ResolvedRead& r : reads_of(i)) edge(fusion_.group_of[r.node], g);
-      for (NodeId w : after_[i]) edge(g, fusion_.group_of[w]);
+      for (const ResolvedRead& r : reads_.of(i)) edge(fusion_.group_of[r.node], g);
+      for (NodeId w : donation_.after[i]) edge(g, fusion_.group_of[w]);
     }
     using Key = std::pair<size_t, int>;
     std::priority_queue<Key, std::vector<Key>, std::greater<>> ready;
     for (int g = 0; g < n; ++g)
-      if (waiting[g] == 0) ready.push({first_of(g), g});
+      if (waiting[g] == 0) ready.push({groups_[g].first, g});
     std::vector<int> sorted;
     while (!ready.empty()) {
       const int g = ready.top().second;
       ready.pop();
       sorted.push_back(g);
       for (int b : next[g])
-        if (--waiting[b] == 0) ready.push({first_of(b), b});
+        if (--waiting[b] == 0) ready.push({groups_[b].first, b});
     }
     GRADC_CHECK(static_cast<int>(sorted.size()) == n, "fused groups of @{} depend on each other", f_.name);
     return sorted;
@@ -477,7 +331,7 @@ class Fuser {
   Member member(NodeId m, int g) {
     if (!has_meaning(m)) return {m, Storage::Opaque, true};
     Member out{m, Storage::Register, result_[m]};
-    if (meanings_[m]->outputs > static_cast<int>(groups_[g].axes.size())) out.storage = Storage::Scratch;
+    if (meaning(m).outputs > static_cast<int>(groups_[g].axes.size())) out.storage = Storage::Scratch;
     for (const Use& u : uses_[m]) out.memory |= fusion_.group_of[u.consumer] != g;
     fusion_.storage[m] = out.memory ? Storage::Memory : out.storage;
     return out;
@@ -485,17 +339,15 @@ class Fuser {
 
   const Function& f_;
   FuseOptions options_;
+  ReadTable reads_;
+  Donation donation_;
   Fusion fusion_;
-  std::vector<std::optional<Meaning>> meanings_;
-  std::vector<bool> result_, inline_;
-  std::vector<std::vector<NodeId>> after_;  // donation: reader -> writers that must follow it
-  std::map<NodeId, NodeId> into_;           // writer -> donated parameter written in place
-  std::map<NodeId, int> writes_;
-  std::vector<NodeId> order_;
+  std::vector<bool> result_;
+  std::vector<uint64_t> carried_;
   std::vector<size_t> position_;
-  std::map<NodeId, std::vector<ResolvedRead>> reads_;
-  std::map<NodeId, std::vector<Use>> uses_;
+  std::vector<std::vector<Use>> uses_;
   std::vector<DraftGroup> groups_;
+  OrderedGraph order_;
 };
 
 }  // namespace

@@ -49,15 +49,6 @@ struct FuseOptions {
 };
 Fusion fuse(const graph::Module& m, const graph::Function& f, const FuseOptions& o = {});
 
-// A read of `node` with indices over the axes of the reading node; unknown indices (data dependent) use
-// variable kUnknownVar.
-inline constexpr int kUnknownVar = 1 << 20;
-struct ResolvedRead {
-  NodeId node;
-  std::vector<Index> at;
-  bool guarded = false;
-};
-
 // A one-line account of each group, for `--emit=schedule` and tests.
 std::string describe(const Fusion& fusion, const graph::Function& f);
 

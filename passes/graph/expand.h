@@ -12,6 +12,7 @@ graph::Module inline_calls(const graph::Module& m);
 graph::Module differentiate(const graph::Module& m);
 // Drops what no result needs; parameters stay.
 graph::Module prune(const graph::Module& m);
+graph::Function prune_function(const graph::Function& f, const graph::Module& m);
 // Decides every rounding that is still open: multiply-adds, the order of reductions. From here on the text
 // says each one, and every later pass is exact.
 graph::Module numerics(const graph::Module& m);

@@ -1,6 +1,5 @@
-// The numerics pass. Decides from constant extents only, never from the machine: contractions are chains of
-// fused multiply-adds; a sum along a long constant innermost axis is dealt to 64 lanes; a product that one
-// sum alone reads joins it with one rounding.
+// The numerics pass: writes into the text every rounding that is still open. It decides from bodies and
+// constant extents only, never from the machine; docs/numerics.md has the rules and their error bounds.
 #include <algorithm>
 
 #include "passes/graph/expand.h"
@@ -10,7 +9,9 @@ namespace {
 
 using namespace graph;
 
-constexpr int64_t kLanesFrom = 32;  // shorter rows are cheaper as a chain
+constexpr int64_t kLanesFrom = 32;           // shorter rows are cheaper as a chain
+constexpr int64_t kChain = 256;              // elements of a long sum that one chain takes
+constexpr int64_t kChunk = kChain * kLanes;  // the same for 64 lanes
 
 bool fuses(const Function& f) {
   auto it = f.notes.find("fma");
@@ -18,22 +19,17 @@ bool fuses(const Function& f) {
 }
 
 // Along the operand's innermost axis, of constant extent: vector code then reads it contiguously.
-bool wants_lanes(const Function& f, const Node& n) {
-  if (!n.attrs.has("axes") || n.op->name.starts_with("arg") || !is_float(n.type().dtype)) return false;
-  const Shape& x = f.type(n.operands[0]).shape;
-  const std::vector<int64_t> axes = n.attrs.integers("axes");
-  if (axes.empty() || axes.back() + 1 != static_cast<int64_t>(x.size())) return false;
-  return x.back().is_constant() && x.back().constant_part() >= kLanesFrom;
+bool wants_lanes(const Shape& x, const std::vector<int64_t>& axes) {
+  return !axes.empty() && axes.back() + 1 == static_cast<int64_t>(x.size()) && x.back().is_constant() &&
+         x.back().constant_part() >= kLanesFrom;
 }
 
 class Decider {
  public:
-  Decider(const Function& f, const Module& m)
-      : f_(f), b_(f.name, &m), users_(users_of(f)), map_(f.nodes.size(), kNone) {}
+  Decider(const Function& f, const Module& m) : f_(f), b_(f.name, &m), map_(f.nodes.size(), kNone) {}
 
   Function run() {
     for (const auto& [name, info] : f_.dims) b_.dim(name, info);
-    for (const Result& r : f_.results) ++extra_[r.node];
     for (NodeId i = 0; i < f_.nodes.size(); ++i) map_[i] = decide(i);
     for (const Result& r : f_.results)
       b_.result(map_[r.node], r.name, r.into == kNone ? kNone : map_[r.into]);
@@ -47,50 +43,106 @@ class Decider {
   NodeId decide(NodeId i) {
     const Node& n = f_[i];
     if (n.op->name == "parameter") return b_.param(f_.names.at(i), n.type());
+    if (auto it = f_.locs.find(i); it != f_.locs.end()) b_.set_location(it->second);
     NodeId made = kNone;
-    if (fuses(f_) && (n.op->name == "add" || n.op->name == "sub")) made = multiply_add(i);
-    if (made == kNone) {
-      const NodeId plain = with_order(i);
-      made = plain == kNone ? copy_node(b_, f_, i, map_) : plain;
-    }
+    if (n.op->meaning && is_float(n.type().dtype)) made = n.op->scalar ? multiply_add(i) : reduction(i);
+    if (made == kNone) made = copy_node(b_, f_, i, map_);
     if (auto it = f_.names.find(i); it != f_.names.end()) b_.name(made, it->second);
     return made;
   }
 
-  NodeId with_order(NodeId i) {
-    const Node& n = f_[i];
-    std::vector<NodeId> operands;
-    for (NodeId q : n.operands) operands.push_back(map_[q]);
-    if (n.op->name == "einsum")
-      return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_) && is_float(n.type().dtype)));
-    if (wants_lanes(f_, n)) return b_.make(*n.op, operands, n.attrs.with("order", std::string("lanes")));
-    return kNone;
-  }
+  bool is_product(NodeId n) const { return f_[n].op->scalar == ScalarOp::Mul; }
 
-  bool joins(NodeId product) const {
-    return f_[product].op->name == "mul" && users_[product].size() == 1 && !extra_.count(product);
-  }
-  // a*b + c and c + a*b as fma(a, b, c); c - a*b as fma(-a, b, c); a*b - c as fma(a, b, -c).
+  // a*b + c and c + a*b as fma(a, b, c); c - a*b as fma(-a, b, c); a*b - c as fma(a, b, -c). Two products are
+  // treated alike: neither is fused, so that x*x - y*y is 0 where x is y.
   NodeId multiply_add(NodeId i) {
     const Node& n = f_[i];
-    if (!is_float(n.type().dtype) || n.operands[0] == n.operands[1]) return kNone;
-    const bool minus = n.op->name == "sub";
-    for (int side = 1; side >= 0; --side) {
-      const NodeId product = n.operands[side];
-      if (!joins(product)) continue;
-      NodeId a = map_[f_[product].operands[0]], c = map_[n.operands[1 - side]];
-      const NodeId b = map_[f_[product].operands[1]];
-      if (minus && side == 1) a = b_.neg(a);
-      if (minus && side == 0) c = b_.neg(c);
-      return b_.make("fma", {a, b, c});
+    const bool minus = n.op->scalar == ScalarOp::Sub;
+    if (!fuses(f_) || (!minus && n.op->scalar != ScalarOp::Add)) return kNone;
+    if (is_product(n.operands[0]) == is_product(n.operands[1])) return kNone;
+    const int side = is_product(n.operands[1]) ? 1 : 0;
+    const Node& product = f_[n.operands[side]];
+    NodeId a = map_[product.operands[0]], c = map_[n.operands[1 - side]];
+    if (minus && side == 1) a = b_.neg(a);
+    if (minus && side == 0) c = b_.neg(c);
+    return b_.make("fma", {a, map_[product.operands[1]], c});
+  }
+
+  NodeId reduction(NodeId i) {
+    const Node& n = f_[i];
+    const auto& takes = n.op->attributes;
+    if (std::find(takes.begin(), takes.end(), "fma") != takes.end()) {  // a contraction
+      std::vector<NodeId> operands;
+      for (NodeId q : n.operands) operands.push_back(map_[q]);
+      return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_)));
     }
-    return kNone;
+    const Combiner c = meaning_of(f_, i).combine;
+    if (c == Combiner::None || c == Combiner::ArgMax || c == Combiner::ArgMin) return kNone;
+    const NodeId x = map_[n.operands[0]];
+    const std::vector<int64_t> axes = n.attrs.integers("axes");
+    return c == Combiner::Add ? sum(*n.op, x, axes) : in_rows(*n.op, x, axes);
+  }
+
+  // Along lanes where the innermost axis is long, else a chain.
+  NodeId in_rows(const OpDef& op, NodeId x, const std::vector<int64_t>& axes) {
+    const bool lanes = wants_lanes(b_.shape(x), axes);
+    return b_.make(op, {x}, lanes ? with_order(axes, "lanes") : Attrs{{"axes", ints(axes)}});
+  }
+  static Attrs with_order(const std::vector<int64_t>& axes, const std::string& order) {
+    return {{"axes", ints(axes)}, {"order", order}};
+  }
+
+  // A long sum is cut along its first axis into chunks of at most kChain elements a chain, whose sums are
+  // joined pairwise. Where the other axes are too many for one chunk they are summed first.
+  NodeId sum(const OpDef& op, NodeId x, const std::vector<int64_t>& axes) {
+    if (axes.empty()) return in_rows(op, x, axes);
+    const Shape shape = b_.shape(x);
+    const bool lanes = wants_lanes(shape, axes);
+    const int64_t most = lanes ? kChunk : kChain;
+    Dim inner(1);
+    for (size_t i = 1; i < axes.size(); ++i) inner = inner * shape[axes[i]];
+    if (axes.size() > 1 && (!inner.is_constant() || inner.constant_part() > most))
+      return sum(op, sum(op, x, {axes.begin() + 1, axes.end()}), {axes[0]});
+    const int64_t rows = std::max<int64_t>(1, most / std::max<int64_t>(1, inner.constant_part()));
+    const Dim extent = shape[axes[0]];
+    if (largest(extent) <= rows) return in_rows(op, x, axes);
+    return b_.make(op, {chunk_sums(op, x, axes, extent, rows)}, with_order({axes[0]}, "pairwise"));
+  }
+
+  // Axis axes[0], which stands for chunks from here on, gets an axis of `rows` behind it that is summed away.
+  NodeId chunk_sums(const OpDef& op, NodeId x, const std::vector<int64_t>& axes, const Dim& extent,
+                    int64_t rows) {
+    const size_t a = static_cast<size_t>(axes[0]);
+    const Dim chunks = extent.ceil_div(rows), missing = chunks * rows - extent;
+    if (!missing.is(0)) {
+      const Shape none(b_.shape(x).size(), Dim(0));
+      Shape high = none;
+      high[a] = missing;
+      x = b_.make("pad", {x}, {{"low", none}, {"high", high}, {"interior", none}, {"value", 0.0}});
+    }
+    Shape shape = b_.shape(x);
+    shape[a] = chunks;
+    shape.insert(shape.begin() + static_cast<long>(a) + 1, Dim(rows));
+    std::vector<int64_t> inner = axes;
+    for (int64_t& axis : inner) ++axis;
+    return in_rows(op, b_.reshape(x, shape), inner);
+  }
+
+  // At the maximum of the dimensions; a sum that is short there is one chunk, whatever its length.
+  int64_t largest(const Dim& d) const {
+    bool known = true;
+    const int64_t n = d.evaluate([](int) -> int64_t { return 0; },
+                                 [&](const std::string& name) {
+                                   auto it = f_.dims.find(name);
+                                   const int64_t max = it == f_.dims.end() ? 0 : it->second.max;
+                                   known &= max > 0;
+                                   return max;
+                                 });
+    return known ? n : INT64_MAX;
   }
 
   const Function& f_;
   Builder b_;
-  std::vector<std::vector<NodeId>> users_;
-  std::map<NodeId, int> extra_;
   std::vector<NodeId> map_;
 };
 

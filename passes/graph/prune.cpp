@@ -1,7 +1,6 @@
 #include "passes/graph/expand.h"
 
 namespace gradc::passes {
-namespace {
 
 using namespace graph;
 
@@ -25,8 +24,6 @@ Function prune_function(const Function& f, const Module& m) {
   out.notes = f.notes;
   return out;
 }
-
-}  // namespace
 
 Module prune(const Module& m) { return each_function(m, prune_function); }
 

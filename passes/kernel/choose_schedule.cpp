@@ -34,7 +34,7 @@ class Chooser {
     Schedule s;
     s.work = total_work();
     s.parallel = s.work >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
-    if (nest_.loops.empty() || has_vector_ || rows_) {
+    if (nest_.loops.empty() || has_vector_ || has_branch_ || rows_) {
       s.why = nest_.loops.empty() ? "scalars" : "rows";
     } else if (has_serial_) {
       choose_tile(s);
@@ -61,6 +61,7 @@ class Chooser {
         has_vector_ |= (*f)->kind == LoopKind::Vector;
         has_serial_ |= (*f)->kind == LoopKind::Serial;
       }
+      has_branch_ |= std::holds_alternative<std::shared_ptr<const If>>(s);
       if (auto* c = std::get_if<Load>(&s)) accesses_.push_back({c->buffer, &c->at});
       if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at});
     });
@@ -190,7 +191,7 @@ class Chooser {
   const ScheduleOptions& o_;
   Nest nest_;
   std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
-  bool has_vector_ = false, has_serial_ = false, rows_ = false, wide_ = false;
+  bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include "passes/lower/lower_group.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "support/check.h"
 
@@ -49,25 +50,28 @@ class GroupLowerer {
 
   // Parameters must be numbered before locals, so they are found by walking what the members reach.
   void declare_parameters() {
-    std::vector<NodeId> reads, writes;
-    std::vector<bool> seen(f_.nodes.size(), false);
+    std::vector<NodeId> writes;
+    std::unordered_set<NodeId> seen;
     for (const Member& m : group_.members) {
-      collect(m.node, true, seen, reads);
+      declare_reads(m.node, seen);
       if (m.memory) writes.push_back(storage(m.node));
     }
-    for (NodeId n : reads) declare(n, Space::In);
     for (NodeId n : writes) declare(n, Space::Out);
   }
 
-  void collect(NodeId n, bool root, std::vector<bool>& seen, std::vector<NodeId>& reads) {
-    if (seen[n]) return;
-    seen[n] = true;
-    const bool here = members_.count(n) > 0;
-    if (!root && !here && in_.fusion.storage[n] != Storage::Inline) {
-      reads.push_back(storage(n));
-      return;
+  // Depth first, operands in order.
+  void declare_reads(NodeId member, std::unordered_set<NodeId>& seen) {
+    std::vector<NodeId> stack{member};
+    while (!stack.empty()) {
+      const NodeId n = stack.back();
+      stack.pop_back();
+      if (!seen.insert(n).second) continue;
+      if (n != member && !members_.count(n) && in_.fusion.storage[n] != Storage::Inline) {
+        declare(storage(n), Space::In);
+        continue;
+      }
+      stack.insert(stack.end(), f_[n].operands.rbegin(), f_[n].operands.rend());
     }
-    for (NodeId q : f_[n].operands) collect(q, false, seen, reads);
   }
 
   void declare(NodeId n, Space space) {
@@ -127,6 +131,16 @@ class GroupLowerer {
     extents_[v] = extent;
     Body body = scoped([&] { fill(Index::var(v)); });
     emit(make_for({v, extent, kind, std::move(body)}));
+  }
+
+  template <class F>
+  void branch(const Index& condition, F&& fill) {
+    Body body = scoped(fill);
+    if (condition.is_constant()) {
+      if (condition.constant_part() >= 0) body_->insert(body_->end(), body.begin(), body.end());
+    } else {
+      emit(make_if({{condition}, std::move(body)}));
+    }
   }
 
   Index tidy(const Index& e) const {
@@ -294,7 +308,14 @@ class GroupLowerer {
   // --- reductions ----------------------------------------------------------------------------------------
   Value reduce(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
     if (m.combine == Combiner::ArgMax || m.combine == Combiner::ArgMin) return arg_reduce(n, m, axes);
-    return graph::order_of(f_[n]) == Order::Lanes ? reduce_lanes(n, m, axes) : reduce_chain(n, m, axes);
+    switch (graph::order_of(f_[n])) {
+      case Order::Lanes:
+        return reduce_lanes(n, m, axes);
+      case Order::Pairwise:
+        return reduce_pairwise(n, m, axes);
+      default:
+        return reduce_chain(n, m, axes);
+    }
   }
 
   Value combine(Combiner c, DType t, Value a, Value b) {
@@ -328,7 +349,8 @@ class GroupLowerer {
     Value first = -1;
     if (m.initial >= 0) {
       std::vector<Value> reads(m.reads.size(), -1);
-      read(n, m, static_cast<size_t>(m.initial), [&](int v) { return axes[v]; }, {}, reads);
+      read(
+          n, m, static_cast<size_t>(m.initial), [&](int v) { return axes[v]; }, {}, reads);
       first = reads[m.initial];
     } else {
       first = constant(t, identity_of(m.combine, t));
@@ -355,8 +377,9 @@ class GroupLowerer {
   Value reduce_lanes(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
     const DType t = f_.type(n).dtype;
     const int tile = local(Space::Tile, t, {kLanes});
-    loop(kLanes, LoopKind::Vector,
-         [&](const Index& l) { emit(Store{tile, {l}, constant(t, identity_of(m.combine, t))}); });
+    loop(kLanes, LoopKind::Vector, [&](const Index& l) {
+      emit(Store{tile, {l}, constant(t, identity_of(m.combine, t))});
+    });
     std::vector<Index> all = axes;
     lanes_loops(n, m, tile, all);
     const Value v = new_value();
@@ -385,6 +408,48 @@ class GroupLowerer {
     };
     if (whole > 0) loop(whole, LoopKind::Serial, [&](const Index& c) { strip(c, kLanes); });
     if (rest > 0) strip(Index(whole), rest);
+  }
+
+  // A binary counter of partial results, one tile a level: when two of one size stand side by side, they
+  // become one of twice it.
+  Value reduce_pairwise(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
+    const DType t = f_.type(n).dtype;
+    const Index& extent = m.axes.back();
+    const int sum = local(Space::Tile, t, {});
+    std::vector<int> partial;
+    for (int64_t most = most_of(extent); most > 0; most /= 2) partial.push_back(local(Space::Tile, t, {}));
+    auto join = [&](size_t level) {
+      const Value older = load(partial[level], {}), newer = load(sum, {});
+      emit(Store{sum, {}, combine(m.combine, t, older, newer)});
+    };
+    auto bit = [](const Index& e, size_t level) { return e.floor_div(int64_t{1} << level).mod(2); };
+    loop(extent, LoopKind::Serial, [&](const Index& at) {
+      std::vector<Index> all = axes;
+      all.push_back(at);
+      emit(Store{sum, {}, evaluate(n, m, all, {})});
+      std::function<void(size_t)> carry = [&](size_t level) {
+        if (level == partial.size()) return;
+        branch(bit(at, level) - 1, [&] { join(level), carry(level + 1); });
+        branch(Index(0) - bit(at, level), [&] { emit(Store{partial[level], {}, load(sum, {})}); });
+      };
+      carry(0);
+    });
+    emit(Store{sum, {}, constant(t, identity_of(m.combine, t))});
+    for (size_t level = 0; level < partial.size(); ++level)
+      branch(bit(extent, level) - 1, [&] { join(level); });
+    return load(sum, {});
+  }
+  // The largest value of an extent, 2^40 where no maximum is known.
+  int64_t most_of(const Index& e) const {
+    bool known = true;
+    const int64_t most = e.evaluate([](int) -> int64_t { return 0; },
+                                    [&](const std::string& d) {
+                                      auto it = f_.dims.find(d);
+                                      const int64_t max = it == f_.dims.end() ? 0 : it->second.max;
+                                      known &= max > 0;
+                                      return max;
+                                    });
+    return known ? most : int64_t{1} << 40;
   }
 
   // Position of the first extreme element; a NaN exceeds everything, the first NaN wins.

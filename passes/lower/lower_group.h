@@ -22,7 +22,7 @@ struct Lowered {
 struct LowerInput {
   const graph::Function& function;
   const Fusion& fusion;
-  std::map<NodeId, NodeId> storage_of;
+  const std::map<NodeId, NodeId>& storage_of;
   bool fma = true;
 };
 Lowered lower_group(const LowerInput& in, const Group& group, const std::string& name);

@@ -235,14 +235,50 @@ struct StepBuilder::FunctionLowering {
       if (result.into != kNone) storage_of[result.node] = result.into;
     }
   }
+  // Outputs first, while all parameters hold their old values; then the parameters, each once nothing reads its
+  // old value any more. Where they wait for each other in a circle, one value goes by way of a temporary.
   void copy_results(Body& out) {
-    // Two passes: a parameter that is also a result is read before its storage takes a new value.
-    for (int into = 0; into < 2; ++into)
-      for (size_t r = 0; r < f.results.size(); ++r) {
-        const graph::Result& result = f.results[r];
-        if ((result.into != kNone) == (into == 1))
-          b.copy(view_of(result.node), dests[r], f.type(result.node), out);
+    struct Move {
+      View from, to;
+      Type type;
+    };
+    std::vector<Move> moves;
+    for (size_t r = 0; r < f.results.size(); ++r) {
+      const graph::Result& result = f.results[r];
+      const Move m{view_of(result.node), dests[r], f.type(result.node)};
+      if (result.into == kNone)
+        b.copy(m.from, m.to, m.type, out);
+      else if (!(m.from == m.to))
+        moves.push_back(m);
+    }
+    std::map<int, int> readers, writer;  // by buffer: moves that still read it, the move that writes it
+    for (size_t i = 0; i < moves.size(); ++i) {
+      ++readers[moves[i].from.buffer];
+      writer[moves[i].to.buffer] = static_cast<int>(i);
+    }
+    std::vector<bool> done(moves.size(), false);
+    auto perform = [&](size_t first) {  // the move, and those that waited for its source
+      for (size_t i = first;;) {
+        b.copy(moves[i].from, moves[i].to, moves[i].type, out);
+        done[i] = true;
+        const int source = moves[i].from.buffer;
+        auto next = writer.find(source);
+        if (--readers[source] > 0 || next == writer.end() || done[next->second]) return;
+        i = static_cast<size_t>(next->second);
       }
+    };
+    for (size_t i = 0; i < moves.size(); ++i)
+      if (!done[i] && readers[moves[i].to.buffer] == 0) perform(i);
+    for (size_t i = 0; i < moves.size(); ++i) {
+      if (done[i]) continue;
+      const View kept = b.scratch("old", moves[i].type);
+      const int buffer = moves[i].to.buffer;
+      b.copy({buffer, {}}, kept, moves[i].type, out);
+      for (Move& m : moves)
+        if (m.from.buffer == buffer) m.from = kept;
+      readers[kept.buffer] = std::exchange(readers[buffer], 0);
+      perform(i);
+    }
   }
 
   std::string name_of(NodeId n) const {
@@ -312,16 +348,17 @@ struct StepBuilder::FunctionLowering {
       }
       args.push_back(v);
     }
-    tuples[n] = carried;
     results = next;
+    std::vector<View> all = carried;
     for (size_t r = carries; r < node.types.size(); ++r) {
       View ys = b.scratch(name_of(n) + ".out", node.types[r]);
-      tuples[n].push_back(ys);
+      all.push_back(ys);
       ys.prefix.push_back(t);
       results.push_back(ys);
     }
     call(body, args, results, loop.body);
     for (size_t c = 0; c < carries; ++c) b.copy(next[c], carried[c], node.types[c], loop.body);
+    bind_outputs(n, all);
     out.push_back(std::make_shared<const step::For>(std::move(loop)));
   }
 

@@ -1,0 +1,182 @@
+#include "codegen/object_cache.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/xxhash.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+
+#include "support/check.h"
+
+namespace gradc::codegen {
+namespace {
+
+constexpr std::string_view kFormat = "gradc-object-2";
+constexpr off_t kLargest = off_t(1) << 30;
+
+uint64_t hash_of(std::string_view s) { return llvm::xxh3_64bits(llvm::StringRef(s.data(), s.size())); }
+
+struct Descriptor {
+  int fd;
+  explicit Descriptor(int fd) : fd(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+bool ours_alone(int fd, mode_t kind) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && (info.st_mode & S_IFMT) == kind && info.st_uid == ::geteuid() &&
+         (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+int open_folder(const std::string& folder) {
+  return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+std::string read_all(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || info.st_size > kLargest) return "";
+  std::string text(static_cast<size_t>(info.st_size), '\0');
+  size_t have = 0;
+  while (have < text.size()) {
+    const ssize_t got = ::read(fd, text.data() + have, text.size() - have);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return "";
+    have += static_cast<size_t>(got);
+  }
+  return text;
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t put = ::write(fd, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(put));
+  }
+  return true;
+}
+
+std::string head_of(const std::string& key, std::string_view object) {
+  return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), object.size(), hash_of(object));
+}
+
+struct Search {
+  uintptr_t address;
+  std::string path, id;
+  bool found = false;
+};
+
+// The GNU build id among the notes of a segment, in hexadecimal.
+std::string build_id(const char* at, size_t size) {
+  while (size >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) n;
+    std::memcpy(&n, at, sizeof n);
+    const size_t name = (n.n_namesz + 3) / 4 * 4, whole = sizeof n + name + (n.n_descsz + 3) / 4 * 4;
+    if (whole > size) break;
+    if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 && std::memcmp(at + sizeof n, "GNU", 4) == 0) {
+      std::string id;
+      for (size_t i = 0; i < n.n_descsz; ++i)
+        id += fmt::format("{:02x}", static_cast<uint8_t>(at[sizeof n + name + i]));
+      return id;
+    }
+    at += whole, size -= whole;
+  }
+  return "";
+}
+
+int look(dl_phdr_info* info, size_t, void* data) {
+  auto& s = *static_cast<Search*>(data);
+  std::string id;
+  bool holds = false;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& p = info->dlpi_phdr[i];
+    const uintptr_t from = info->dlpi_addr + p.p_vaddr;
+    if (p.p_type == PT_LOAD) holds |= s.address >= from && s.address < from + p.p_memsz;
+    if (p.p_type == PT_NOTE && id.empty()) id = build_id(reinterpret_cast<const char*>(from), p.p_filesz);
+  }
+  if (!holds) return 0;
+  s.found = true, s.id = id, s.path = info->dlpi_name;
+  return 1;
+}
+
+// Of the executable or library that holds the address: its build id, else a hash of its file.
+std::string identity_of(uintptr_t address) {
+  Search s{address, "", ""};
+  ::dl_iterate_phdr(look, &s);
+  if (!s.id.empty()) return s.id;
+  Descriptor file(::open(s.path.empty() ? "/proc/self/exe" : s.path.c_str(), O_RDONLY | O_CLOEXEC));
+  const std::string text = file.fd < 0 ? "" : read_all(file.fd);
+  return s.found && !text.empty() ? fmt::format("{:016x}", hash_of(text)) : "";
+}
+
+}  // namespace
+
+std::string build_identity() {
+  const std::string own = identity_of(reinterpret_cast<uintptr_t>(&look));
+  // A target's description is LLVM's own data; the address of a function may be one in our linkage table.
+  const auto targets = llvm::TargetRegistry::targets();
+  const std::string llvm = targets.begin() == targets.end()
+                               ? ""
+                               : identity_of(reinterpret_cast<uintptr_t>(&*targets.begin()));
+  return own.empty() || llvm.empty() ? "" : own + " " + llvm;
+}
+
+ObjectCache::ObjectCache(std::string folder, const std::string& key) {
+  if (folder.empty()) return;
+  const std::string build = build_identity();
+  if (build.empty()) return;
+  key_ = build + "\n" + key;
+  name_ = fmt::format("{:016x}{:016x}.o", hash_of(key_), hash_of(key_ + "#"));
+  Descriptor dir(open_folder(folder));
+  if (dir.fd >= 0 && !ours_alone(dir.fd, S_IFDIR))
+    problem_ = fmt::format(
+        "the cache {} is not used: it belongs to another user or others may write to it; chmod go-w it, or "
+        "name another folder with GRADC_CACHE",
+        folder);
+  else
+    folder_ = std::move(folder);
+}
+
+std::string ObjectCache::load() const {
+  if (folder_.empty()) return "";
+  Descriptor dir(open_folder(folder_));
+  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return "";
+  Descriptor file(::openat(dir.fd, name_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (file.fd < 0 || !ours_alone(file.fd, S_IFREG)) return "";
+  const std::string all = read_all(file.fd);
+  const size_t line = all.find('\n');
+  if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return "";
+  const std::string object = all.substr(line + 1 + key_.size());
+  return all.compare(0, line + 1, head_of(key_, object)) == 0 ? object : "";
+}
+
+void ObjectCache::store(const std::string& object) const {
+  if (folder_.empty()) return;
+  std::error_code ignored;
+  const std::filesystem::path path = std::filesystem::absolute(folder_, ignored).lexically_normal();
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ignored);
+  (void)::mkdir(folder_.c_str(), 0700);
+  Descriptor dir(open_folder(folder_));
+  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return;
+  const std::string temporary = fmt::format("{}.{}", name_, ::getpid());
+  Descriptor file(
+      ::openat(dir.fd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.fd < 0) return;
+  const bool written = write_all(file.fd, head_of(key_, object)) && write_all(file.fd, key_) &&
+                       write_all(file.fd, object);
+  if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
+    ::unlinkat(dir.fd, temporary.c_str(), 0);
+}
+
+}  // namespace gradc::codegen

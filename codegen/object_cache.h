@@ -1,0 +1,25 @@
+// Objects compiled before, by key. Code is loaded from here, so only what this user alone can write counts: a
+// folder or an entry of another owner, or writable by others, is left alone.
+#pragma once
+
+#include <string>
+
+namespace gradc::codegen {
+
+class ObjectCache {
+ public:
+  // "" for no cache. The key is all that the object depends on but the compiler's build, which is added here.
+  ObjectCache(std::string folder, const std::string& key);
+  std::string load() const;                     // "" when there is none
+  void store(const std::string& object) const;  // what cannot be written costs a compilation, nothing else
+  const std::string& problem() const { return problem_; }  // why the folder is not used; "" when it is
+
+ private:
+  std::string folder_, key_, name_, problem_;
+};
+
+// The build of the compiler and of LLVM, so that neither meets objects of another; "" when not known. After
+// the targets are registered.
+std::string build_identity();
+
+}  // namespace gradc::codegen

@@ -1,0 +1,102 @@
+#include "passes/fuse/reads.h"
+
+#include <algorithm>
+
+#include "support/check.h"
+
+namespace gradc::passes {
+namespace {
+
+constexpr size_t kMaxInlineReads = 32;  // a free node that gathers from more places has a buffer of its own
+constexpr int kMaxInlineWeight = 64;
+
+}  // namespace
+
+ReadTable::ReadTable(const graph::Function& f) : f_(f) {
+  const size_t n = f.nodes.size();
+  meanings_.resize(n);
+  inline_.assign(n, false);
+  weight_.assign(n, 1);
+  reads_.resize(n);
+  std::vector<bool> kept(n, false);  // needs a buffer: a result, or read by a node without a meaning
+  for (const graph::Result& r : f.results) kept[r.node] = true;
+  for (NodeId i = 0; i < n; ++i)
+    if (!graph::has_meaning(f[i]))
+      for (NodeId q : f[i].operands) kept[q] = true;
+  for (NodeId i = 0; i < n; ++i) {
+    if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
+    compute(i);
+    inline_[i] = !kept[i] && is_free(i);
+  }
+}
+
+// Free nodes only move or name elements: their body is one read, one constant or one axis.
+bool ReadTable::is_free(NodeId n) const {
+  if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
+  const Meaning& m = *meanings_[n];
+  if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
+  for (const ScalarNode& s : m.body)
+    if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
+        s.op != ScalarOp::Convert)
+      return false;
+  if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;
+  return m.reads.size() <= 1;
+}
+
+void ReadTable::compute(NodeId n) {
+  std::vector<ResolvedRead>& out = reads_[n];
+  if (!meanings_[n]) {
+    for (NodeId q : f_[n].operands)
+      out.push_back(
+          {q, std::vector<Index>(static_cast<size_t>(f_[q].types[0].rank()), Index::var(kUnknownVar))});
+    return;
+  }
+  const Meaning& m = *meanings_[n];
+  const int axes = static_cast<int>(m.axes.size());
+  for (const Read& r : m.reads) {
+    std::vector<Index> at;
+    for (const Index& e : r.at)
+      at.push_back(e.substitute([&](int v) { return Index::var(v < axes ? v : kUnknownVar); }));
+    const NodeId q = f_[n].operands[r.operand];
+    if (inline_[q]) {
+      compose(n, q, at, out);
+      weight_[n] += weight_[q];
+    } else {
+      add(out, {q, std::move(at)});
+    }
+  }
+}
+
+// The reads of q, standing at `at`, as reads of n.
+void ReadTable::compose(NodeId n, NodeId q, const std::vector<Index>& at,
+                        std::vector<ResolvedRead>& out) const {
+  const std::vector<Dim>& axes = meanings_[n]->axes;
+  auto extent = [&](int v) { return v < static_cast<int>(axes.size()) ? axes[v] : Index(int64_t{1} << 40); };
+  auto bind = [&](int v) { return v < static_cast<int>(at.size()) ? at[v] : Index::var(kUnknownVar); };
+  for (const ResolvedRead& r : reads_[q]) {
+    std::vector<Index> moved;
+    for (const Index& e : r.at) moved.push_back(simplify(e.substitute(bind), extent));
+    add(out, {r.node, std::move(moved)});
+  }
+}
+
+void ReadTable::add(std::vector<ResolvedRead>& list, ResolvedRead r) const {
+  for (const ResolvedRead& old : list)
+    if (old.node == r.node && old.at == r.at) return;
+  list.push_back(std::move(r));
+}
+
+void ReadTable::inline_into(NodeId p, NodeId consumer) {
+  inline_[p] = true;
+  weight_[consumer] += weight_[p];
+  std::vector<ResolvedRead> old = std::move(reads_[consumer]);
+  reads_[consumer].clear();
+  for (ResolvedRead& r : old) {
+    if (r.node == p)
+      compose(consumer, p, r.at, reads_[consumer]);
+    else
+      add(reads_[consumer], std::move(r));
+  }
+}
+
+}  // namespace gradc::passes

@@ -1,0 +1,52 @@
+// What each node reads once the nodes that are computed in place are looked through. Kept by node and
+// composed from the reads of operands, so that a value which many paths lead to is resolved once.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "ir/graph/graph.h"
+#include "ir/graph/op_def.h"
+
+namespace gradc::passes {
+
+using graph::NodeId;
+
+// Unknown indices (data dependent, or of a node without a meaning) use this variable.
+inline constexpr int kUnknownVar = 1 << 20;
+
+// A read of `node` with indices over the axes of the reading node.
+struct ResolvedRead {
+  NodeId node;
+  std::vector<Index> at;
+};
+
+class ReadTable {
+ public:
+  explicit ReadTable(const graph::Function& f);
+
+  const std::vector<std::optional<Meaning>>& meanings() const { return meanings_; }
+  // Operands that are computed in place where they are read.
+  bool is_inline(NodeId n) const { return inline_[n]; }
+  const std::vector<ResolvedRead>& of(NodeId n) const { return reads_[n]; }
+  // How many scalar operations, roughly, an element of n costs with what is computed in place.
+  int weight(NodeId n) const { return weight_[n]; }
+
+  // `consumer`, which reads p at one map, now computes p in place.
+  void inline_into(NodeId p, NodeId consumer);
+
+ private:
+  bool is_free(NodeId n) const;
+  void compute(NodeId n);
+  void compose(NodeId n, NodeId q, const std::vector<Index>& at, std::vector<ResolvedRead>& out) const;
+  void add(std::vector<ResolvedRead>& list, ResolvedRead r) const;
+
+  const graph::Function& f_;
+  std::vector<std::optional<Meaning>> meanings_;
+  std::vector<bool> inline_;
+  std::vector<int> weight_;
+  std::vector<std::vector<ResolvedRead>> reads_;
+};
+
+}  // namespace gradc::passes

@@ -79,12 +79,13 @@ TEST(Limits, Recursion) {
 }
 
 // Each function calls the one before `call` says how.
-std::string functions(int n, const std::string& before, const std::string& between, const std::string& after) {
+std::string functions(int n, const std::string& before, const std::string& between,
+                      const std::string& after) {
   std::string s = "fn f0(x) = x + 1\n";
   for (int i = 1; i <= n; ++i) {
     const std::string call = "f" + std::to_string(i - 1) + "(x)";
-    s += "fn f" + std::to_string(i) + "(x) = " + before + call + (between.empty() ? "" : between + call) + after +
-         "\n";
+    s += "fn f" + std::to_string(i) + "(x) = " + before + call + (between.empty() ? "" : between + call) +
+         after + "\n";
   }
   return s + model("f" + std::to_string(n) + "(x)");
 }

@@ -58,7 +58,8 @@ TEST(Language, IntegersComputeWithLiteralsInATypeThatHoldsThem) {
 
 TEST(Language, ChoicesOfLiteralsTakeTheTypeOfWhatTheyMeet) {
   EXPECT_EQ(predict("i32", {-5, 5}, "r = x + (1 if x > 0 else 3)", "i32[B]"), Values({-2, 6}));
-  EXPECT_EQ(predict("i32", {-5, 5}, "w = -(2 * (1 if x > 0 else 3))\n r = x * w", "i32[B]"), Values({30, -10}));
+  EXPECT_EQ(predict("i32", {-5, 5}, "w = -(2 * (1 if x > 0 else 3))\n r = x * w", "i32[B]"),
+            Values({30, -10}));
   EXPECT_EQ(predict("f32", {-4, 4}, "r = x * (1 if x > 5 else 0.5 if x > 0 else 0.25)"), Values({-1, 2}));
   EXPECT_EQ(predict("u8", {1, 2}, "r = x + (1 if x > 1 else 300)", "i32[B]"), Values({301, 3}));
   EXPECT_EQ(predict("f64", {1}, "r = x * (0.1 if x > 0 else 1)", "f64[B]"), Values({0.1}));  // not f32's 0.1
@@ -74,8 +75,8 @@ TEST(Language, FloorDivisionRoundsDown) {
 TEST(Language, BroadcastingDoesNotDependOnTheOrder) {
   for (const char* r : {"maximum(m, y)", "maximum(y, m)", "(m if y < m else y)", "(y if m < y else m)",
                         "(y if m < 2 else m)"})
-    EXPECT_EQ(predict("f32", {0, 1, 2, 7}, "y = reshape(x, [1, B])\n m = mean(y, over=1, keep=true)\n r = " +
-                                               std::string(r))
+    EXPECT_EQ(predict("f32", {0, 1, 2, 7},
+                      "y = reshape(x, [1, B])\n m = mean(y, over=1, keep=true)\n r = " + std::string(r))
                   .size(),
               4u)
         << r;
@@ -109,13 +110,16 @@ TEST(Language, SoftmaxAndLogsumexpOfInfinities) {
 
 // One step of gradient descent at rate 1 from 0: minus the gradient.
 Values gradient(const std::string& loss, int n = 3) {
-  const TestModel m("fn masked(w) {\n p[i] = softmax[i where i < 2] (w[i] + 1e30 * f32(i > 1))\n"
-                    " return sum(p * f32(arange(3)))\n}\n"
-                    "layer L{n}(x: [...]) -> [n] {\n param w: [n] = 0\n return w\n}\n"
-                    "model t(x: f32[B]) -> (w: [" + std::to_string(n) + "], v: [B]) {\n w = L{" +
-                    std::to_string(n) + "}(x)\n v = x\n}\n"
-                    "data d { train = csv(\"none.csv\", x = column(\"x\")) }\n"
-                    "train t on d { loss = " + loss + " + mean(v) * 0\n optimizer = sgd{}\n lr = 1\n batch = 2 }\n");
+  const TestModel m(
+      "fn masked(w) {\n p[i] = softmax[i where i < 2] (w[i] + 1e30 * f32(i > 1))\n"
+      " return sum(p * f32(arange(3)))\n}\n"
+      "layer L{n}(x: [...]) -> [n] {\n param w: [n] = 0\n return w\n}\n"
+      "model t(x: f32[B]) -> (w: [" +
+      std::to_string(n) + "], v: [B]) {\n w = L{" + std::to_string(n) +
+      "}(x)\n v = x\n}\n"
+      "data d { train = csv(\"none.csv\", x = column(\"x\")) }\n"
+      "train t on d { loss = " +
+      loss + " + mean(v) * 0\n optimizer = sgd{}\n lr = 1\n batch = 2 }\n");
   if (!m.ok()) return {};
   Reference r(m.compiled);
   std::map<std::string, Tensor> in;
@@ -141,16 +145,21 @@ TEST(Language, FieldsAndParametersMayBeCalledLikeWhatEntriesHave) {
   for (const char* name : {"step", "total", "seed", "lr", "loss", "sums", "values", "p", "q"}) {
     const std::string n(name), result = n == "p" ? "q" : "p";
     SCOPED_TRACE(n);
-    const TestModel m("model m(" + n + ": f32[N, 2]) -> (" + result + ": [N]) {\n " + result +
-                      " = W{}(" + n + ") |> Dense{1} |> squeeze(over=1)\n}\n"
+    const TestModel m("model m(" + n + ": f32[N, 2]) -> (" + result + ": [N]) {\n " + result + " = W{}(" + n +
+                      ") |> Dense{1} |> squeeze(over=1)\n}\n"
                       "layer W{}(x: [...]) -> [...] {\n param w: [] = 2\n return x * w\n}\n"
-                      "data d { train = csv(\"n.csv\", " + n + " = columns(\"a\", \"b\"), A = column(\"c\")) }\n"
-                      "train m on d { loss = mse(" + result + ", A)\n metric k = mean(" + n + ")\n"
+                      "data d { train = csv(\"n.csv\", " +
+                      n +
+                      " = columns(\"a\", \"b\"), A = column(\"c\")) }\n"
+                      "train m on d { loss = mse(" +
+                      result + ", A)\n metric k = mean(" + n +
+                      ")\n"
                       " optimizer = adam{}; lr = 1e-2; batch = 4 }\n");
     ASSERT_TRUE(m.ok());
     expect_same_training(m.compiled, 2, 3, 4);
     const TestModel own("model m(x: f32[N, 2]) -> (r: [N]) {\n param " + n + ": [2] = 2\n state A: [] = 0\n" +
-                        " A = A + 1\n r = sum(x * " + n + ", over=1)\n}\n"
+                        " A = A + 1\n r = sum(x * " + n +
+                        ", over=1)\n}\n"
                         "data d { train = csv(\"n.csv\", x = columns(\"a\", \"b\"), A = column(\"c\")) }\n"
                         "train m on d { loss = mse(r, A)\n optimizer = adam{}; lr = 1e-2; batch = 4 }\n");
     ASSERT_TRUE(own.ok());
@@ -159,18 +168,20 @@ TEST(Language, FieldsAndParametersMayBeCalledLikeWhatEntriesHave) {
 }
 
 TEST(Language, TheBatchNeedNotBeFirstInTheAlphabet) {
-  const TestModel m("model m(x: f32[N, A <= 3]) -> (p: [N]) { p = sum(W{}(x), over=1) }\n"
-                    "layer W{}(x: [...]) -> [...] {\n param w: [] = 2\n return x * w\n}\n"
-                    "data d { train = csv(\"n.csv\", x = columns(\"a\"), y = column(\"c\")) }\n"
-                    "train m on d { loss = mse(p, y)\n optimizer = sgd{}; lr = 1e-2; batch = 4 }\n");
+  const TestModel m(
+      "model m(x: f32[N, A <= 3]) -> (p: [N]) { p = sum(W{}(x), over=1) }\n"
+      "layer W{}(x: [...]) -> [...] {\n param w: [] = 2\n return x * w\n}\n"
+      "data d { train = csv(\"n.csv\", x = columns(\"a\"), y = column(\"c\")) }\n"
+      "train m on d { loss = mse(p, y)\n optimizer = sgd{}; lr = 1e-2; batch = 4 }\n");
   ASSERT_TRUE(m.ok());
   EXPECT_EQ(m.compiled.program.entry("train_step")->dims, std::vector<std::string>({"N", "A"}));
   expect_same_training(m.compiled, 2, 3, 4);
 }
 
 TEST(Language, ALayerInAnIndexStatementIsOne) {
-  for (const char* y : {"y[b, o] = (x |> Dense{8})[b, o]", "y[b, o] = sum[i] x[b, i] * (x |> Dense{4})[b, i] * x[b, o] * 2",
-                        "y[b, o] = tanh((x |> Dense{8})[b, o]) + 1"}) {
+  for (const char* y :
+       {"y[b, o] = (x |> Dense{8})[b, o]", "y[b, o] = sum[i] x[b, i] * (x |> Dense{4})[b, i] * x[b, o] * 2",
+        "y[b, o] = tanh((x |> Dense{8})[b, o]) + 1"}) {
     const TestModel m(std::string("model m(x: f32[B, 4]) -> (y: [...]) {\n") + y + "\n}\n");
     ASSERT_TRUE(m.ok()) << y;
     EXPECT_EQ(m.compiled.unit.state.size(), 2u) << y;
@@ -178,19 +189,21 @@ TEST(Language, ALayerInAnIndexStatementIsOne) {
 }
 
 TEST(Language, AWeightUsedManyTimesIsUsed) {
-  const TestModel m("model m(x: f32[B, 2]) -> (p: [B]) {\n d = Dense{2}\n h = x\n repeat 256 { h = tanh(d(h)) }\n"
-                    " p = sum(h, over=1)\n}\n"
-                    "data r { train = csv(\"n.csv\", x = columns(\"a\", \"b\"), y = column(\"c\")) }\n"
-                    "train m on r { loss = mse(p, y)\n optimizer = sgd{}; lr = 1e-2 }\n");
+  const TestModel m(
+      "model m(x: f32[B, 2]) -> (p: [B]) {\n d = Dense{2}\n h = x\n repeat 256 { h = tanh(d(h)) }\n"
+      " p = sum(h, over=1)\n}\n"
+      "data r { train = csv(\"n.csv\", x = columns(\"a\", \"b\"), y = column(\"c\")) }\n"
+      "train m on r { loss = mse(p, y)\n optimizer = sgd{}; lr = 1e-2 }\n");
   ASSERT_TRUE(m.ok());
   EXPECT_EQ(render(m.diagnostics, m.sources), "");  // no warning of a parameter without gradient
 }
 
 TEST(Language, MetricsAreInF64) {
-  const TestModel m("model m(x: f32[B]) -> (p: [B]) { p = W{}(x) }\n"
-                    "layer W{}(x: [...]) -> [...] {\n param w: [] = 1\n return x * w\n}\n"
-                    "data r { train = csv(\"n.csv\", x = column(\"a\"), y = column(\"c\")) }\n"
-                    "train m on r { loss = mse(p, y)\n metric r2 = r2(p, y)\n optimizer = sgd{}; lr = 0 }\n");
+  const TestModel m(
+      "model m(x: f32[B]) -> (p: [B]) { p = W{}(x) }\n"
+      "layer W{}(x: [...]) -> [...] {\n param w: [] = 1\n return x * w\n}\n"
+      "data r { train = csv(\"n.csv\", x = column(\"a\"), y = column(\"c\")) }\n"
+      "train m on r { loss = mse(p, y)\n metric r2 = r2(p, y)\n optimizer = sgd{}; lr = 0 }\n");
   ASSERT_TRUE(m.ok());
   Reference r(m.compiled);
   r.state.at("w.w").set(0, 1);
@@ -204,9 +217,10 @@ TEST(Language, MetricsAreInF64) {
 }
 
 TEST(Language, ClippingMeasuresInF64) {
-  const TestModel m("model m(x: f32[B, 2]) -> (p: [B]) {\n param w: [2] = 0.1\n p = sum(x * w, over=1)\n}\n"
-                    "data r { train = csv(\"n.csv\", x = columns(\"a\", \"b\")) }\n"
-                    "train m on r { loss = mean(p)\n optimizer = sgd{}; lr = 0.5; clip = norm(1) }\n");
+  const TestModel m(
+      "model m(x: f32[B, 2]) -> (p: [B]) {\n param w: [2] = 0.1\n p = sum(x * w, over=1)\n}\n"
+      "data r { train = csv(\"n.csv\", x = columns(\"a\", \"b\")) }\n"
+      "train m on r { loss = mean(p)\n optimizer = sgd{}; lr = 0.5; clip = norm(1) }\n");
   ASSERT_TRUE(m.ok());
   Reference r(m.compiled);
   std::map<std::string, Tensor> in;

@@ -228,7 +228,8 @@ std::optional<Shape> Elaborator::common_shape(std::initializer_list<const Value*
     return true;
   };
   for (const Value* to : values)
-    if (std::all_of(values.begin(), values.end(), [&](const Value* v) { return fits(shape(*v), shape(*to)); }))
+    if (std::all_of(values.begin(), values.end(),
+                    [&](const Value* v) { return fits(shape(*v), shape(*to)); }))
       return shape(*to);
   return std::nullopt;
 }
@@ -314,8 +315,8 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
   const Value a0 = a, b0 = b;
   if (auto r = on_choice(op, a, b, loc)) return *r;
   if (is_comparison(op)) {
-    static const std::map<std::string, std::string> mirrored = {
-        {"==", "=="}, {"!=", "!="}, {"<", ">"}, {"<=", ">="}, {">", "<"}, {">=", "<="}};
+    static const std::map<std::string, std::string> mirrored = {{"==", "=="}, {"!=", "!="}, {"<", ">"},
+                                                                {"<=", ">="}, {">", "<"},   {">=", "<="}};
     if (auto r = compare_with_literal(op, a, b, loc)) return *r;
     if (auto r = compare_with_literal(mirrored.at(op), b, a, loc)) return *r;
   }
@@ -325,6 +326,7 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
     fail(loc, fmt::format("'{}' needs bool on both sides: {} and {}", op, describe(a0), describe(b0)));
   if (!is_comparison(op) && !logical && dtype(a) == DType::Bool)
     fail(loc, fmt::format("'{}' needs numbers: {} and {}", op, describe(a0), describe(b0)));
+  if (op == "//" && is_integer(dtype(a)) && b0.is_constant() && as_real(b0) == 0) fail(loc, "division by zero");
   const bool divides = op == "/" || op == "**";
   if (divides && !is_float(dtype(a))) a = convert(a, float_type(), loc), b = convert(b, float_type(), loc);
 
@@ -366,8 +368,7 @@ Value Elaborator::floor_divide(const Value& a, const Value& b) {
   if (is_float(t)) return wrap(g.unary("floor", q), a.is(Kind::Deferred));
   if (t == DType::U8) return wrap(q);
   const graph::NodeId zero = g.zeros_like(q), rest = g.sub(a.node, g.mul(q, b.node));
-  const graph::NodeId apart =
-      g.make("ne", {g.compare("lt", rest, zero), g.compare("lt", b.node, zero)});
+  const graph::NodeId apart = g.make("ne", {g.compare("lt", rest, zero), g.compare("lt", b.node, zero)});
   const graph::NodeId down = g.make("and", {g.compare("ne", rest, zero), apart});
   return wrap(g.select(down, g.sub(q, g.full_like(q, 1)), q));
 }
@@ -377,9 +378,10 @@ Value Elaborator::filled(bool truth, const Value& like) {
 }
 
 // An integer tensor against a literal, as the exact numbers compare: x < 2.5 is x < 3, u8 x < 300 is true.
-std::optional<Value> Elaborator::compare_with_literal(const std::string& op, const Value& x, const Value& number,
-                                                      Loc) {
-  if (!x.is(Kind::Tensor) || x.is_weak() || !is_integer(dtype(x)) || !number.is_constant()) return std::nullopt;
+std::optional<Value> Elaborator::compare_with_literal(const std::string& op, const Value& x,
+                                                      const Value& number, Loc) {
+  if (!x.is(Kind::Tensor) || x.is_weak() || !is_integer(dtype(x)) || !number.is_constant())
+    return std::nullopt;
   const auto [low, high] = range_of(dtype(x));
   std::string by = op;
   int64_t n = 0;
@@ -410,8 +412,8 @@ Value Elaborator::choice_of(const Value& condition, const Value& a, const Value&
   Value x = tensor(a, float_type(), loc), y = tensor(b, float_type(), loc), p = condition;
   const auto to = common_shape({&p, &x, &y});
   if (!to)
-    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches", describe(condition),
-                          describe(a), describe(b)));
+    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches",
+                          describe(condition), describe(a), describe(b)));
   p = broadcast(p, *to, loc), x = broadcast(x, *to, loc), y = broadcast(y, *to, loc);
   Value r = wrap(b_.select(p.node, x.node, y.node));
   if (c->leaves <= kMaxLeaves) r.choice = std::move(c);
@@ -443,9 +445,10 @@ Value Elaborator::matmul(const Value& a0, const Value& b0, Loc loc) {
   if (!(sa.back() == sb[0]))
     fail(loc, fmt::format("cannot multiply {} @ {}: {} against {}", describe(a0), describe(b0),
                           sa.back().str(), sb[0].str()));
+  if (sa.size() > 24) fail(loc, fmt::format("'@' of {} axes; at most 24", sa.size()));
   std::string lead;
   for (size_t i = 0; i + 1 < sa.size(); ++i) lead += static_cast<char>('a' + i);
-  return wrap(of(a).einsum(a.node, b.node, lead + "k,kn->" + lead + "n"), a.is(Kind::Deferred));
+  return wrap(of(a).einsum(a.node, b.node, lead + "y,yz->" + lead + "z"), a.is(Kind::Deferred));
 }
 
 Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
@@ -459,8 +462,8 @@ Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
   unify(a, b, "if", loc);
   const auto to = common_shape({&condition, &a, &b});
   if (!to)
-    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches", describe(condition),
-                          describe(a0), describe(b0)));
+    fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches",
+                          describe(condition), describe(a0), describe(b0)));
   const Value c = broadcast(condition, *to, loc);
   a = broadcast(a, *to, loc), b = broadcast(b, *to, loc);
   Value r = wrap(of(a).select(c.node, a.node, b.node), a.is(Kind::Deferred));

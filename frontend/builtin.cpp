@@ -106,15 +106,16 @@ Row reduction(std::string op) {
 }
 
 Row cast(DType t) {
-  return {{"x"}, [t](Args& a) {
-            return a.e.convert(a["x"], a.e.wide && is_float(t) ? DType::F64 : t, a.loc);
-          }};
+  return {{"x"},
+          [t](Args& a) { return a.e.convert(a["x"], a.e.wide && is_float(t) ? DType::F64 : t, a.loc); }};
 }
 
 Value reshape(Args& a) {
   const Value x = a.tensor("x");
   Shape to = a.shape(a["shape"], true);
   const Dim have = element_count(a.e.shape(x));
+  if (std::count_if(to.begin(), to.end(), [](const Dim& d) { return d.is(-1); }) > 1)
+    a.e.fail(a.loc, fmt::format("reshape to {}: one dimension may be -1", str(to)));
   for (size_t i = 0; i < to.size(); ++i) {
     if (!to[i].is(-1)) continue;
     Dim others = 1;
@@ -125,7 +126,7 @@ Value reshape(Args& a) {
       a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} is no multiple of {}", a.e.describe(x), str(to),
                                   have.str(), others.str()));
     to[i] = *q;
-    break;  // another -1 does not match the number of elements
+    break;
   }
   if (!(element_count(to) == have))
     a.e.fail(a.loc, fmt::format("reshape of {} to {}: {} elements against {}", a.e.describe(x), str(to),
@@ -167,6 +168,7 @@ Value parts(Args& a, bool unstack) {
   const int64_t axis = a.axis(static_cast<int64_t>(from.size()));
   const int64_t k = unstack ? a.e.constant_int(Value::of(from[axis]), "the number of parts", a.loc)
                             : a.e.constant_int(a["k"], "the number of parts", a.loc);
+  if (k > 4096) a.e.fail(a.loc, fmt::format("{} into {} parts; at most 4096", a.function, k));
   const auto size = from[axis].exact_div(Dim(std::max<int64_t>(1, k)));
   if (k < 1 || !size)
     a.e.fail(a.loc,

@@ -47,6 +47,8 @@ Index Elaborator::dim_of(const Expr& e, Scope& scope) {
       const Value n = evaluate(e.kids[0], scope), d = evaluate(e.kids[1], scope);
       const int64_t num = constant_int(n, "a dimension", e.loc), den = constant_int(d, "a divisor", e.loc);
       std::string divisors;
+      if (num < 1 || den < 1 || num > 1000000 || den > 1000000)
+        fail(e.loc, fmt::format("a dimension must be whole, not {} / {}", num, den));
       for (int64_t lower = den; lower > 0; --lower)
         if (num % lower == 0) {
           divisors = std::to_string(lower);

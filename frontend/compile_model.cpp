@@ -128,6 +128,9 @@ class ModelCompiler {
         for (const DimExpr& d : f.type->dims) in.type.shape.push_back(input_dim(e, d, batch));
         if (in.type.shape.empty() || in.type.shape[0].is_constant())
           e.fail(f.type->loc, fmt::format("the first axis of input {} is the batch: [B, ...]", f.name));
+        if (!(in.type.shape[0] == Index::dim(batch_dim_)))
+          e.fail(f.type->loc, fmt::format("the first axis of input {} is {}, where {} is the batch", f.name,
+                                          in.type.shape[0].str(), batch_dim_));
         unit_.inputs.push_back(in);
       } catch (const CompileError& error) {
         e.report(error);
@@ -141,7 +144,8 @@ class ModelCompiler {
   // Entry points have parameters and results of their own; a field of the same name gets a '.', which no
   // name of the language has.
   std::string parameter_of(const std::string& field) const {
-    static const std::set<std::string> ours = {"step", "total", "seed", "lr", "loss", "sums", "values", "output"};
+    static const std::set<std::string> ours = {"step", "total", "seed",   "lr",
+                                               "loss", "sums",  "values", "output"};
     const bool result = std::any_of(model_->results.begin(), model_->results.end(),
                                     [&](const Formal& r) { return r.name == field; });
     return ours.count(field) != 0 || result ? "." + field : field;
@@ -181,14 +185,15 @@ class ModelCompiler {
         if (known != unit_.inputs.end()) continue;
         for (const Formal& r : model_->results)
           if (r.name == f.name)
-            throw CompileError(Diagnostic{Severity::Error,
-                                          f.loc,
-                                          fmt::format("'{}' is a field of the data and a result of the model; "
-                                                      "loss and metrics could not tell them apart",
-                                                      f.name),
-                                          {},
-                                          {{r.loc, "the result"}},
-                                          "rename one of them"});
+            throw CompileError(
+                Diagnostic{Severity::Error,
+                           f.loc,
+                           fmt::format("'{}' is a field of the data and a result of the model; "
+                                       "loss and metrics could not tell them apart",
+                                       f.name),
+                           {},
+                           {{r.loc, "the result"}},
+                           "rename one of them"});
         std::optional<Type> t;
         if (source.kind == SourceSpec::Kind::Csv && f.scalar)
           t = Type{f.dtype, {}};
@@ -585,12 +590,13 @@ class ModelCompiler {
       const std::string name = r.name.empty() ? "output" : r.name;
       const Value& v = p.scope.names.at(name);
       for (const Dim& d : p.e.shape(v))
-        if (!d.is_constant() && !(d.terms().size() == 1 && d.constant_part() == 0 &&
-                                  d.terms()[0].factors.size() == 1 &&
-                                  d.terms()[0].factors[0].kind == Atom::Kind::Dim))
-          throw CompileError(r.loc, fmt::format("result {} is {}: an axis of {}, where results have constants "
-                                                "and multiples of one dimension",
-                                                name, str(p.e.shape(v)), d.str()));
+        if (!d.is_constant() &&
+            !(d.terms().size() == 1 && d.constant_part() == 0 && d.terms()[0].factors.size() == 1 &&
+              d.terms()[0].factors[0].kind == Atom::Kind::Dim))
+          throw CompileError(r.loc,
+                             fmt::format("result {} is {}: an axis of {}, where results have constants "
+                                         "and multiples of one dimension",
+                                         name, str(p.e.shape(v)), d.str()));
       unit_.outputs.push_back(name);
       p.e.builder().result(v.node, name);
     }
@@ -648,7 +654,9 @@ Unit compile_model(Sources& sources, uint32_t file, const Options& o, Diagnostic
   try {
     return ModelCompiler(sources, o, diagnostics).run(file);
   } catch (const CompileError& e) {  // a mistake outside any statement
-    if (!e.reported) diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+    if (e.reported) return {};
+    Diagnostic& d = diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+    d.notes = e.diagnostic.notes, d.help = e.diagnostic.help;
     return {};
   }
 }

@@ -307,6 +307,7 @@ class IndexNotation {
     std::vector<std::string> axes;
     for (int t = 0; t < 2; ++t)
       for (const std::string& a : tensors[t].axes) {
+        if (letter.size() == 26 && letter.count(a) == 0) return std::nullopt;
         auto [it, fresh] = letter.emplace(a, static_cast<char>('a' + letter.size()));
         spec[t] += it->second;
         if (fresh && !contains(x.indices, a)) axes.push_back(a), out += it->second;

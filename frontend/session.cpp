@@ -58,7 +58,8 @@ FileScope* open_import(Session& s, const std::string& path, Loc loc, std::vector
   };
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return refuse(fmt::format("cannot open {}", path));
-  if (!std::filesystem::is_regular_file(path, error)) return refuse(fmt::format("{} is no regular file", path));
+  if (!std::filesystem::is_regular_file(path, error))
+    return refuse(fmt::format("{} is no regular file", path));
   if (const auto size = std::filesystem::file_size(path, error); error || size > kMaxBytes)
     return refuse(fmt::format("{} has {} bytes; at most {} are read", path, size, kMaxBytes));
   if (open.size() >= kMaxImports)

@@ -51,7 +51,8 @@ struct Entry {
   int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
   int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
 
-  // Scalars and fields are told apart: a field called like a scalar of the entry is named with a '.' before it.
+  // Scalars and fields are told apart: a field called like a scalar of the entry is named with a '.' before
+  // it.
   const Tensor* input(const std::string& name) const;
   const Tensor* field(const std::string& name) const;
   const Tensor* output(const std::string& name) const;

@@ -152,6 +152,8 @@ std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTen
 }
 
 std::string number_text(const runtime::Array& v, int64_t i) {
+  // From 10^9 on the shortest text would show digits before the point that the f32 does not have.
+  if (v.dtype == runtime::DType::F32 && std::abs(v.at(i)) >= 1e9) return fmt::format("{:.9g}", v.at(i));
   if (v.dtype == runtime::DType::F32) return fmt::format("{}", static_cast<float>(v.at(i)));
   if (v.dtype == runtime::DType::F64) return fmt::format("{}", v.at(i));
   return fmt::format("{}", static_cast<int64_t>(v.at(i)));

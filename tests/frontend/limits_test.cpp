@@ -63,6 +63,9 @@ TEST(Limits, Repeats) {
   EXPECT_NE(messages("model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = x\n  repeat 2000000 { z = 1 }\n}\n")
                 .find("more than 1000000 statements"),
             std::string::npos);
+  const std::string empty = "model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = x\n  repeat i in ";
+  for (const char* n : {"9223372036854775807 { }", "1000000 { repeat 1000000 { } }"})
+    EXPECT_NE(messages(empty + n + "\n}\n").find("more than 1000000 statements"), std::string::npos) << n;
   EXPECT_NE(messages("model m(x: f32[B, 4]) -> (y: [B, 4]) {\n  y = x\n  repeat -1 { z = 1 }\n}\n")
                 .find("-1 repeats"),
             std::string::npos);
@@ -73,6 +76,36 @@ TEST(Limits, Recursion) {
   EXPECT_NE(
       messages("layer L{}(x) -> y { y = x |> L{} }\n" + model("x |> L{}")).find("there is no recursion"),
       std::string::npos);
+}
+
+// Each function calls the one before `call` says how.
+std::string functions(int n, const std::string& before, const std::string& between,
+                      const std::string& after) {
+  std::string s = "fn f0(x) = x + 1\n";
+  for (int i = 1; i <= n; ++i) {
+    const std::string call = "f" + std::to_string(i - 1) + "(x)";
+    s += "fn f" + std::to_string(i) + "(x) = " + before + call + (between.empty() ? "" : between + call) +
+         after + "\n";
+  }
+  return s + model("f" + std::to_string(n) + "(x)");
+}
+
+TEST(Limits, CallsThatDouble) {
+  EXPECT_NE(messages(functions(40, "", " + ", "")).find("more than 1000000 statements, repeats and calls"),
+            std::string::npos);
+}
+
+TEST(Limits, DepthThroughCalls) {
+  EXPECT_EQ(messages(functions(180, "", "", "")), "");
+  EXPECT_EQ(messages(functions(2, "", "", repeated(" + 1", 900))), "");
+  const std::string deep = "nested deeper than 2500 levels here";
+  EXPECT_NE(messages(functions(180, "", "", repeated(" + 1", 900))).find(deep), std::string::npos);
+  EXPECT_NE(messages(functions(180, repeated("tanh(", 240), "", repeated(")", 240))).find(deep),
+            std::string::npos);
+  std::string constants = "const c0 = 1\n";
+  for (int i = 1; i < 20000; ++i)
+    constants += "const c" + std::to_string(i) + " = c" + std::to_string(i - 1) + " + 1\n";
+  EXPECT_NE(messages(constants + model("x * c19999")).find(deep), std::string::npos);
 }
 
 }  // namespace

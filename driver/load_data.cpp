@@ -81,12 +81,15 @@ class Loader {
                                   : table.columns(names, static_cast<runtime::DType>(t));
       if (in != nullptr) check(*in, f, a, table.name());
       if (in != nullptr && in->classes > 0)
-        for (int64_t r = 0; r < a.count(); ++r)
-          if (a.at(r) < 0 || a.at(r) >= static_cast<double>(in->classes))
-            throw runtime::Error(runtime::Failure::Data,
-                                 table.where(r, table.require(names[0])) + ": " + f.name + " = " +
-                                     table.cell(r, table.require(names[0])) + ", but the model needs 0.." +
-                                     std::to_string(in->classes - 1));
+        for (int64_t i = 0; i < a.count(); ++i) {
+          if (a.at(i) >= 0 && a.at(i) < static_cast<double>(in->classes)) continue;
+          const auto width = static_cast<int64_t>(names.size());
+          const int column = table.require(names[static_cast<size_t>(i % width)]);
+          throw runtime::Error(runtime::Failure::Data, table.where(i / width, column) + ": " + f.name + " = " +
+                                                           table.cell(i / width, column) +
+                                                           ", but the model needs 0.." +
+                                                           std::to_string(in->classes - 1));
+        }
       data.fields.emplace(f.name, std::move(a));
     }
   }

@@ -133,6 +133,18 @@ class Trainer {
                    trial_.ms(false), r_.threads());
   }
 
+  // An index outside its range ends the training; the state is that of the step before, and is kept.
+  void checked_call() {
+    try {
+      timed_call();
+    } catch (const Error& e) {
+      if (result_.step == 0 || o_.run_dir.empty()) throw;
+      save("last", here());
+      throw Error(e.kind, std::string(e.what()) + "; " + o_.run_dir + "/last.safetensors has the weights after step " +
+                              std::to_string(result_.step) + " of epoch " + std::to_string(result_.epochs));
+    }
+  }
+
   void step(std::span<const int64_t> rows) {
     if (now() - remembered_ > kSaveSeconds) remember();
     r_.begin("train_step", static_cast<int64_t>(rows.size()));
@@ -141,7 +153,7 @@ class Trainer {
     r_.set("total", static_cast<double>(total_));
     r_.set("seed", static_cast<double>(o_.seed));
     for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    timed_call();
+    checked_call();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))
       diverge("loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +

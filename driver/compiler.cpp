@@ -42,7 +42,8 @@ StateLayout lay_out(const frontend::Unit& unit) {
 // A constant or a multiple of one of the dimensions.
 std::optional<runtime::Extent> simple_extent(const Index& e, const std::vector<step::Dim>& dims) {
   if (e.is_constant()) return runtime::Extent{e.constant_part(), -1};
-  if (e.constant_part() != 0 || e.terms().size() != 1 || e.terms()[0].factors.size() != 1) return std::nullopt;
+  if (e.constant_part() != 0 || e.terms().size() != 1 || e.terms()[0].factors.size() != 1)
+    return std::nullopt;
   const Atom& a = e.terms()[0].factors[0];
   for (size_t d = 0; d < dims.size(); ++d)
     if (a.kind == Atom::Kind::Dim && dims[d].name == a.name)
@@ -103,7 +104,8 @@ void fill_program(Compiled& c, const StateLayout& layout, const Sources& sources
   runtime::Program& p = c.program;
   p.state_bytes = layout.bytes;
   for (const frontend::StateSpec& s : c.unit.state) {
-    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.parameter())};
+    step::Buffer b{s.path, s.type.dtype,        s.type.shape,
+                   {},     step::Region::State, layout.offsets.at(s.parameter())};
     p.state.push_back({tensor_of(b, {}), role_of(s.role)});
   }
   if (c.unit.train) {
@@ -115,7 +117,8 @@ void fill_program(Compiled& c, const StateLayout& layout, const Sources& sources
     runtime::Entry e = make_entry(s);
     if (c.code) e.function = c.code->entry(s.name);
     if (auto it = c.unit.checks.find(s.name); it != c.unit.checks.end())
-      for (const frontend::IndexCheck& check : it->second) e.checks.push_back(check_of(check, s.dims, sources));
+      for (const frontend::IndexCheck& check : it->second)
+        e.checks.push_back(check_of(check, s.dims, sources));
     p.entries[s.name] = std::move(e);
   }
   p.model_hash = hash_onto(14695981039346656037ULL, c.unit.model_name);

@@ -27,7 +27,8 @@ bool at_least(const Index& a, const Index& b) {
   if (a.is_constant() && b.is_constant()) return a.constant_part() >= b.constant_part();
   const Index d = a - b;
   return d.is_polynomial() && d.constant_part() >= 0 &&
-         std::all_of(d.terms().begin(), d.terms().end(), [](const Index::Term& t) { return t.coefficient > 0; });
+         std::all_of(d.terms().begin(), d.terms().end(),
+                     [](const Index::Term& t) { return t.coefficient > 0; });
 }
 
 // The smaller or larger of two bounds, where it can be told.
@@ -92,7 +93,8 @@ std::optional<Range> computed_range(const Builder& b, NodeId n, int depth) {
     return join(range_of_node(b, node.operands[1], depth), range_of_node(b, node.operands[2], depth));
   if (op == "concat") {
     auto all = range_of_node(b, node.operands[0], depth);
-    for (size_t i = 1; i < node.operands.size(); ++i) all = join(all, range_of_node(b, node.operands[i], depth));
+    for (size_t i = 1; i < node.operands.size(); ++i)
+      all = join(all, range_of_node(b, node.operands[i], depth));
     return all;
   }
   if (moves_only(op)) return range_of_node(b, node.operands[0], depth);
@@ -114,7 +116,8 @@ std::pair<NodeId, NodeId> first_outside(Builder& b, const IndexSite& s) {
   const Shape flat{element_count(b.shape(s.index))};
   const NodeId numbers = b.reshape(b.convert(s.index, DType::I64), flat);
   const NodeId limit = b.splat(b.dim_value(s.limit), flat);
-  const NodeId outside = b.make("or", {b.compare("lt", numbers, b.zeros_like(numbers)), b.compare("ge", numbers, limit)});
+  const NodeId outside =
+      b.make("or", {b.compare("lt", numbers, b.zeros_like(numbers)), b.compare("ge", numbers, limit)});
   const NodeId at = b.iota(flat, 0), nowhere = b.full_like(at, kNowhere);
   const NodeId first = b.reduce("reduce_min", b.select(outside, at, nowhere), {0});
   const NodeId value =

@@ -40,8 +40,8 @@ struct StateTensor {
 };
 
 // Numbers that name rows or classes, checked by the entry: its output "checks" (".checks" where a result of
-// the model has that name) is i64[2n], for each check the first position outside, in row-major order, or -1, and
-// the number there. A training step that finds one leaves the state as it was.
+// the model has that name) is i64[2n], for each check the first position outside, in row-major order, or -1,
+// and the number there. A training step that finds one leaves the state as it was.
 struct IndexCheck {
   std::string place, what;    // "model.grad:5:10", "label"
   std::vector<Extent> shape;  // of the numbers; empty where it cannot be said

@@ -51,12 +51,6 @@ std::string shape_text(std::span<const int64_t> shape) {
   return s + "]";
 }
 
-int64_t whole_at(const Array& a, size_t i) {
-  int64_t v = 0;
-  std::memcpy(&v, a.bytes.data() + i * sizeof v, sizeof v);
-  return v;
-}
-
 // " in row 3 of the data, element [0]": rows are counted from 1, as in a table; positions from 0.
 std::string place_text(const IndexCheck& c, int64_t position, const std::vector<int64_t>& dims,
                        std::span<const int64_t> rows) {
@@ -66,7 +60,8 @@ std::string place_text(const IndexCheck& c, int64_t position, const std::vector<
     at.insert(at.begin(), position % std::max<int64_t>(1, c.shape[i].at(dims)));
   if (c.shape[0].dim != 0 || c.shape[0].scale != 1) return " at position " + shape_text(at);
   const auto i = static_cast<size_t>(at[0]);
-  const std::string row = " in row " + std::to_string((i < rows.size() ? rows[i] : at[0]) + 1) + " of the data";
+  const std::string row =
+      " in row " + std::to_string((i < rows.size() ? rows[i] : at[0]) + 1) + " of the data";
   at.erase(at.begin());
   return row + (at.empty() ? "" : ", element " + shape_text(at));
 }
@@ -136,13 +131,16 @@ void Runner::call() {
 void Runner::check_indices() const {
   const Array found = output(entry_->output(".checks") != nullptr ? ".checks" : "checks");
   for (size_t i = 0; i < entry_->checks.size(); ++i) {
-    const int64_t position = whole_at(found, 2 * i), value = whole_at(found, 2 * i + 1);
+    const int64_t position = found.whole_at(static_cast<int64_t>(2 * i)),
+                  value = found.whole_at(static_cast<int64_t>(2 * i + 1));
     if (position < 0) continue;
     const IndexCheck& c = entry_->checks[i];
     const int64_t limit = c.limit.at(dims_);
     throw Error(Failure::Data, c.place + ": " + c.what + " " + std::to_string(value) +
                                    place_text(c, position, dims_, rows_) + ", but the model needs " +
-                                   (limit < 0 ? "a row of the table" : limit == 0 ? "none" : "0.." + std::to_string(limit - 1)));
+                                   (limit < 0    ? "a row of the table"
+                                    : limit == 0 ? "none"
+                                                 : "0.." + std::to_string(limit - 1)));
   }
 }
 

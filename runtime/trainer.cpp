@@ -60,10 +60,7 @@ class Trainer {
     r_.fit(data_.train, o_.batch);
     weights_finite_ = r_.not_finite() == nullptr;
     started_ = now();
-    while (result_.step < total_ && !result_.interrupted) {
-      epoch();
-      if (result_.interrupted || stop_now()) break;
-    }
+    train_all();
     finish();
     return std::move(result_);
   }
@@ -134,14 +131,17 @@ class Trainer {
   }
 
   // An index outside its range ends the training; the state is that of the step before, and is kept.
-  void checked_call() {
+  void train_all() {
     try {
-      timed_call();
+      while (result_.step < total_ && !result_.interrupted) {
+        epoch();
+        if (result_.interrupted || stop_now()) break;
+      }
     } catch (const Error& e) {
-      if (result_.step == 0 || o_.run_dir.empty()) throw;
-      save("last", here());
-      throw Error(e.kind, std::string(e.what()) + "; " + o_.run_dir + "/last.safetensors has the weights after step " +
-                              std::to_string(result_.step) + " of epoch " + std::to_string(result_.epochs));
+      if (e.kind != Failure::Data || result_.step == 0 || o_.run_dir.empty()) throw;
+      save_all();
+      throw Error(e.kind, std::string(e.what()) + "; " + o_.run_dir +
+                              "/last.safetensors has the weights after step " + std::to_string(result_.step));
     }
   }
 
@@ -153,7 +153,7 @@ class Trainer {
     r_.set("total", static_cast<double>(total_));
     r_.set("seed", static_cast<double>(o_.seed));
     for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    checked_call();
+    timed_call();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))
       diverge("loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +

@@ -52,10 +52,14 @@ train m on d {
     runner.call();
   };
   const auto before = runner.snapshot();
-  EXPECT_EQ(text_of([&] { step({1, 4, 3, 1}); }),
+  EXPECT_EQ(text_of([&] {
+              step({1, 4, 3, 1});
+            }),
             "test.grad:9:10: label 3 in row 2 of the data, but the model needs 0..2");
   EXPECT_EQ(runner.snapshot(), before);
-  EXPECT_EQ(text_of([&] { step({0, 1, 1, 1}); }),
+  EXPECT_EQ(text_of([&] {
+              step({0, 1, 1, 1});
+            }),
             "test.grad:9:10: label -1 in row 1 of the data, but the model needs 0..2");
   EXPECT_EQ(runner.snapshot(), before);
   step({1, 3, 2, 1});
@@ -95,12 +99,15 @@ train m on d {
   data.fields.at("k") = ints({4, 2}, {1, 1, 1, 0, 1, 1, 0, 1});
   const std::vector<int64_t> rows = {0, 1, 2, 3};
   runner.begin("train_step", 4);
-  for (const auto& [name, field] : data.fields) runner.set_rows(name, field, rows), in[name] = to_tensor(field);
+  for (const auto& [name, field] : data.fields)
+    runner.set_rows(name, field, rows), in[name] = to_tensor(field);
   for (const char* name : {"step", "total"}) in[name] = scalar(DType::I64, 0);
-  for (const auto& [name, v] : m.compiled.program.hyper) runner.set(name, v), in[name] = scalar(DType::F64, v);
+  for (const auto& [name, v] : m.compiled.program.hyper)
+    runner.set(name, v), in[name] = scalar(DType::F64, v);
   runner.set("seed", 5);
-  EXPECT_NE(text_of([&] { runner.call(); })
-                .find("index -1 in row 2 of the data, element [1], but the model needs 0..4"),
+  EXPECT_NE(text_of([&] {
+              runner.call();
+            }).find("index -1 in row 2 of the data, element [1], but the model needs 0..4"),
             std::string::npos);
   std::map<std::string, Tensor> out = reference.call("train_step", in);
   std::string why;
@@ -121,7 +128,8 @@ TEST(Indices, WhatIsProvedOrCheckedWhenLoadedCostsNothing) {
     EXPECT_EQ(m.compiled.program.entry("predict")->checks.empty(), proved) << body;
     EXPECT_EQ(m.compiled.program.entry("predict")->output("checks") == nullptr, proved) << body;
   }
-  const TestModel digits(read_example("digits.grad"), {}, std::string(GRADC_SOURCE_DIR) + "/examples/digits.grad");
+  const TestModel digits(read_example("digits.grad"), {},
+                         std::string(GRADC_SOURCE_DIR) + "/examples/digits.grad");
   ASSERT_TRUE(digits.ok());
   for (const auto& [name, e] : digits.compiled.program.entries)
     EXPECT_EQ(e.output("checks"), nullptr) << name;

@@ -80,7 +80,8 @@ void fill_program(Compiled& c, const StateLayout& layout) {
   runtime::Program& p = c.program;
   p.state_bytes = layout.bytes;
   for (const frontend::StateSpec& s : c.unit.state) {
-    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.parameter())};
+    step::Buffer b{s.path, s.type.dtype,        s.type.shape,
+                   {},     step::Region::State, layout.offsets.at(s.parameter())};
     p.state.push_back({tensor_of(b, {}), role_of(s.role)});
   }
   if (c.unit.train) {

@@ -120,8 +120,7 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   opt->add_option("--after", a.after, "the last pass to run")
       ->check(CLI::IsMember(pass_names(false)))
       ->default_val("numerics");
-  opt->add_option("--function", a.function, "which function, after the graph passes; the only one if absent")
-      ->default_val("");
+  opt->add_option("--function", a.function, "which function, after the graph passes")->capture_default_str();
   machine_options(opt, a);
   opt->add_option("-o,--output", a.output, "where to write; standard output if absent");
   CLI::App* make = add("new", "write a model file for a table");

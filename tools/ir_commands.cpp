@@ -41,10 +41,9 @@ CompileOptions ir_options(const Arguments& a) {
   return o;
 }
 
+// The only function of a file needs no name.
 const graph::Function& function_of(const graph::Module& m, const std::string& name) {
-  if (name.empty() && m.functions.size() == 1) return m.functions.begin()->second;
-  if (name.empty()) throw CompileError({}, "the file has several functions; choose one by --function=NAME");
-  return m.at(name);
+  return m.functions.size() == 1 ? m.functions.begin()->second : m.at(name);
 }
 
 // Graph text through the passes up to --after, or step text from --from on.

@@ -198,6 +198,13 @@ class StepBuilder {
 
 // Lowers one function whose parameters are given views and whose results go to given views.
 struct StepBuilder::FunctionLowering {
+  // What is kept of a lowered group: its kernel, and for each buffer the place of its node in the key.
+  struct Known {
+    int kernel;
+    std::vector<size_t> buffers;
+    std::string members;
+  };
+
   StepBuilder& b;
   const Function& f;
   std::vector<View> params, dests;
@@ -288,13 +295,6 @@ struct StepBuilder::FunctionLowering {
     if (it != views.end()) return it->second;
     return views[n] = b.scratch(name_of(n), f.type(n));
   }
-
-  // What is kept of a lowered group: its kernel, and for each buffer the place of its node in the key.
-  struct Known {
-    int kernel;
-    std::vector<size_t> buffers;
-    std::string members;
-  };
 
   void lower(const Fusion& fusion, const Group& g, Body& out) {
     const LowerInput in{f, fusion, storage_of, b.fma_};

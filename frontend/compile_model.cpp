@@ -247,9 +247,13 @@ class ModelCompiler {
       e.seed_node = e.builder().param("seed", {DType::I64, {}});
     if (sums > 0) e.expect_sums(sums);
     e.on_labels = [this, &p](graph::NodeId n, int64_t classes) {
+      bool field = false;
       for (Input& in : unit_.inputs)
-        if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n)
+        if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n) {
           in.classes = in.classes == 0 ? classes : std::min(in.classes, classes);
+          field = true;
+        }
+      return field && unit_.data && p.e.mode() != Mode::Predict;
     };
     p.root->definition = model_;
     p.root->home = s_.main;
@@ -322,6 +326,33 @@ class ModelCompiler {
     std::vector<graph::NodeId> flat;
     for (graph::NodeId n : parts) flat.push_back(b.reshape(n, {element_count(b.shape(n))}));
     return flat.size() == 1 ? flat[0] : b.concat(flat, 0);
+  }
+
+  // ---- checks of indices
+  // Of reads that a result needs, each once.
+  IndexChecks checks_of(Pass& p) {
+    const std::vector<char> needed = needed_nodes(p.e.builder().function());
+    std::vector<IndexSite> sites;
+    for (const IndexSite& s : p.e.index_sites) {
+      const bool known = std::any_of(sites.begin(), sites.end(), [&](const IndexSite& o) {
+        return o.index == s.index && o.limit == s.limit;
+      });
+      if (needed[s.value] != 0 && !known) sites.push_back(s);
+    }
+    return check_indices(p.e.builder(), sites);
+  }
+
+  // The further result of an entry, where it has any.
+  void add_checks(Pass& p) {
+    const IndexChecks c = checks_of(p);
+    if (c.found == graph::kNone) return;
+    p.e.builder().result(c.found, check_output());
+    unit_.checks[p.e.builder().function().name] = c.sites;
+  }
+  std::string check_output() const {
+    const bool taken = std::any_of(model_->results.begin(), model_->results.end(),
+                                   [](const Formal& r) { return r.name == "checks"; });
+    return taken ? ".checks" : "checks";
   }
 
   // The first elaboration finds every mistake, parameter, state and accumulator.
@@ -463,11 +494,17 @@ class ModelCompiler {
       inner.e.builder().result(s.stored->node, path);
       stored.push_back(path);
     }
+    IndexChecks checks = checks_of(inner);
+    if (checks.found != graph::kNone) {
+      inner.e.builder().result(checks.found, check_output());
+      inner.e.builder().result(checks.any);
+    }
     keep(inner.e.builder().finish());
-    build_step(inner, stored);
+    build_step(inner, stored, std::move(checks.sites));
   }
 
-  void build_step(Pass& inner, const std::vector<std::string>& stored) {
+  // `sites` are those that @loss checks, in two results behind the others.
+  void build_step(Pass& inner, const std::vector<std::string>& stored, std::vector<IndexCheck> sites) {
     const graph::Function& loss_function = unit_.module.at("loss");
     Pass p(s_, "train_step", Mode::Train, &unit_.module);
     Elaborator& e = p.e;
@@ -503,20 +540,43 @@ class ModelCompiler {
                                      {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints(wrt)}});
     b.result(b.get(all, 0), "loss");
     b.result(b.get(all, 1), "sums");
+    std::vector<std::pair<graph::NodeId, graph::NodeId>> updates;  // new value, state
     for (size_t i = 0; i < stored.size(); ++i)
-      b.result(b.get(all, static_cast<int>(2 + i)), "", states.at(stored[i]));
+      updates.emplace_back(b.get(all, static_cast<int>(2 + i)), states.at(stored[i]));
+    const size_t checks = sites.empty() ? 0 : 2, first = 2 + stored.size() + checks;
     Gradients gradients;
     for (size_t i = 0; i < differentiated.size(); ++i)
-      gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(2 + stored.size() + i)));
+      gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(first + i)));
     if (fields_.clip > 0) clip(p, gradients);
     const auto updated = optimise(p, gradients, lr);
-    for (const auto& [path, v] : updated) b.result(v.node, "", e.slots().at(path).node);
+    for (const auto& [path, v] : updated) updates.emplace_back(v.node, e.slots().at(path).node);
     for (const std::string& path : e.slot_order()) {
       const Slot& s = e.slots().at(path);
       unit_.state.push_back(s.spec);
-      if (s.spec.role == StateSpec::Role::OptimizerSlot && s.stored) b.result(s.stored->node, "", s.node);
+      if (s.spec.role == StateSpec::Role::OptimizerSlot && s.stored)
+        updates.emplace_back(s.stored->node, s.node);
     }
+    IndexChecks own = check_indices(b, e.index_sites);  // of optimiser and schedule
+    if (checks > 0) {
+      const auto at = static_cast<int>(2 + stored.size());
+      const graph::NodeId found = b.get(all, at), any = b.get(all, at + 1);
+      own.found = own.found == graph::kNone ? found : b.concat({found, own.found}, 0);
+      own.any = own.any == graph::kNone ? any : b.make("or", {any, own.any});
+    }
+    sites.insert(sites.end(), own.sites.begin(), own.sites.end());
+    store(b, updates, own.any);
+    if (own.found != graph::kNone) b.result(own.found, check_output());
+    if (!sites.empty()) unit_.checks["train_step"] = std::move(sites);
     keep(b.finish());
+  }
+
+  // A step that found an index outside its range changes no state.
+  void store(graph::Builder& b, const std::vector<std::pair<graph::NodeId, graph::NodeId>>& updates,
+             graph::NodeId bad) {
+    for (const auto& [value, state] : updates) {
+      const bool always = bad == graph::kNone;
+      b.result(always ? value : b.select(b.splat(bad, b.shape(state)), state, value), "", state);
+    }
   }
 
   // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does.
@@ -548,6 +608,7 @@ class ModelCompiler {
       if (train_ == nullptr) unit_.state.push_back(s.spec);
       b.result(s.initial->node, "", s.node);
     }
+    add_checks(p);
     keep(without_inputs(b.finish(), p));
   }
 
@@ -559,15 +620,7 @@ class ModelCompiler {
 
   // A copy with the nodes alone that results need.
   graph::Function rebuilt(const graph::Function& f) {
-    std::vector<char> live(f.nodes.size(), 0);
-    std::vector<graph::NodeId> work;
-    for (const graph::Result& r : f.results) work.push_back(r.node);
-    while (!work.empty()) {
-      const graph::NodeId n = work.back();
-      work.pop_back();
-      if (std::exchange(live[n], 1) != 0) continue;
-      for (graph::NodeId o : f[n].operands) work.push_back(o);
-    }
+    const std::vector<char> live = needed_nodes(f);
     graph::Builder b(f.name, &unit_.module);
     std::map<std::string, int> read;
     for (graph::NodeId n : f.params)
@@ -600,6 +653,7 @@ class ModelCompiler {
       unit_.outputs.push_back(name);
       p.e.builder().result(v.node, name);
     }
+    add_checks(p);
     keep(p.e.builder().finish());
   }
 
@@ -613,6 +667,7 @@ class ModelCompiler {
     const int64_t sums = elaborate(kManySums)->e.accumulated;
     auto p = elaborate(sums);
     p->e.builder().result(join(p->e.builder(), p->e.accumulators), "sums");
+    add_checks(*p);
     keep(rebuilt(p->e.builder().finish()));
     graph::Builder& f = p->e.finish();
     const auto& [path, value] = *p->e.fitted;
@@ -628,6 +683,7 @@ class ModelCompiler {
     const std::vector<Value> values = metrics(p);
     if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
     p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
+    add_checks(p);
     keep(p.e.builder().finish());
     std::vector<graph::NodeId> nodes;
     for (const Value& v : values) nodes.push_back(v.node);

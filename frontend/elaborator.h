@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "frontend/index_check.h"
 #include "frontend/session.h"
 #include "ir/graph/builder.h"
 
@@ -112,7 +113,10 @@ class Elaborator {
   std::vector<graph::NodeId> accumulators;  // f64 tensors in the main function
   int64_t accumulated = 0;                  // their elements
   graph::NodeId sums_node = graph::kNone;   // of the finishing function
-  std::function<void(graph::NodeId labels, int64_t classes)> on_labels;
+  // Labels that are a field of the data; true where they are checked when the data is loaded.
+  std::function<bool(graph::NodeId labels, int64_t classes)> on_labels;
+  std::vector<IndexSite> index_sites;  // reads by numbers that nothing proves in range
+  void note_index(graph::NodeId index, const Dim& limit, graph::NodeId value, std::string what, Loc loc);
   std::vector<LayerNote> layers;
 
   void enter(Instance* root) { stack_.push_back(root); }  // layers made from here on belong to it

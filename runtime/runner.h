@@ -30,6 +30,7 @@ class Runner {
   void set(const std::string& input, std::span<const double> values);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
   bool has_input(const std::string& input) const { return entry_->input(input) != nullptr; }
+  // Throws Error (Data) when the entry found an index outside its range.
   void call();
   Array output(const std::string& name) const;  // of the last call
 
@@ -51,6 +52,7 @@ class Runner {
   void restore(std::span<const std::byte> state);
 
  private:
+  void check_indices() const;
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 
   const Program& program_;
@@ -58,6 +60,7 @@ class Runner {
   Region state_, io_, scratch_;
   const Entry* entry_ = nullptr;
   std::vector<int64_t> table_, dims_;
+  std::vector<int64_t> rows_;  // of the data set, in this batch; kept for entries with checks
 };
 
 }  // namespace gradc::runtime

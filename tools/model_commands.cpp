@@ -156,7 +156,7 @@ std::string number_text(const runtime::Array& v, int64_t i) {
   if (v.dtype == runtime::DType::F32 && std::abs(v.at(i)) >= 1e9) return fmt::format("{:.9g}", v.at(i));
   if (v.dtype == runtime::DType::F32) return fmt::format("{}", static_cast<float>(v.at(i)));
   if (v.dtype == runtime::DType::F64) return fmt::format("{}", v.at(i));
-  return fmt::format("{}", static_cast<int64_t>(v.at(i)));
+  return fmt::format("{}", v.whole_at(i));
 }
 
 int predict(const Arguments& a, const Compiled& c, const Sources&) {
@@ -172,6 +172,11 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
     const auto t = static_cast<runtime::DType>(in.type.dtype);
     const std::vector<std::string> names = input_columns(c, weights, in, table);
     runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
+    if (in.type.rank() == 2 && !in.type.shape[1].is_constant())
+      throw CompileError(in.loc,
+                         fmt::format("the input '{}' has {} numbers a row, any number of them; tables give "
+                                     "a constant number: write {} in its place",
+                                     in.name, in.type.shape[1].str(), names.size()));
     if (in.type.rank() == 2 && !(in.type.shape[1] == Dim(static_cast<int64_t>(names.size()))))
       throw CompileError(in.loc, fmt::format("the input '{}' has {} columns, the table gives {}", in.name,
                                              in.type.shape[1].str(), names.size()));

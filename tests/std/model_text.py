@@ -46,17 +46,13 @@ def columns(name, a):
     return "columns(" + ", ".join(f'"{name}{i}"' for i in range(a.shape[1])) + ")"
 
 
-def result_type(r):
-    return type_of(r).split("[")[0] + "[...]"
-
-
 def value(name, body, inputs, results, state={}, compare="near 1e-13 1e-15", before="", kind="predict"):
     """The named results of a model with these statements; the first axis of every input is the batch."""
     results = results if isinstance(results, dict) else {"r": results}
     results = {n: np.asarray(r) for n, r in results.items()}
-    body = body if re.match(r"\w+(\[.*?\])?(, \w+)* [-+*/]?= |if |repeat |scan |param ", body) else f"r = {body}"
-    types = ", ".join(f"{n}: {result_type(r)}" for n, r in results.items())
-    text = f"{before}model t({formals(inputs)}) -> ({types}) {{\n{body}\n}}"
+    body = body if re.match(r"\w+(\[.*?\])?(, \w+)* [-+*/]?= |if |repeat |scan |param |const |h: ", body) else f"r = {body}"
+    body = body.replace("\n", "\n  ")
+    text = f"{before}model t({formals(inputs)}) -> ({', '.join(results)}) {{\n  {body}\n}}"
     sample(kind, name, text, {**inputs, **state}, results, compare)
 
 

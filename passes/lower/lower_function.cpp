@@ -399,8 +399,13 @@ struct StepBuilder::FunctionLowering {
     for (size_t i = 1; i < operands.size(); ++i) args.push_back(view_of(operands[i]));
     const std::vector<View> r = result_buffers(n);
     step::If branch;
-    branch.condition = view_of(operands[0]).buffer;
-    GRADC_CHECK(view_of(operands[0]).prefix.empty(), "a condition has a buffer of its own");
+    View flag = view_of(operands[0]);
+    if (!flag.prefix.empty()) {  // one of many: a branch reads a buffer of its own
+      const View own = b.scratch(name_of(n) + ".flag", {DType::Bool, {}});
+      b.copy(flag, own, {DType::Bool, {}}, out);
+      flag = own;
+    }
+    branch.condition = flag.buffer;
     call(callee(n, "then"), args, r, branch.then_body);
     call(callee(n, "otherwise"), args, r, branch.else_body);
     bind_outputs(n, r);

@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""samples.py [--check]: writes samples.txt, values from NumPy, SciPy and JAX (f64) for the standard library and for
+programs of the language, which samples_test.cpp compares with compiled code; --check compares the file with what would
+be written. A sample is model text, what the model is given (inputs, parameters, scalars), and what must come out."""
+
+import pathlib
+import sys
+
+import model_text
+from language_samples import programs
+from random_samples import known_draws
+from sample_text import out
+from std_samples import activations, along_axes, initialisers, layers, losses, schedules
+
+start = model_text.random.bit_generator.state
+for family in [activations, along_axes, layers, losses, schedules, initialisers, known_draws, programs]:
+    model_text.random.bit_generator.state = start  # so that a family does not move when another changes
+    family()
+text = "\n".join(out)
+path = pathlib.Path(__file__).with_name("samples.txt")
+if sys.argv[1:] == ["--check"]:
+    same = path.read_text() == text
+    print("samples.txt is what would be written" if same else "samples.txt differs")
+    sys.exit(not same)
+path.write_text(text)
+print(f"{text.count('compare')} samples, {len(text)} bytes")

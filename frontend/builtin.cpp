@@ -328,6 +328,7 @@ std::map<std::string, Row> make_table() {
       {"take", {{"table", "index"}, take}},
       {"pick", {{"x", "y"}, pick}},
       {"one_hot", {{"y", "n"}, one_hot}},
+      {"first_number", {{"x"}, [](Args& a) { return a.e.first_number(a.tensor("x"), a.loc); }}},
       {"random", {{"shape"}, random}},
       {"blocks", {{"...", "shape"}, blocks}},
       {"stop_gradient",

@@ -148,8 +148,8 @@ class ModelCompiler {
   // Entry points have parameters and results of their own; a field of the same name gets a '.', which no
   // name of the language has.
   std::string parameter_of(const std::string& field) const {
-    static const std::set<std::string> ours = {"step", "total", "seed",   "lr",
-                                               "loss", "sums",  "values", "output"};
+    static const std::set<std::string> ours = {"step",   "total",  "seed",   "lr",          "loss",  "sums",
+                                               "values", "output", "shifts", "next_shifts", "checks"};
     const bool result = std::any_of(model_->results.begin(), model_->results.end(),
                                     [&](const Formal& r) { return r.name == field; });
     return ours.count(field) != 0 || result ? "." + field : field;
@@ -332,6 +332,16 @@ class ModelCompiler {
     return flat.size() == 1 ? flat[0] : b.concat(flat, 0);
   }
 
+  // ---- first numbers of a split, from batch to batch
+  void read_shifts(Pass& p) {
+    if (shifts_ > 0) p.e.shifts_node = p.e.builder().param("shifts", {DType::F64, {Dim(shifts_)}});
+  }
+  void write_shifts(Pass& p) {
+    std::vector<graph::NodeId> used;
+    for (const auto& [first, shift] : p.e.shifts) used.push_back(shift);
+    if (!used.empty()) p.e.builder().result(join(p.e.builder(), used), "next_shifts");
+  }
+
   // ---- checks of indices
   // Of reads that a result needs, each once.
   IndexChecks checks_of(Pass& p) {
@@ -356,7 +366,7 @@ class ModelCompiler {
   std::string check_output() const {
     const bool taken = std::any_of(model_->results.begin(), model_->results.end(),
                                    [](const Formal& r) { return r.name == "checks"; });
-    return taken ? ".checks" : "checks";
+    return taken ? "..checks" : "checks";
   }
 
   // The first elaboration finds every mistake, parameter, state and accumulator. The bodies of its loops go.
@@ -375,6 +385,7 @@ class ModelCompiler {
       const Value l = loss(p);
       metrics(p);
       sums_ = p.e.accumulated;
+      shifts_ = static_cast<int64_t>(p.e.shifts.size());
       if (s_.diagnostics.has_errors()) return;
       find_unreached(p, l.node);
       optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
@@ -493,6 +504,7 @@ class ModelCompiler {
     Pass inner(s_, "loss", Mode::Train, &unit_.module);
     if (!apply_model(inner, true, kManySums)) throw CompileError(s_.diagnostics);
     inner.e.builder().result(loss(inner).node, "loss");
+    read_shifts(inner);
     metrics(inner);
     inner.e.builder().result(join(inner.e.builder(), inner.e.accumulators), "sums");
     std::vector<std::string> stored;
@@ -502,6 +514,7 @@ class ModelCompiler {
       inner.e.builder().result(s.stored->node, path);
       stored.push_back(path);
     }
+    write_shifts(inner);
     IndexChecks checks = checks_of(inner);
     if (checks.found != graph::kNone) {
       inner.e.builder().result(checks.found, check_output());
@@ -511,7 +524,7 @@ class ModelCompiler {
     build_step(inner, stored, std::move(checks.sites));
   }
 
-  // `sites` are those that @loss checks, in two results behind the others.
+  // `sites` are those that @loss checks, in two results behind the others. Shifts stand before them.
   void build_step(Pass& inner, const std::vector<std::string>& stored, std::vector<IndexCheck> sites) {
     const graph::Function& loss_function = unit_.module.at("loss");
     Pass p(s_, "train_step", Mode::Train, &unit_.module);
@@ -525,6 +538,7 @@ class ModelCompiler {
     e.step_node = by_name["step"] = b.param("step", {DType::I64, {}});
     const graph::NodeId total = b.param("total", {DType::I64, {}});
     by_name["seed"] = b.param("seed", {DType::I64, {}});
+    if (shifts_ > 0) by_name["shifts"] = b.param("shifts", {DType::F64, {Dim(shifts_)}});
     const Value lr = learning_rate(p, total);
     for (const std::string& path : inner.e.slot_order()) {
       const Slot& s = inner.e.slots().at(path);
@@ -551,7 +565,9 @@ class ModelCompiler {
     std::vector<std::pair<graph::NodeId, graph::NodeId>> updates;  // new value, state
     for (size_t i = 0; i < stored.size(); ++i)
       updates.emplace_back(b.get(all, static_cast<int>(2 + i)), states.at(stored[i]));
-    const size_t checks = sites.empty() ? 0 : 2, first = 2 + stored.size() + checks;
+    const size_t shifts = shifts_ > 0 ? 1 : 0, checks = sites.empty() ? 0 : 2;
+    const size_t first = 2 + stored.size() + shifts + checks;
+    if (shifts > 0) b.result(b.get(all, static_cast<int>(2 + stored.size())), "next_shifts");
     Gradients gradients;
     for (size_t i = 0; i < differentiated.size(); ++i)
       gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(first + i)));
@@ -566,7 +582,7 @@ class ModelCompiler {
     }
     IndexChecks own = check_indices(b, e.index_sites);  // of optimiser and schedule
     if (checks > 0) {
-      const auto at = static_cast<int>(2 + stored.size());
+      const auto at = static_cast<int>(2 + stored.size() + shifts);
       const graph::NodeId found = b.get(all, at), any = b.get(all, at + 1);
       own.found = own.found == graph::kNone ? found : b.concat({found, own.found}, 0);
       own.any = own.any == graph::kNone ? any : b.make("or", {any, own.any});
@@ -688,9 +704,11 @@ class ModelCompiler {
   void build_evaluation() {
     Pass p(s_, "eval_step", Mode::Eval, &unit_.module);
     if (!apply_model(p, true, sums_)) throw CompileError(s_.diagnostics);
+    read_shifts(p);
     const std::vector<Value> values = metrics(p);
     if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
     p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
+    write_shifts(p);
     add_checks(p);
     keep(p.e.builder().finish());
     std::vector<graph::NodeId> nodes;
@@ -709,7 +727,7 @@ class ModelCompiler {
   std::set<std::string> frozen_;
   std::vector<std::shared_ptr<Instance>> owners_;
   int fits_ = 0;
-  int64_t sums_ = 0;
+  int64_t sums_ = 0, shifts_ = 0;
 };
 
 }  // namespace

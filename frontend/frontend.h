@@ -48,7 +48,7 @@ struct Input {  // an input of the model, or a further field that loss or metric
 };
 
 // Numbers that name rows or classes and that nothing proves in range. The function's output "checks"
-// (".checks" where a result of the model has that name) is i64[2n]: for each check the first position
+// ("..checks" where a result of the model has that name) is i64[2n]: for each check the first position
 // outside, in row-major order, or -1, and the number there.
 struct IndexCheck {
   std::string what;

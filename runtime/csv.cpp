@@ -241,11 +241,11 @@ double CsvTable::number(int64_t row, int column, DType t) const {
     complain(trimmed(text).empty() ? "the cell is empty; drop or fill missing cells"
                                    : shown + " is not a number; drop or fill missing cells");
   if (t == DType::F32 || t == DType::F64) return v;
-  const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740992.0 : 0;
+  const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740991.0 : 0;
   const double high = t == DType::Bool  ? 1
                       : t == DType::U8  ? 255
                       : t == DType::I32 ? 2147483647.0
-                                        : 9007199254740992.0;
+                                        : 9007199254740991.0;
   if (v != std::floor(v) || v < low || v > high)
     complain(shown + " is no " + name_of(t) +
              (t == DType::I64 && std::abs(v) < 0x1p63 && std::abs(v) > high

@@ -39,7 +39,7 @@ struct StateTensor {
   Role role = Role::Param;
 };
 
-// Numbers that name rows or classes, checked by the entry: its output "checks" (".checks" where a result of
+// Numbers that name rows or classes, checked by the entry: its output "checks" ("..checks" where a result of
 // the model has that name) is i64[2n], for each check the first position outside, in row-major order, or -1,
 // and the number there. A training step that finds one leaves the state as it was.
 struct IndexCheck {
@@ -73,6 +73,8 @@ struct Entry {
 //   train_step  in: the fields of the batch, step i64[], total i64[] (planned steps), seed i64[], one f64[]
 //   for
 //                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
+//               and, where a metric shifts its sums, of train_step and eval_step: in: shifts f64[K], NaN for
+//               the first batch of a split, then what the batch before gave as    out: next_shifts f64[K]
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
 //   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
 //   metrics predict     in: the input fields of the batch                    out: the model's named results

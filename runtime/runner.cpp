@@ -124,12 +124,20 @@ void Runner::set_rows(const std::string& input, const Array& from, std::span<con
 }
 
 void Runner::call() {
+  const Tensor* shifts = entry_->output("next_shifts") != nullptr ? entry_->input("shifts") : nullptr;
+  if (shifts != nullptr) {
+    if (shifts_.empty()) shifts_.assign(static_cast<size_t>(shifts->shape[0].scale), std::nan(""));
+    set("shifts", shifts_);
+  }
   team_.call(entry_->function, state_.data(), io_.data(), scratch_.data(), table_.data());
   if (!entry_->checks.empty()) check_indices();
+  if (shifts == nullptr) return;
+  const Array used = output("next_shifts");
+  for (size_t i = 0; i < shifts_.size(); ++i) shifts_[i] = used.at(static_cast<int64_t>(i));
 }
 
 void Runner::check_indices() const {
-  const Array found = output(entry_->output(".checks") != nullptr ? ".checks" : "checks");
+  const Array found = output(entry_->output("..checks") != nullptr ? "..checks" : "checks");
   for (size_t i = 0; i < entry_->checks.size(); ++i) {
     const int64_t position = found.whole_at(static_cast<int64_t>(2 * i)),
                   value = found.whole_at(static_cast<int64_t>(2 * i + 1));
@@ -196,6 +204,7 @@ void Runner::fit(const Split& train, int64_t batch) {
 }
 
 std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
+  begin_split();
   const std::vector<double> sums = sum_over(split, batch, [&](std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
     for (const auto& [name, field] : split.data->fields) set_rows(name, field, rows);

@@ -76,6 +76,7 @@ class Trainer {
     std::vector<int64_t> rows(order.size());
     for (size_t i = 0; i < order.size(); ++i) rows[i] = data_.train.rows[static_cast<size_t>(order[i])];
     epoch_sums_.clear();
+    r_.begin_split();
     epoch_started_ = now();
     remember();
     int64_t done = 0;

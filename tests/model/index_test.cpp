@@ -135,6 +135,16 @@ TEST(Indices, WhatIsProvedOrCheckedWhenLoadedCostsNothing) {
     EXPECT_EQ(e.output("checks"), nullptr) << name;
 }
 
+TEST(Indices, AnInputOfTheirNameKeepsIt) {
+  const TestModel m("model m(checks: i32[B]) -> (y: [B]) { y = sum(Embed{3, 2}(checks), over=1) }\n");
+  ASSERT_TRUE(m.ok());
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(1);
+  runner.begin("predict", 2);
+  runner.set_rows("checks", ints({2}, {2, -2}), std::vector<int64_t>{0, 1});
+  EXPECT_NE(text_of([&] { runner.call(); }).find("index -2 in row 2 of the data"), std::string::npos);
+}
+
 TEST(Indices, AResultOfTheirNameKeepsIt) {
   const TestModel m("model m(k: i32[B]) -> (checks: [B]) { checks = sum(Embed{3, 2}(k), over=1) }\n");
   ASSERT_TRUE(m.ok());

@@ -105,12 +105,15 @@ TEST(RandomModels, TrainAndPredictWithTheSameBits) {
   for (int64_t seed = first; seed < first + count; ++seed) {
     const fuzz::ModelText m = fuzz::random_model(static_cast<uint64_t>(seed));
     SCOPED_TRACE(fmt::format("GRADC_SEED={} GRADC_MODELS=1\n{}", seed, m.text));
+    if (std::getenv("GRADC_SHOW") != nullptr) fmt::print("seed {}\n{}\n", seed, m.text);
     try {
       ++ends[run(m, folder)];
     } catch (const std::exception& e) {
       ADD_FAILURE() << e.what();
     }
   }
+  fmt::print("{} trained, {} diverged, {} refused\n", ends[End::Trained], ends[End::Diverged],
+             ends[End::Refused]);
   fs::remove_all(folder);
   // The generator makes what it is meant to make.
   EXPECT_LE(ends[End::Refused] * 20, count);

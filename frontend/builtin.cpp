@@ -411,7 +411,9 @@ Value Elaborator::random_key(Loc loc) {
   for (int64_t i : iterations_) site += fmt::format(":{}", i);
   uint64_t h = 14695981039346656037ULL;
   for (char c : site) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return wrap(b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node}));
+  graph::NodeId key = b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node});
+  for (graph::NodeId step : loop_steps_) key = b_.make("rng_fold", {key, step});
+  return wrap(key);
 }
 
 Value Elaborator::initial_value(const Value& init, const Type& type, const std::string& path, Loc loc) {

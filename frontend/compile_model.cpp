@@ -12,8 +12,12 @@
 
 namespace gradc::frontend {
 
-Elaborator::Elaborator(Session& s, std::string name, Mode mode, const graph::Module* module)
-    : s_(s), mode_(mode), b_(name, module), finish_(name == "eval_step" ? "finish" : name + "_finish") {}
+Elaborator::Elaborator(Session& s, std::string name, Mode mode, graph::Module* module)
+    : s_(s),
+      mode_(mode),
+      b_(name, module),
+      finish_(name == "eval_step" ? "finish" : name + "_finish"),
+      module_(module) {}
 
 namespace {
 
@@ -219,7 +223,7 @@ class ModelCompiler {
 
   // ---- one elaboration of the model
   struct Pass {
-    Pass(Session& s, std::string name, Mode mode, const graph::Module* m) : e(s, std::move(name), mode, m) {}
+    Pass(Session& s, std::string name, Mode mode, graph::Module* m) : e(s, std::move(name), mode, m) {}
     Elaborator e;
     Scope scope;  // inputs, fields and named results
     std::shared_ptr<Instance> root = std::make_shared<Instance>();
@@ -365,8 +369,12 @@ class ModelCompiler {
     return taken ? "..checks" : "checks";
   }
 
-  // The first elaboration finds every mistake, parameter, state and accumulator.
+  // The first elaboration finds every mistake, parameter, state and accumulator. The bodies of its loops go.
   void survey() {
+    elaborate_all();
+    std::erase_if(unit_.module.functions, [](const auto& f) { return f.first.starts_with("survey."); });
+  }
+  void elaborate_all() {
     Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
     if (!apply_model(p, true, kManySums)) return;
     unit_.layers = p.e.layers;

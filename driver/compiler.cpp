@@ -39,14 +39,38 @@ StateLayout lay_out(const frontend::Unit& unit) {
   return layout;
 }
 
-runtime::Extent extent_of(const Index& e, const std::vector<step::Dim>& dims) {
-  if (e.is_constant()) return {e.constant_part(), -1};
-  GRADC_CHECK(e.constant_part() == 0 && e.terms().size() == 1 && e.terms()[0].factors.size() == 1,
-              "an io extent is a constant or a multiple of one dimension, not {}", e.str());
-  const std::string& name = e.terms()[0].factors[0].name;
+// A constant or a multiple of one of the dimensions.
+std::optional<runtime::Extent> simple_extent(const Index& e, const std::vector<step::Dim>& dims) {
+  if (e.is_constant()) return runtime::Extent{e.constant_part(), -1};
+  if (e.constant_part() != 0 || e.terms().size() != 1 || e.terms()[0].factors.size() != 1)
+    return std::nullopt;
+  const Atom& a = e.terms()[0].factors[0];
   for (size_t d = 0; d < dims.size(); ++d)
-    if (dims[d].name == name) return {e.terms()[0].coefficient, static_cast<int32_t>(d)};
-  GRADC_CHECK(false, "dimension {} is not one of the step's", name);
+    if (a.kind == Atom::Kind::Dim && dims[d].name == a.name)
+      return runtime::Extent{e.terms()[0].coefficient, static_cast<int32_t>(d)};
+  return std::nullopt;
+}
+
+runtime::Extent extent_of(const Index& e, const std::vector<step::Dim>& dims) {
+  const auto extent = simple_extent(e, dims);
+  GRADC_CHECK(extent, "an io extent is a constant or a multiple of one of the step's dimensions, not {}",
+              e.str());
+  return *extent;
+}
+
+runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<step::Dim>& dims,
+                             const Sources& sources) {
+  const LineColumn p = sources.position(c.loc.file, c.loc.begin);
+  runtime::IndexCheck out;
+  out.place = fmt::format("{}:{}:{}", sources.name(c.loc.file), p.line, p.column);
+  out.what = c.what;
+  out.limit = simple_extent(c.limit, dims).value_or(runtime::Extent{-1, -1});
+  for (const Dim& d : c.shape) {
+    const auto extent = simple_extent(d, dims);
+    if (!extent) return out.shape.clear(), out;
+    out.shape.push_back(*extent);
+  }
+  return out;
 }
 
 runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
@@ -76,11 +100,12 @@ uint64_t hash_onto(uint64_t hash, std::string_view text) {
   return (hash ^ 0xFF) * 1099511628211ULL;
 }
 
-void fill_program(Compiled& c, const StateLayout& layout) {
+void fill_program(Compiled& c, const StateLayout& layout, const Sources& sources) {
   runtime::Program& p = c.program;
   p.state_bytes = layout.bytes;
   for (const frontend::StateSpec& s : c.unit.state) {
-    step::Buffer b{s.path, s.type.dtype, s.type.shape, {}, step::Region::State, layout.offsets.at(s.parameter())};
+    step::Buffer b{s.path, s.type.dtype,        s.type.shape,
+                   {},     step::Region::State, layout.offsets.at(s.parameter())};
     p.state.push_back({tensor_of(b, {}), role_of(s.role)});
   }
   if (c.unit.train) {
@@ -91,6 +116,9 @@ void fill_program(Compiled& c, const StateLayout& layout) {
   for (const step::Step& s : c.steps) {
     runtime::Entry e = make_entry(s);
     if (c.code) e.function = c.code->entry(s.name);
+    if (auto it = c.unit.checks.find(s.name); it != c.unit.checks.end())
+      for (const frontend::IndexCheck& check : it->second)
+        e.checks.push_back(check_of(check, s.dims, sources));
     p.entries[s.name] = std::move(e);
   }
   p.model_hash = hash_onto(14695981039346656037ULL, c.unit.model_name);
@@ -137,7 +165,7 @@ Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Dia
         lower_function(c.primitive, f, o.compile, layout.offsets, layout.bytes, &c.reports.back()));
   }
   c.timing.lower_ms = watch.lap_ms();
-  fill_program(c, layout);
+  fill_program(c, layout, sources);
   return c;
 }
 

@@ -81,12 +81,15 @@ class Loader {
                                   : table.columns(names, static_cast<runtime::DType>(t));
       if (in != nullptr) check(*in, f, a, table.name());
       if (in != nullptr && in->classes > 0)
-        for (int64_t r = 0; r < a.count(); ++r)
-          if (a.at(r) < 0 || a.at(r) >= static_cast<double>(in->classes))
-            throw runtime::Error(runtime::Failure::Data,
-                                 table.where(r, table.require(names[0])) + ": " + f.name + " = " +
-                                     table.cell(r, table.require(names[0])) + ", but the model needs 0.." +
-                                     std::to_string(in->classes - 1));
+        for (int64_t i = 0; i < a.count(); ++i) {
+          if (a.at(i) >= 0 && a.at(i) < static_cast<double>(in->classes)) continue;
+          const auto width = static_cast<int64_t>(names.size());
+          const int column = table.require(names[static_cast<size_t>(i % width)]);
+          throw runtime::Error(runtime::Failure::Data, table.where(i / width, column) + ": " + f.name +
+                                                           " = " + table.cell(i / width, column) +
+                                                           ", but the model needs 0.." +
+                                                           std::to_string(in->classes - 1));
+        }
       data.fields.emplace(f.name, std::move(a));
     }
   }
@@ -117,8 +120,10 @@ class Loader {
   void check(const frontend::Input& in, const FieldSpec& f, const runtime::Array& a,
              const std::string& path) {
     std::vector<int64_t> want;
-    for (size_t i = 1; i < in.type.shape.size(); ++i)
-      want.push_back(in.type.shape[i].constant().value_or(-1));
+    for (size_t i = 1; i < in.type.shape.size(); ++i) {
+      if (!in.type.shape[i].is_constant()) refuse_length(in, f, a, path, i);
+      want.push_back(in.type.shape[i].constant_part());
+    }
     const std::span<const int64_t> have(a.shape.begin() + 1, a.shape.end());
     const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
     if (same && static_cast<DType>(a.dtype) == in.type.dtype) return;
@@ -129,6 +134,20 @@ class Loader {
             "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
             in.name, name_of(static_cast<DType>(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
             shape_text(want), p.line, p.column));
+  }
+
+  // Every example of a file has one shape.
+  [[noreturn]] void refuse_length(const frontend::Input& in, const FieldSpec& f, const runtime::Array& a,
+                                  const std::string& path, size_t axis) {
+    const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
+    const bool has = axis < a.shape.size();
+    throw CompileError(
+        f.loc,
+        fmt::format(
+            "axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
+            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(static_cast<DType>(a.dtype)),
+            shape_text(std::span<const int64_t>(a.shape.begin() + 1, a.shape.end())),
+            has ? fmt::format("its length, {}, in the input", a.shape[axis]) : "an input of that shape"));
   }
 
   // An empty split has no loss; said here, before anything is trained.

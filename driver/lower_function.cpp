@@ -7,10 +7,6 @@
 namespace gradc {
 namespace {
 
-bool is_off(const CompileOptions& o, std::string_view pass) {
-  return std::find(o.without.begin(), o.without.end(), pass) != o.without.end();
-}
-
 // Memory is planned for the maximum of every dimension, so each needs one.
 void check_dims(const graph::Function& f) {
   for (graph::NodeId p : f.params)
@@ -35,20 +31,24 @@ Machine machine_of(const codegen::Target& t) {
   return m;
 }
 
+passes::StepOptions step_options(const CompileOptions& o) {
+  passes::check_without(o.without);
+  passes::StepOptions s;
+  s.schedule.machine = machine_of(o.codegen.target);
+  if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
+  s.schedule.force_rows = o.force_rows;
+  s.schedule.force_columns = o.force_columns;
+  s.without = o.without;
+  return s;
+}
+
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,
                           passes::StepReport* report) {
   check_dims(f);
-  passes::StepOptions s;
-  s.state_offsets = state_offsets;
-  s.state_bytes = state_bytes;
-  s.schedule.machine = machine_of(o.codegen.target);
-  if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
-  s.fuse.enabled = !is_off(o, "fuse");
-  s.schedule.tile = !is_off(o, "schedule");
-  s.needless_barriers = is_off(o, "barriers");
-  s.reuse_memory = !is_off(o, "memory");
-  s.pad_rows = !is_off(o, "pad");
+  passes::StepOptions s = step_options(o);
+  s.lower.state_offsets = state_offsets;
+  s.lower.state_bytes = state_bytes;
   return passes::build_step(primitive, f, s, report);
 }
 

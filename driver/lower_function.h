@@ -7,20 +7,20 @@
 
 #include "codegen/codegen.h"
 #include "ir/step/step.h"
-#include "passes/step/build_step.h"
+#include "passes/pipeline.h"
 #include "support/machine.h"
 
 namespace gradc {
 
 struct CompileOptions {
   codegen::Options codegen;
-  // Exact passes that are switched off: fuse, schedule, barriers (one after every kernel), memory (no reuse),
-  // pad.
-  std::vector<std::string> without;
+  std::vector<std::string> without;  // switchable passes (passes/pipeline.cpp) that are left out
   // Scalar operations below which a kernel stays on one thread; 0 for the machine's own number.
   int64_t parallel_threshold = 0;
+  int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
 };
 
+passes::StepOptions step_options(const CompileOptions& o);
 // `state_offsets`: parameters that live in the state region, by name.
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,

@@ -326,7 +326,8 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
     fail(loc, fmt::format("'{}' needs bool on both sides: {} and {}", op, describe(a0), describe(b0)));
   if (!is_comparison(op) && !logical && dtype(a) == DType::Bool)
     fail(loc, fmt::format("'{}' needs numbers: {} and {}", op, describe(a0), describe(b0)));
-  if (op == "//" && is_integer(dtype(a)) && b0.is_constant() && as_real(b0) == 0) fail(loc, "division by zero");
+  if (op == "//" && is_integer(dtype(a)) && b0.is_constant() && as_real(b0) == 0)
+    fail(loc, "division by zero");
   const bool divides = op == "/" || op == "**";
   if (divides && !is_float(dtype(a))) a = convert(a, float_type(), loc), b = convert(b, float_type(), loc);
 
@@ -499,6 +500,31 @@ Value Elaborator::accumulate(const Value& sum, Loc loc) {
   accumulators.push_back(b_.reshape(b_.convert(sum.node, DType::F64), {Dim(n)}));
   accumulated += n;
   return wrap(finish_.reshape(finish_.slice(sums_node, {Dim(from)}, {Dim(from + n)}), to), true);
+}
+
+// In a metric that of the first batch, which the runtime hands on; in a loss that of the batch.
+Value Elaborator::first_number(const Value& x, Loc loc) {
+  if (!x.is(Value::Kind::Tensor) || !has_batch(shape(x)) || !is_float(dtype(x)))
+    fail(loc, fmt::format("first_number takes real numbers of the batch, {} is not", describe(x)));
+  if (mode_ != Mode::Train && mode_ != Mode::Eval)
+    fail(loc, "first_number is for losses and metrics: outside them a batch may have no rows");
+  const DType t = dtype(x);
+  const size_t rank = shape(x).size();
+  graph::NodeId n = b_.slice(x.node, Shape(rank, Dim(0)), Shape(rank, Dim(1)));
+  n = b_.unary("stop_gradient", b_.reshape(n, {}));
+  if (!deferring) return wrap(n);
+  n = b_.convert(n, DType::F64);
+  auto it = std::find_if(shifts.begin(), shifts.end(), [&](const auto& s) { return s.first == n; });
+  if (it == shifts.end()) {
+    const Dim at(static_cast<int64_t>(shifts.size()));
+    graph::NodeId used = n;
+    if (shifts_node != graph::kNone) {
+      const graph::NodeId given = b_.reshape(b_.slice(shifts_node, {at}, {at + 1}), {});
+      used = b_.select(b_.unary("is_finite", given), given, n);
+    }
+    it = shifts.insert(shifts.end(), {n, used});
+  }
+  return wrap(b_.convert(it->second, t));
 }
 
 Value Elaborator::reduce(const std::string& op, const Value& v, std::vector<int64_t> axes, bool keep,

@@ -208,15 +208,24 @@ Value filled(Args& a, double value) {
   return a.e.wrap(a.e.builder().constant(value, a.e.float_type(), a.shape(a["shape"])));
 }
 
+// What is read by number is of one batch, as the numbers are.
+void refuse_deferred(Args& a, const Value& x) {
+  if (x.is(Kind::Deferred))
+    a.e.fail(a.loc, fmt::format("{} reads by numbers of one batch, {} is of the whole split", a.function,
+                                a.e.describe(x)));
+}
+
 // Rows of a table by number: table[i], for an embedding.
 Value take(Args& a) {
   const Value x = a.tensor("table"), i = a["index"];
   if (!i.is(Kind::Tensor) || !is_integer(a.e.dtype(i)))
     a.e.fail(a.loc, fmt::format("take needs integer numbers, {} is not", a.e.describe(i)));
-  const Shape& s = a.e.shape(x);
+  refuse_deferred(a, x);
+  const Shape s = a.e.shape(x);
   if (s.empty()) a.e.fail(a.loc, "take from a scalar");
-  if (s[0].is_constant() && a.e.on_labels) a.e.on_labels(i.node, s[0].constant_part());
-  return a.e.wrap(a.e.builder().make("gather", {x.node, i.node}));
+  const graph::NodeId rows = a.e.builder().make("gather", {x.node, i.node});
+  a.e.note_index(i.node, s[0], rows, "index", a.loc);
+  return a.e.wrap(rows);
 }
 
 // The element of the last axis that a label names: x[..., y[...]].
@@ -225,18 +234,21 @@ Value pick(Args& a) {
   if (!y.is(Kind::Tensor) || !is_integer(a.e.dtype(y)))
     a.e.fail(a.loc,
              fmt::format("class numbers are integers, {} is not; use column(\"...\", i32)", a.e.describe(y)));
-  const Shape &sx = a.e.shape(x), &sy = a.e.shape(y);
+  refuse_deferred(a, x);
+  const Shape sx = a.e.shape(x), sy = a.e.shape(y);
   if (sx.size() != sy.size() + 1 || !std::equal(sy.begin(), sy.end(), sx.begin()))
     a.e.fail(a.loc, fmt::format("{} and {}: the classes are the last axis of the first", a.e.describe(x),
                                 a.e.describe(y)));
-  if (sx.back().is_constant() && a.e.on_labels) a.e.on_labels(y.node, sx.back().constant_part());
   graph::Builder& b = a.e.builder();
   std::vector<int64_t> axes;
   for (size_t i = 0; i < sy.size(); ++i) axes.push_back(static_cast<int64_t>(i));
   const DType t = a.e.dtype(y) == DType::I64 ? DType::I64 : DType::I32;
   const graph::NodeId number = b.iota(sx, static_cast<int>(sy.size()), t);
   const graph::NodeId hit = b.compare("eq", number, b.broadcast(b.convert(y.node, t), sx, axes));
-  return a.e.wrap(b.sum(b.select(hit, x.node, b.zeros_like(x.node)), {static_cast<int64_t>(sy.size())}));
+  const graph::NodeId picked =
+      b.sum(b.select(hit, x.node, b.zeros_like(x.node)), {static_cast<int64_t>(sy.size())});
+  a.e.note_index(y.node, sx.back(), picked, "label", a.loc);
+  return a.e.wrap(picked);
 }
 
 Value one_hot(Args& a) {
@@ -316,6 +328,7 @@ std::map<std::string, Row> make_table() {
       {"take", {{"table", "index"}, take}},
       {"pick", {{"x", "y"}, pick}},
       {"one_hot", {{"y", "n"}, one_hot}},
+      {"first_number", {{"x"}, [](Args& a) { return a.e.first_number(a.tensor("x"), a.loc); }}},
       {"random", {{"shape"}, random}},
       {"blocks", {{"...", "shape"}, blocks}},
       {"stop_gradient",
@@ -374,6 +387,13 @@ Value Elaborator::call_builtin(const std::string& name, std::vector<Value> posit
   return row.run(a);
 }
 
+void Elaborator::note_index(graph::NodeId index, const Dim& limit, graph::NodeId value, std::string what,
+                            Loc loc) {
+  const bool loaded = limit.is_constant() && on_labels && on_labels(index, limit.constant_part());
+  if (loaded || always_in_range(b_, index, limit)) return;
+  index_sites.push_back({index, value, limit, std::move(what), user_place(loc)});
+}
+
 // A key of its own for every place where random numbers are drawn: hash(path, place in the body, call), then
 // the step.
 Value Elaborator::random_key(Loc loc) {
@@ -391,7 +411,9 @@ Value Elaborator::random_key(Loc loc) {
   for (int64_t i : iterations_) site += fmt::format(":{}", i);
   uint64_t h = 14695981039346656037ULL;
   for (char c : site) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  return wrap(b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node}));
+  graph::NodeId key = b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node});
+  for (graph::NodeId step : loop_steps_) key = b_.make("rng_fold", {key, step});
+  return wrap(key);
 }
 
 Value Elaborator::initial_value(const Value& init, const Type& type, const std::string& path, Loc loc) {

@@ -12,8 +12,12 @@
 
 namespace gradc::frontend {
 
-Elaborator::Elaborator(Session& s, std::string name, Mode mode, const graph::Module* module)
-    : s_(s), mode_(mode), b_(name, module), finish_(name == "eval_step" ? "finish" : name + "_finish") {}
+Elaborator::Elaborator(Session& s, std::string name, Mode mode, graph::Module* module)
+    : s_(s),
+      mode_(mode),
+      b_(name, module),
+      finish_(name == "eval_step" ? "finish" : name + "_finish"),
+      module_(module) {}
 
 namespace {
 
@@ -144,8 +148,8 @@ class ModelCompiler {
   // Entry points have parameters and results of their own; a field of the same name gets a '.', which no
   // name of the language has.
   std::string parameter_of(const std::string& field) const {
-    static const std::set<std::string> ours = {"step", "total", "seed",   "lr",
-                                               "loss", "sums",  "values", "output"};
+    static const std::set<std::string> ours = {"step",   "total",  "seed",   "lr",          "loss",  "sums",
+                                               "values", "output", "shifts", "next_shifts", "checks"};
     const bool result = std::any_of(model_->results.begin(), model_->results.end(),
                                     [&](const Formal& r) { return r.name == field; });
     return ours.count(field) != 0 || result ? "." + field : field;
@@ -219,7 +223,7 @@ class ModelCompiler {
 
   // ---- one elaboration of the model
   struct Pass {
-    Pass(Session& s, std::string name, Mode mode, const graph::Module* m) : e(s, std::move(name), mode, m) {}
+    Pass(Session& s, std::string name, Mode mode, graph::Module* m) : e(s, std::move(name), mode, m) {}
     Elaborator e;
     Scope scope;  // inputs, fields and named results
     std::shared_ptr<Instance> root = std::make_shared<Instance>();
@@ -247,9 +251,13 @@ class ModelCompiler {
       e.seed_node = e.builder().param("seed", {DType::I64, {}});
     if (sums > 0) e.expect_sums(sums);
     e.on_labels = [this, &p](graph::NodeId n, int64_t classes) {
+      bool field = false;
       for (Input& in : unit_.inputs)
-        if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n)
+        if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n) {
           in.classes = in.classes == 0 ? classes : std::min(in.classes, classes);
+          field = true;
+        }
+      return field && unit_.data && p.e.mode() != Mode::Predict;
     };
     p.root->definition = model_;
     p.root->home = s_.main;
@@ -324,8 +332,49 @@ class ModelCompiler {
     return flat.size() == 1 ? flat[0] : b.concat(flat, 0);
   }
 
-  // The first elaboration finds every mistake, parameter, state and accumulator.
+  // ---- first numbers of a split, from batch to batch
+  void read_shifts(Pass& p) {
+    if (shifts_ > 0) p.e.shifts_node = p.e.builder().param("shifts", {DType::F64, {Dim(shifts_)}});
+  }
+  void write_shifts(Pass& p) {
+    std::vector<graph::NodeId> used;
+    for (const auto& [first, shift] : p.e.shifts) used.push_back(shift);
+    if (!used.empty()) p.e.builder().result(join(p.e.builder(), used), "next_shifts");
+  }
+
+  // ---- checks of indices
+  // Of reads that a result needs, each once.
+  IndexChecks checks_of(Pass& p) {
+    const std::vector<char> needed = needed_nodes(p.e.builder().function());
+    std::vector<IndexSite> sites;
+    for (const IndexSite& s : p.e.index_sites) {
+      const bool known = std::any_of(sites.begin(), sites.end(), [&](const IndexSite& o) {
+        return o.index == s.index && o.limit == s.limit;
+      });
+      if (needed[s.value] != 0 && !known) sites.push_back(s);
+    }
+    return check_indices(p.e.builder(), sites);
+  }
+
+  // The further result of an entry, where it has any.
+  void add_checks(Pass& p) {
+    const IndexChecks c = checks_of(p);
+    if (c.found == graph::kNone) return;
+    p.e.builder().result(c.found, check_output());
+    unit_.checks[p.e.builder().function().name] = c.sites;
+  }
+  std::string check_output() const {
+    const bool taken = std::any_of(model_->results.begin(), model_->results.end(),
+                                   [](const Formal& r) { return r.name == "checks"; });
+    return taken ? "..checks" : "checks";
+  }
+
+  // The first elaboration finds every mistake, parameter, state and accumulator. The bodies of its loops go.
   void survey() {
+    elaborate_all();
+    std::erase_if(unit_.module.functions, [](const auto& f) { return f.first.starts_with("survey."); });
+  }
+  void elaborate_all() {
     Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
     if (!apply_model(p, true, kManySums)) return;
     unit_.layers = p.e.layers;
@@ -336,6 +385,7 @@ class ModelCompiler {
       const Value l = loss(p);
       metrics(p);
       sums_ = p.e.accumulated;
+      shifts_ = static_cast<int64_t>(p.e.shifts.size());
       if (s_.diagnostics.has_errors()) return;
       find_unreached(p, l.node);
       optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
@@ -454,6 +504,7 @@ class ModelCompiler {
     Pass inner(s_, "loss", Mode::Train, &unit_.module);
     if (!apply_model(inner, true, kManySums)) throw CompileError(s_.diagnostics);
     inner.e.builder().result(loss(inner).node, "loss");
+    read_shifts(inner);
     metrics(inner);
     inner.e.builder().result(join(inner.e.builder(), inner.e.accumulators), "sums");
     std::vector<std::string> stored;
@@ -463,11 +514,18 @@ class ModelCompiler {
       inner.e.builder().result(s.stored->node, path);
       stored.push_back(path);
     }
+    write_shifts(inner);
+    IndexChecks checks = checks_of(inner);
+    if (checks.found != graph::kNone) {
+      inner.e.builder().result(checks.found, check_output());
+      inner.e.builder().result(checks.any);
+    }
     keep(inner.e.builder().finish());
-    build_step(inner, stored);
+    build_step(inner, stored, std::move(checks.sites));
   }
 
-  void build_step(Pass& inner, const std::vector<std::string>& stored) {
+  // `sites` are those that @loss checks, in two results behind the others. Shifts stand before them.
+  void build_step(Pass& inner, const std::vector<std::string>& stored, std::vector<IndexCheck> sites) {
     const graph::Function& loss_function = unit_.module.at("loss");
     Pass p(s_, "train_step", Mode::Train, &unit_.module);
     Elaborator& e = p.e;
@@ -480,6 +538,7 @@ class ModelCompiler {
     e.step_node = by_name["step"] = b.param("step", {DType::I64, {}});
     const graph::NodeId total = b.param("total", {DType::I64, {}});
     by_name["seed"] = b.param("seed", {DType::I64, {}});
+    if (shifts_ > 0) by_name["shifts"] = b.param("shifts", {DType::F64, {Dim(shifts_)}});
     const Value lr = learning_rate(p, total);
     for (const std::string& path : inner.e.slot_order()) {
       const Slot& s = inner.e.slots().at(path);
@@ -503,20 +562,45 @@ class ModelCompiler {
                                      {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints(wrt)}});
     b.result(b.get(all, 0), "loss");
     b.result(b.get(all, 1), "sums");
+    std::vector<std::pair<graph::NodeId, graph::NodeId>> updates;  // new value, state
     for (size_t i = 0; i < stored.size(); ++i)
-      b.result(b.get(all, static_cast<int>(2 + i)), "", states.at(stored[i]));
+      updates.emplace_back(b.get(all, static_cast<int>(2 + i)), states.at(stored[i]));
+    const size_t shifts = shifts_ > 0 ? 1 : 0, checks = sites.empty() ? 0 : 2;
+    const size_t first = 2 + stored.size() + shifts + checks;
+    if (shifts > 0) b.result(b.get(all, static_cast<int>(2 + stored.size())), "next_shifts");
     Gradients gradients;
     for (size_t i = 0; i < differentiated.size(); ++i)
-      gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(2 + stored.size() + i)));
+      gradients[differentiated[i]] = e.wrap(b.get(all, static_cast<int>(first + i)));
     if (fields_.clip > 0) clip(p, gradients);
     const auto updated = optimise(p, gradients, lr);
-    for (const auto& [path, v] : updated) b.result(v.node, "", e.slots().at(path).node);
+    for (const auto& [path, v] : updated) updates.emplace_back(v.node, e.slots().at(path).node);
     for (const std::string& path : e.slot_order()) {
       const Slot& s = e.slots().at(path);
       unit_.state.push_back(s.spec);
-      if (s.spec.role == StateSpec::Role::OptimizerSlot && s.stored) b.result(s.stored->node, "", s.node);
+      if (s.spec.role == StateSpec::Role::OptimizerSlot && s.stored)
+        updates.emplace_back(s.stored->node, s.node);
     }
+    IndexChecks own = check_indices(b, e.index_sites);  // of optimiser and schedule
+    if (checks > 0) {
+      const auto at = static_cast<int>(2 + stored.size() + shifts);
+      const graph::NodeId found = b.get(all, at), any = b.get(all, at + 1);
+      own.found = own.found == graph::kNone ? found : b.concat({found, own.found}, 0);
+      own.any = own.any == graph::kNone ? any : b.make("or", {any, own.any});
+    }
+    sites.insert(sites.end(), own.sites.begin(), own.sites.end());
+    store(b, updates, own.any);
+    if (own.found != graph::kNone) b.result(own.found, check_output());
+    if (!sites.empty()) unit_.checks["train_step"] = std::move(sites);
     keep(b.finish());
+  }
+
+  // A step that found an index outside its range changes no state.
+  void store(graph::Builder& b, const std::vector<std::pair<graph::NodeId, graph::NodeId>>& updates,
+             graph::NodeId bad) {
+    for (const auto& [value, state] : updates) {
+      const bool always = bad == graph::kNone;
+      b.result(always ? value : b.select(b.splat(bad, b.shape(state)), state, value), "", state);
+    }
   }
 
   // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does.
@@ -548,6 +632,7 @@ class ModelCompiler {
       if (train_ == nullptr) unit_.state.push_back(s.spec);
       b.result(s.initial->node, "", s.node);
     }
+    add_checks(p);
     keep(without_inputs(b.finish(), p));
   }
 
@@ -559,15 +644,7 @@ class ModelCompiler {
 
   // A copy with the nodes alone that results need.
   graph::Function rebuilt(const graph::Function& f) {
-    std::vector<char> live(f.nodes.size(), 0);
-    std::vector<graph::NodeId> work;
-    for (const graph::Result& r : f.results) work.push_back(r.node);
-    while (!work.empty()) {
-      const graph::NodeId n = work.back();
-      work.pop_back();
-      if (std::exchange(live[n], 1) != 0) continue;
-      for (graph::NodeId o : f[n].operands) work.push_back(o);
-    }
+    const std::vector<char> live = needed_nodes(f);
     graph::Builder b(f.name, &unit_.module);
     std::map<std::string, int> read;
     for (graph::NodeId n : f.params)
@@ -600,6 +677,7 @@ class ModelCompiler {
       unit_.outputs.push_back(name);
       p.e.builder().result(v.node, name);
     }
+    add_checks(p);
     keep(p.e.builder().finish());
   }
 
@@ -613,6 +691,7 @@ class ModelCompiler {
     const int64_t sums = elaborate(kManySums)->e.accumulated;
     auto p = elaborate(sums);
     p->e.builder().result(join(p->e.builder(), p->e.accumulators), "sums");
+    add_checks(*p);
     keep(rebuilt(p->e.builder().finish()));
     graph::Builder& f = p->e.finish();
     const auto& [path, value] = *p->e.fitted;
@@ -625,9 +704,12 @@ class ModelCompiler {
   void build_evaluation() {
     Pass p(s_, "eval_step", Mode::Eval, &unit_.module);
     if (!apply_model(p, true, sums_)) throw CompileError(s_.diagnostics);
+    read_shifts(p);
     const std::vector<Value> values = metrics(p);
     if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
     p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
+    write_shifts(p);
+    add_checks(p);
     keep(p.e.builder().finish());
     std::vector<graph::NodeId> nodes;
     for (const Value& v : values) nodes.push_back(v.node);
@@ -645,7 +727,7 @@ class ModelCompiler {
   std::set<std::string> frozen_;
   std::vector<std::shared_ptr<Instance>> owners_;
   int fits_ = 0;
-  int64_t sums_ = 0;
+  int64_t sums_ = 0, shifts_ = 0;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "frontend/index_check.h"
 #include "frontend/session.h"
 #include "ir/graph/builder.h"
 
@@ -24,7 +25,7 @@ struct Slot {
 
 class Elaborator {
  public:
-  Elaborator(Session& s, std::string name, Mode mode, const graph::Module* module = nullptr);
+  Elaborator(Session& s, std::string name, Mode mode, graph::Module* module = nullptr);
 
   Session& session() { return s_; }
   graph::Builder& builder() { return b_; }
@@ -112,7 +113,15 @@ class Elaborator {
   std::vector<graph::NodeId> accumulators;  // f64 tensors in the main function
   int64_t accumulated = 0;                  // their elements
   graph::NodeId sums_node = graph::kNone;   // of the finishing function
-  std::function<void(graph::NodeId labels, int64_t classes)> on_labels;
+  // Labels that are a field of the data; true where they are checked when the data is loaded.
+  // Metrics subtract the split's first number before they square (std's r2): kept over the batches of a
+  // split.
+  Value first_number(const Value& x, Loc loc);
+  graph::NodeId shifts_node = graph::kNone;  // f64, NaN before the first batch; none while they are counted
+  std::vector<std::pair<graph::NodeId, graph::NodeId>> shifts;  // a batch's first number, the one in use
+  std::function<bool(graph::NodeId labels, int64_t classes)> on_labels;
+  std::vector<IndexSite> index_sites;  // reads by numbers that nothing proves in range
+  void note_index(graph::NodeId index, const Dim& limit, graph::NodeId value, std::string what, Loc loc);
   std::vector<LayerNote> layers;
 
   void enter(Instance* root) { stack_.push_back(root); }  // layers made from here on belong to it
@@ -153,8 +162,6 @@ class Elaborator {
   void state(const Stmt& st, Scope& scope);
   void conditional(const Stmt& st, Scope& scope);
   void repeat(const Stmt& st, Scope& scope);
-  void scan(const Stmt& st, Scope& scope);
-  bool collect(const Stmt& st, Scope& scope);
   Value initial_value(const Value& init, const Type& type, const std::string& path, Loc loc);
   std::string child_path(Instance* parent, const std::string& type_name, const std::string& segment, Loc loc);
   std::string interpolate(const std::string& text, Scope& scope, Loc loc);
@@ -171,10 +178,46 @@ class Elaborator {
   std::vector<int64_t> iterations_;  // of the repeats under way
   // The scan under way: y[:, t] = h collects one slice a step.
   struct Scan {
-    const Instance* owner;
+    const Instance* owner = nullptr;
     std::string index;
+    Dim length;
     std::map<std::string, std::pair<size_t, std::vector<graph::NodeId>>> outputs;  // axis and slices by name
+    // While its body is elaborated as that of a loop: nodes from `first` on, the parameter `step` among them.
+    graph::NodeId first = 0, step = graph::kNone;
+    struct Slice {
+      graph::NodeId from;
+      size_t axis;
+      graph::NodeId parameter;
+    };
+    std::vector<Slice> slices;  // x[:, t] of what does not vary
   };
+  // What stood before the first step of a scan.
+  struct Rehearsal {
+    struct Name {
+      Value* place;
+      Value value;
+      std::string name;
+    };
+    std::vector<Name> names;
+    std::map<std::string, graph::NodeId> stored;
+    std::map<graph::NodeId, Loc> softmaxes;
+    int draws = 0;
+    size_t layers = 0, index_sites = 0, accumulators = 0;
+  };
+  void scan(const Stmt& st, Scope& scope);  // scan.cpp
+  void scan_step(const Stmt& st, Scope& scope, const Value& number, int64_t iteration);
+  Rehearsal remember(Scope& scope);
+  std::string loop(const Stmt& st, Scope& scope, const Rehearsal& before);
+  std::vector<graph::NodeId> outline(Scan& here, std::vector<graph::NodeId> parameters,
+                                     const std::vector<graph::NodeId>& initial,
+                                     const std::vector<graph::NodeId>& results);
+  void collect_outputs(Scan& here, const Stmt& st, Scope& scope, int64_t n);
+  bool collect(const Stmt& st, Scope& scope);
+  Value slice_of_step(const Value& x, const Expr& e, size_t which, Scope& scope);
+  graph::NodeId moved_axis(graph::NodeId x, size_t from, size_t to);
+  graph::Module* module_;
+  int scans_ = 0;
+  std::vector<graph::NodeId> loop_steps_;  // numbers of the steps of the loops under way
   Scan* scan_ = nullptr;
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when

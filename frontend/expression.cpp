@@ -275,6 +275,10 @@ Value Elaborator::subscript(const Value& x, const Expr& e, Scope& scope) {
     return x.items[static_cast<size_t>(i < 0 ? i + n : i)];
   }
   if (!x.is_tensor()) fail(e.loc, fmt::format("{} has no elements", describe(x)));
+  if (scan_ != nullptr && scan_->step != graph::kNone)
+    for (size_t i = 0; i < e.subscripts.size(); ++i)
+      if (e.subscripts[i].kind == Subscript::Kind::Index && e.subscripts[i].low->is_name(scan_->index))
+        return slice_of_step(x, e, i, scope);
   const Shape from = shape(x);
   graph::Builder& b = of(x);
   Shape start(from.size(), Dim(0)), limit = from, kept;

@@ -47,6 +47,16 @@ struct Input {  // an input of the model, or a further field that loss or metric
   Loc loc;
 };
 
+// Numbers that name rows or classes and that nothing proves in range. The function's output "checks"
+// ("..checks" where a result of the model has that name) is i64[2n]: for each check the first position
+// outside, in row-major order, or -1, and the number there.
+struct IndexCheck {
+  std::string what;
+  Shape shape;  // of the numbers
+  Dim limit;    // they are in [0, limit)
+  Loc loc;
+};
+
 struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.loss)
   std::string split, metric;
   bool maximize = false;
@@ -74,7 +84,8 @@ struct Unit {
   graph::Module module;
   std::vector<StateSpec> state;
   std::vector<Input> inputs;
-  std::vector<std::string> outputs;  // named results of the model, in order
+  std::vector<std::string> outputs;                       // named results of the model, in order
+  std::map<std::string, std::vector<IndexCheck>> checks;  // by function
   std::optional<TrainSpec> train;
   std::optional<DataSpec> data;
   std::vector<LayerNote> layers;

@@ -1,51 +1,137 @@
-// Why this order: calls go first, since differentiation walks bodies; differentiation goes before pruning,
-// which then drops what the walk built in vain; numerics is last, since whatever may change a rounding must
-// precede it.
 #include "passes/pipeline.h"
 
 #include <algorithm>
 #include <array>
 
 #include "passes/graph/expand.h"
-#include "support/check.h"
+#include "passes/step/step_passes.h"
+#include "support/diagnostic.h"
 
 namespace gradc::passes {
 namespace {
 
-struct Pass {
-  std::string_view name;
-  graph::Module (*run)(const graph::Module&);
+bool contains(const std::vector<std::string>& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+// One line a pass.
+constexpr std::array kPasses{
+    PassInfo{"inline", Stage::Graph, false, "bits may not depend on whether the user wrote a function",
+             inline_calls},
+    PassInfo{"differentiate", Stage::Graph, false, "over inlined bodies, which hold primitives alone",
+             differentiate},
+    PassInfo{"prune", Stage::Graph, false,
+             "drops what differentiation built in vain: numerics sees one canonical graph", prune},
+    PassInfo{"numerics", Stage::Graph, false,
+             "last of those that may change a rounding; all after it are exact", numerics},
+    PassInfo{"fuse", Stage::Lower, true, "over whole functions, while every value is still a node"},
+    PassInfo{"pad", Stage::Lower, true, "rows of temporaries are kept apart when buffers are made"},
+    PassInfo{"lower", Stage::Lower, false,
+             "groups to kernels, control flow to step loops, results to copies"},
+    PassInfo{"schedule", Stage::Step, true, "once a distinct kernel, when layouts are known", nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
+               if (!off) schedule_kernels(s, o.schedule, report);
+             }},
+    PassInfo{"barriers", Stage::Step, true, "when schedules have said which kernels threads share", nullptr,
+             [](step::Step& s, const StepOptions&, StepReport*, bool off) { insert_barriers(s, off); }},
+    PassInfo{"memory", Stage::Step, true, "last: barriers bound lifetimes", nullptr,
+             [](step::Step& s, const StepOptions&, StepReport*, bool off) { plan_memory(s, !off); }},
 };
 
-constexpr std::array kPasses{
-    Pass{"inline", inline_calls},
-    Pass{"differentiate", differentiate},
-    Pass{"prune", prune},
-    Pass{"numerics", numerics},
+// Whether a pass lies within [from, after].
+class Window {
+ public:
+  Window(std::string_view from, std::string_view after)
+      : from_(place(from, 0)), after_(place(after, kPasses.size())) {}
+  bool holds(const PassInfo& p) const {
+    const size_t at = static_cast<size_t>(&p - kPasses.data());
+    return at >= from_ && at <= after_;
+  }
+
+ private:
+  static size_t place(std::string_view name, size_t otherwise) {
+    const PassInfo* p = find_pass(name);
+    return p ? static_cast<size_t>(p - kPasses.data()) : otherwise;
+  }
+  size_t from_, after_;
 };
+
+// Runs `work`; what goes wrong inside is told with the pass and its input.
+template <class Print, class F>
+void guarded(std::string_view pass, Print&& input, F&& work) {
+  try {
+    work();
+  } catch (const PassFailure&) {
+    throw;
+  } catch (const InternalError& e) {
+    throw PassFailure(pass, input(), e.what());
+  }
+}
 
 }  // namespace
 
+std::span<const PassInfo> all_passes() { return kPasses; }
+
+const PassInfo* find_pass(std::string_view name) {
+  auto it = std::find_if(kPasses.begin(), kPasses.end(), [&](const PassInfo& p) { return p.name == name; });
+  return it == kPasses.end() ? nullptr : &*it;
+}
+
+void check_without(const std::vector<std::string>& without) {
+  std::string list;
+  for (const PassInfo& p : kPasses)
+    if (p.switchable) list += (list.empty() ? "" : ", ") + std::string(p.name);
+  for (const std::string& name : without) {
+    const PassInfo* p = find_pass(name);
+    if (!p)
+      throw CompileError({}, fmt::format("unknown pass '{}'; these can be switched off: {}", name, list));
+    if (!p->switchable)
+      throw CompileError(
+          {}, fmt::format("pass {} cannot be switched off ({}); these can: {}", name, p->why, list));
+  }
+}
+
 graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o) {
+  const Window window(o.from, o.after);
   graph::Module now = m;
-  for (const Pass& p : kPasses) {
-    if (std::find(o.without.begin(), o.without.end(), p.name) != o.without.end()) continue;
-    now = p.run(now);
-    try {
-      graph::verify(now);
-    } catch (const InternalError& e) {
-      throw InternalError(fmt::format("after pass {}: {}", p.name, e.what()));
-    }
-    if (o.after) o.after(p.name, now);
-    if (p.name == o.stop_after) break;
+  for (const PassInfo& p : kPasses) {
+    if (p.stage != Stage::Graph || !window.holds(p)) continue;
+    graph::Module next;
+    guarded(
+        p.name, [&] { return graph::print(now); },
+        [&] {
+          next = p.graph(now);
+          graph::verify(next);
+        });
+    now = std::move(next);
   }
   return now;
 }
 
-std::vector<std::string> graph_pass_names() {
-  std::vector<std::string> names;
-  for (const Pass& p : kPasses) names.emplace_back(p.name);
-  return names;
+void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report) {
+  const Window window(o.from, o.after);
+  for (const PassInfo& p : kPasses) {
+    if (p.stage != Stage::Step || !window.holds(p)) continue;
+    const step::Step before = s;
+    guarded(
+        p.name, [&] { return step::print(before); },
+        [&] {
+          p.step(s, o, report, contains(o.without, p.name));
+          step::verify(s);
+        });
+  }
+}
+
+step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,
+                      StepReport* report) {
+  LowerOptions lower = o.lower;
+  lower.fuse.enabled = !contains(o.without, "fuse");
+  lower.pad_rows = !contains(o.without, "pad");
+  step::Step s;
+  guarded(
+      "lower", [&] { return graph::print(m); }, [&] { s = lower_function(m, f, lower, report); });
+  run_step_passes(s, o, report);
+  return s;
 }
 
 bool is_entry(std::string_view f) {

@@ -1,24 +1,62 @@
-// The list of graph passes, in order, with the reasons for the order; and the names of what comes after them.
+// The pipeline: every pass in order with the reason for its place, as data. A pass takes an IR and gives an
+// IR that is printed, read back and verified; its name is its flag in `gradc opt` and `--without`.
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ir/graph/graph.h"
+#include "ir/step/step.h"
+#include "passes/lower/lower_function.h"
+#include "passes/report.h"
+#include "support/check.h"
 
 namespace gradc::passes {
 
+struct StepOptions {
+  LowerOptions lower;
+  ScheduleOptions schedule;
+  std::vector<std::string> without;
+  std::string from, after;
+};
+
+// What a pass works on: all functions of a module, one of them on its way to a step, or a step.
+enum class Stage : uint8_t { Graph, Lower, Step };
+
+struct PassInfo {
+  std::string_view name;
+  Stage stage;
+  bool switchable;  // exact: without it the bits are the same
+  std::string_view why;
+  graph::Module (*graph)(const graph::Module&) = nullptr;                          // Stage::Graph
+  void (*step)(step::Step&, const StepOptions&, StepReport*, bool off) = nullptr;  // Stage::Step
+};
+std::span<const PassInfo> all_passes();
+const PassInfo* find_pass(std::string_view name);
+// Throws CompileError that lists what there is, for a pass that does not exist or cannot be switched off.
+void check_without(const std::vector<std::string>& without);
+
+// A pass broke its own rules. `input` is what it was given, as text that `gradc opt --from=PASS` reads.
+struct PassFailure : InternalError {
+  PassFailure(std::string_view pass_name, std::string text, const std::string& why)
+      : InternalError(fmt::format("pass {}: {}", pass_name, why)), pass(pass_name), input(std::move(text)) {}
+  std::string pass, input;
+};
+
 struct PipelineOptions {
-  std::vector<std::string> without;  // exact passes that are switched off
-  std::function<void(std::string_view pass, const graph::Module&)> after;  // sees the module after each pass
-  std::string stop_after;                                                  // the name of a pass; "" runs all
+  std::string from, after;  // names; "" for the first and the last
 };
 
 // Every function made primitive: no calls, no value_and_grad; dead nodes gone; every rounding decided.
 graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o = {});
-std::vector<std::string> graph_pass_names();
+// One primitive function to a step that can be compiled.
+step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,
+                      StepReport* report = nullptr);
+// The passes on steps alone.
+void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report = nullptr);
 
 // Whether a function is compiled to a step of its own: init, train_step, eval_step, finish, predict, fit_N,
 // ...

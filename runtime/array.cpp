@@ -55,6 +55,20 @@ double Array::at(int64_t flat) const {
   });
 }
 
+int64_t Array::whole_at(int64_t flat) const {
+  return with_type(dtype, [&](auto element) {
+    std::memcpy(&element, bytes.data() + flat * int64_t(sizeof element), sizeof element);
+    return static_cast<int64_t>(element);
+  });
+}
+
+void Array::set_whole(int64_t flat, int64_t v) {
+  with_type(dtype, [&](auto element) {
+    element = static_cast<decltype(element)>(v);
+    std::memcpy(bytes.data() + flat * int64_t(sizeof element), &element, sizeof element);
+  });
+}
+
 void Array::set(int64_t flat, double v) {
   if (dtype == DType::Bool) v = v != 0;
   with_type(dtype, [&](auto element) {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -56,6 +57,15 @@ Reading read_number(std::string_view text, double& value) {
     return std::isfinite(value) ? Reading::Number : Reading::TooLarge;
   }
   return std::isfinite(value) ? Reading::Number : Reading::Text;
+}
+
+std::optional<int64_t> read_whole(std::string_view text) {
+  text = trimmed(text);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-' && text[1] != '+') text.remove_prefix(1);
+  int64_t n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  return !text.empty() && error == std::errc() && end == text.data() + text.size() ? std::optional(n)
+                                                                                   : std::nullopt;
 }
 
 }  // namespace
@@ -231,13 +241,25 @@ double CsvTable::number(int64_t row, int column, DType t) const {
     complain(trimmed(text).empty() ? "the cell is empty; drop or fill missing cells"
                                    : shown + " is not a number; drop or fill missing cells");
   if (t == DType::F32 || t == DType::F64) return v;
-  const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740992.0 : 0;
+  const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740991.0 : 0;
   const double high = t == DType::Bool  ? 1
                       : t == DType::U8  ? 255
                       : t == DType::I32 ? 2147483647.0
-                                        : 9007199254740992.0;
-  if (v != std::floor(v) || v < low || v > high) complain(shown + " is no " + name_of(t));
+                                        : 9007199254740991.0;
+  if (v != std::floor(v) || v < low || v > high)
+    complain(shown + " is no " + name_of(t) +
+             (t == DType::I64 && std::abs(v) < 0x1p63 && std::abs(v) > high
+                  ? "; beyond 2^53 only digits are read, without point and exponent"
+                  : ""));
   return v;
+}
+
+// Digits keep all 64 bits of an i64; what is written as a real number goes through f64.
+void CsvTable::read_cell(int64_t row, int column, Array& into, int64_t at) const {
+  if (const auto n = into.dtype == DType::I64 ? read_whole(raw(row, column)) : std::nullopt)
+    into.set_whole(at, *n);
+  else
+    into.set(at, number(row, column, into.dtype));
 }
 
 Array CsvTable::columns(const std::vector<std::string>& names, DType t) const {
@@ -246,7 +268,7 @@ Array CsvTable::columns(const std::vector<std::string>& names, DType t) const {
   for (const std::string& n : names) places.push_back(require(n));
   int64_t at = 0;
   for (int64_t r = 0; r < rows(); ++r)
-    for (int c : places) a.set(at++, number(r, c, t));
+    for (int c : places) read_cell(r, c, a, at++);
   return a;
 }
 

@@ -38,6 +38,7 @@ class CsvTable {
   void read_quoted(size_t& at, uint32_t line) const;
   std::string_view raw(int64_t row, int column) const;
   double number(int64_t row, int column, DType t) const;
+  void read_cell(int64_t row, int column, Array& into, int64_t at) const;
 
   std::string name_, text_;
   char separator_ = ',';

@@ -39,6 +39,15 @@ struct StateTensor {
   Role role = Role::Param;
 };
 
+// Numbers that name rows or classes, checked by the entry: its output "checks" ("..checks" where a result of
+// the model has that name) is i64[2n], for each check the first position outside, in row-major order, or -1,
+// and the number there. A training step that finds one leaves the state as it was.
+struct IndexCheck {
+  std::string place, what;    // "model.grad:5:10", "label"
+  std::vector<Extent> shape;  // of the numbers; empty where it cannot be said
+  Extent limit;               // they are in [0, limit); scale -1 where it cannot be said
+};
+
 struct Entry {
   std::string name;
   gradc_entry_v1 function = nullptr;
@@ -47,6 +56,7 @@ struct Entry {
   std::vector<int64_t> offsets;   // of the buffers, in the order that `table` wants them, after the dims
   std::vector<Tensor> inputs;     // in the io region
   std::vector<Tensor> outputs;    // in the io region
+  std::vector<IndexCheck> checks;
   int64_t io_bytes = 0;
   int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
   int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
@@ -63,6 +73,8 @@ struct Entry {
 //   train_step  in: the fields of the batch, step i64[], total i64[] (planned steps), seed i64[], one f64[]
 //   for
 //                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
+//               and, where a metric shifts its sums, of train_step and eval_step: in: shifts f64[K], NaN for
+//               the first batch of a split, then what the batch before gave as    out: next_shifts f64[K]
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
 //   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
 //   metrics predict     in: the input fields of the batch                    out: the model's named results

@@ -51,6 +51,21 @@ std::string shape_text(std::span<const int64_t> shape) {
   return s + "]";
 }
 
+// " in row 3 of the data, element [0]": rows are counted from 1, as in a table; positions from 0.
+std::string place_text(const IndexCheck& c, int64_t position, const std::vector<int64_t>& dims,
+                       std::span<const int64_t> rows) {
+  if (c.shape.empty()) return position > 0 ? " at position " + std::to_string(position) : "";
+  std::vector<int64_t> at;
+  for (size_t i = c.shape.size(); i-- > 0; position /= std::max<int64_t>(1, c.shape[i].at(dims)))
+    at.insert(at.begin(), position % std::max<int64_t>(1, c.shape[i].at(dims)));
+  if (c.shape[0].dim != 0 || c.shape[0].scale != 1) return " at position " + shape_text(at);
+  const auto i = static_cast<size_t>(at[0]);
+  const std::string row =
+      " in row " + std::to_string((i < rows.size() ? rows[i] : at[0]) + 1) + " of the data";
+  at.erase(at.begin());
+  return row + (at.empty() ? "" : ", element " + shape_text(at));
+}
+
 }  // namespace
 
 Runner::Runner(const Program& program, int threads)
@@ -70,6 +85,7 @@ void Runner::begin(const std::string& name, int64_t rows) {
                                       std::to_string(entry_->max_dims[0]));
     dims_[0] = rows;
   }
+  rows_.clear();
   table_ = dims_;
   table_.insert(table_.end(), entry_->offsets.begin(), entry_->offsets.end());
 }
@@ -89,6 +105,7 @@ void Runner::set(const std::string& input, std::span<const double> values) {
 }
 
 void Runner::set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows) {
+  if (!entry_->checks.empty()) rows_.assign(rows.begin(), rows.end());
   const Tensor* t = entry_->field(input);
   if (t == nullptr) return;
   const std::vector<int64_t> shape = at(t->shape, dims_), strides = at(t->strides, dims_);
@@ -107,7 +124,32 @@ void Runner::set_rows(const std::string& input, const Array& from, std::span<con
 }
 
 void Runner::call() {
+  const Tensor* shifts = entry_->output("next_shifts") != nullptr ? entry_->input("shifts") : nullptr;
+  if (shifts != nullptr) {
+    if (shifts_.empty()) shifts_.assign(static_cast<size_t>(shifts->shape[0].scale), std::nan(""));
+    set("shifts", shifts_);
+  }
   team_.call(entry_->function, state_.data(), io_.data(), scratch_.data(), table_.data());
+  if (!entry_->checks.empty()) check_indices();
+  if (shifts == nullptr) return;
+  const Array used = output("next_shifts");
+  for (size_t i = 0; i < shifts_.size(); ++i) shifts_[i] = used.at(static_cast<int64_t>(i));
+}
+
+void Runner::check_indices() const {
+  const Array found = output(entry_->output("..checks") != nullptr ? "..checks" : "checks");
+  for (size_t i = 0; i < entry_->checks.size(); ++i) {
+    const int64_t position = found.whole_at(static_cast<int64_t>(2 * i)),
+                  value = found.whole_at(static_cast<int64_t>(2 * i + 1));
+    if (position < 0) continue;
+    const IndexCheck& c = entry_->checks[i];
+    const int64_t limit = c.limit.at(dims_);
+    throw Error(Failure::Data, c.place + ": " + c.what + " " + std::to_string(value) +
+                                   place_text(c, position, dims_, rows_) + ", but the model needs " +
+                                   (limit < 0    ? "a row of the table"
+                                    : limit == 0 ? "none"
+                                                 : "0.." + std::to_string(limit - 1)));
+  }
 }
 
 Array Runner::output(const std::string& name) const {
@@ -162,6 +204,7 @@ void Runner::fit(const Split& train, int64_t batch) {
 }
 
 std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
+  begin_split();
   const std::vector<double> sums = sum_over(split, batch, [&](std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
     for (const auto& [name, field] : split.data->fields) set_rows(name, field, rows);

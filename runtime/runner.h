@@ -30,7 +30,10 @@ class Runner {
   void set(const std::string& input, std::span<const double> values);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
   bool has_input(const std::string& input) const { return entry_->input(input) != nullptr; }
+  // Throws Error (Data) when the entry found an index outside its range.
   void call();
+  // The next batch is the first of a split: metrics that shift their sums take its first row.
+  void begin_split() { shifts_.clear(); }
   Array output(const std::string& name) const;  // of the last call
 
   // Initialises every parameter and state.
@@ -51,6 +54,7 @@ class Runner {
   void restore(std::span<const std::byte> state);
 
  private:
+  void check_indices() const;
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 
   const Program& program_;
@@ -58,6 +62,8 @@ class Runner {
   Region state_, io_, scratch_;
   const Entry* entry_ = nullptr;
   std::vector<int64_t> table_, dims_;
+  std::vector<double> shifts_;  // of the split under way
+  std::vector<int64_t> rows_;   // of the data set, in this batch; kept for entries with checks
 };
 
 }  // namespace gradc::runtime

@@ -60,10 +60,7 @@ class Trainer {
     r_.fit(data_.train, o_.batch);
     weights_finite_ = r_.not_finite() == nullptr;
     started_ = now();
-    while (result_.step < total_ && !result_.interrupted) {
-      epoch();
-      if (result_.interrupted || stop_now()) break;
-    }
+    train_all();
     finish();
     return std::move(result_);
   }
@@ -79,6 +76,7 @@ class Trainer {
     std::vector<int64_t> rows(order.size());
     for (size_t i = 0; i < order.size(); ++i) rows[i] = data_.train.rows[static_cast<size_t>(order[i])];
     epoch_sums_.clear();
+    r_.begin_split();
     epoch_started_ = now();
     remember();
     int64_t done = 0;
@@ -131,6 +129,21 @@ class Trainer {
       std::fprintf(out_, "%sthreads %d: a step takes %.3f ms with one, %.3f ms with %d\n",
                    live_ ? "\r\033[K" : "", trial_.one_thread() ? 1 : r_.threads(), trial_.ms(true),
                    trial_.ms(false), r_.threads());
+  }
+
+  // An index outside its range ends the training; the state is that of the step before, and is kept.
+  void train_all() {
+    try {
+      while (result_.step < total_ && !result_.interrupted) {
+        epoch();
+        if (result_.interrupted || stop_now()) break;
+      }
+    } catch (const Error& e) {
+      if (e.kind != Failure::Data || result_.step == 0 || o_.run_dir.empty()) throw;
+      save_all();
+      throw Error(e.kind, std::string(e.what()) + "; " + o_.run_dir +
+                              "/last.safetensors has the weights after step " + std::to_string(result_.step));
+    }
   }
 
   void step(std::span<const int64_t> rows) {

@@ -12,7 +12,7 @@ namespace gradc {
 enum Exit { kOk = 0, kError = 1, kUsage = 2, kDiverged = 3, kMismatch = 4, kInternal = 70 };
 
 struct Arguments {
-  std::string file, function = "train_step", output, emit = "step", after, cpu, prefix;
+  std::string file, function = "train_step", output, emit = "step", from, after, cpu, prefix;
   std::vector<std::string> without;
   int lanes = 0, threads = 0, rounds = 200;
   int64_t batch = 0;

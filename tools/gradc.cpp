@@ -1,6 +1,8 @@
 // The command line: options, exit codes, and where mistakes are shown.
 #include <unistd.h>
 
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 
 #include <cerrno>
@@ -9,6 +11,7 @@
 #include <system_error>
 
 #include "codegen/codegen.h"
+#include "passes/pipeline.h"
 #include "runtime/error.h"
 #include "support/check.h"
 #include "tools/commands.h"
@@ -22,11 +25,22 @@ bool color() {
   return isatty(2) != 0 && (term == nullptr || std::string_view(term) != "dumb");
 }
 
+std::vector<std::string> pass_names(bool switchable) {
+  std::vector<std::string> names;
+  for (const passes::PassInfo& p : passes::all_passes())
+    if (!switchable || p.switchable) names.emplace_back(p.name);
+  return names;
+}
+void without_option(CLI::App* app, Arguments& a) {
+  app->add_option("--without", a.without,
+                  "exact passes to switch off: " + fmt::format("{}", fmt::join(pass_names(true), ", ")))
+      ->check(CLI::IsMember(pass_names(true)));
+}
+
 void machine_options(CLI::App* app, Arguments& a) {
   app->add_option("--cpu", a.cpu, "native, x86-64-v2, x86-64-v3, x86-64-v4 or any name LLVM knows");
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
-  app->add_option("--without", a.without,
-                  "exact passes to switch off: fuse, schedule, barriers, memory, pad");
+  without_option(app, a);
   app->add_option("--threads", a.threads, "size of the team, 1 to 1024; all cores there are if absent")
       ->check(CLI::Range(1, 1024));
 }
@@ -100,10 +114,14 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
       ->check(CLI::Range(11, 1000000))
       ->capture_default_str();
   bench->add_flag("--json", a.json, "print one JSON object");
-  CLI::App* opt = add("opt", "run the graph passes on an IR file and print the result");
-  opt->add_option("file", a.file, "a graph IR file")->required();
-  opt->add_option("--after", a.after, "stop after this pass");
-  opt->add_option("--without", a.without, "exact passes to switch off");
+  CLI::App* opt = add("opt", "run passes on graph or step text and print the result");
+  opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")->required();
+  opt->add_option("--from", a.from, "the pass to start with")->check(CLI::IsMember(pass_names(false)));
+  opt->add_option("--after", a.after, "the last pass to run")
+      ->check(CLI::IsMember(pass_names(false)))
+      ->default_val("numerics");
+  opt->add_option("--function", a.function, "which function, after the graph passes")->capture_default_str();
+  machine_options(opt, a);
   opt->add_option("-o,--output", a.output, "where to write; standard output if absent");
   CLI::App* make = add("new", "write a model file for a table");
   make->add_option("file", a.file, "a table (.csv)")->required();
@@ -124,6 +142,23 @@ int dispatch(const Arguments& a, const std::string& command, Sources& sources) {
   if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
     return run_on_ir(a, command, sources), kOk;
   return run_on_model(a, command, sources);
+}
+
+// The input of a pass that failed, kept in a file of its own, and how to run it again.
+std::string reproducer(const passes::PassFailure& e) {
+  const char* folder = std::getenv("TMPDIR");
+  std::string path = std::string(folder && *folder ? folder : "/tmp") + "/gradc-" + e.pass + "-XXXXXX";
+  const int fd = mkstemp(path.data());
+  if (fd < 0) return "";
+  size_t done = 0;
+  while (done < e.input.size()) {
+    const ssize_t n = write(fd, e.input.data() + done, e.input.size() - done);
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
+  }
+  const bool whole = close(fd) == 0 && done == e.input.size();
+  return whole ? fmt::format("its input is kept: gradc opt --from={} --after={} {}\n", e.pass, e.pass, path)
+               : "";
 }
 
 // What was printed and did not arrive, on a full disk say, is no success.
@@ -167,6 +202,9 @@ int run(int argc, char** argv) {
            : e.kind == Failure::Mismatch ? kMismatch
            : e.kind == Failure::Usage    ? kUsage
                                          : kError;
+  } catch (const passes::PassFailure& e) {
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n" << reproducer(e);
+    return kInternal;
   } catch (const InternalError& e) {
     std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";
     return kInternal;

@@ -41,23 +41,33 @@ CompileOptions ir_options(const Arguments& a) {
   return o;
 }
 
-std::string schedule_text(const passes::StepReport& r) {
-  std::string out;
-  for (const auto& k : r.kernels)
-    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
-                       k.parallel ? "parallel" : "", k.schedule, k.members);
-  return out;
+// The only function of a file needs no name.
+const graph::Function& function_of(const graph::Module& m, const std::string& name) {
+  return m.functions.size() == 1 ? m.functions.begin()->second : m.at(name);
 }
 
-void run_opt(const Arguments& a, const graph::Module& m) {
-  const std::vector<std::string> names = passes::graph_pass_names();
-  if (!a.after.empty() && std::find(names.begin(), names.end(), a.after) == names.end())
-    throw CompileError({},
-                       fmt::format("unknown pass '{}'; the passes are {}", a.after, fmt::join(names, ", ")));
-  passes::PipelineOptions o;
-  o.stop_after = a.after;
-  o.without = a.without;
-  write_text(a.output, graph::print(passes::run_graph_passes(m, o)));
+// Graph text through the passes up to --after, or step text from --from on.
+std::string optimised(const Arguments& a, const std::string& text, uint32_t file) {
+  using passes::Stage;
+  const passes::PassInfo* from = passes::find_pass(a.from);
+  const passes::PassInfo* after = passes::find_pass(a.after);
+  passes::StepOptions o = step_options(ir_options(a));
+  o.after = a.after;
+  if (from && from->stage == Stage::Step) {
+    o.from = a.from;
+    step::Step s = step::parse_step(text, file);
+    step::verify(s);
+    passes::run_step_passes(s, o);
+    return step::print(s);
+  }
+  graph::Module m = graph::parse(text, file);
+  graph::verify(m);
+  if (!from || from->stage == Stage::Graph) m = passes::run_graph_passes(m, {a.from, a.after});
+  if (after->stage == Stage::Graph) return graph::print(m);
+  const graph::Function& f = function_of(m, a.function);
+  if (after->stage == Stage::Lower && after->name != "lower") return passes::describe(passes::fuse(m, f), f);
+  if (after->name == "lower") o.after = "pad";  // none of the passes on steps
+  return step::print(passes::build_step(m, f, o));
 }
 
 void run_compile(const Arguments& a, const graph::Module& m) {
@@ -69,7 +79,7 @@ void run_compile(const Arguments& a, const graph::Module& m) {
   if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
   if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));
   if (a.emit == "step") return write_text(a.output, step::print(s));
-  if (a.emit == "schedule") return write_text(a.output, schedule_text(report));
+  if (a.emit == "schedule") return write_text(a.output, passes::describe(report));
   if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.codegen));
   write_text(a.output, codegen::emit_assembly({&s, 1}, o.codegen));
 }
@@ -107,7 +117,7 @@ void run_bench(const Arguments& a, const graph::Module& m) {
   const int threads = a.threads > 0 ? a.threads : runtime::available_cores();
   const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), threads, a.rounds);
   double work = 0;
-  for (const auto& k : compiled.report().kernels) work += k.work;
+  for (const auto& k : compiled.report().kernels) work += k.schedule.work;
   fmt::print(
       "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
       "\"threads\": {}, "
@@ -167,16 +177,16 @@ void run_function(const Arguments& a, const graph::Module& m) {
 
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
   const uint32_t file = sources.add(a.file, read_text(a.file));
+  if (command == "opt") return write_text(a.output, optimised(a, std::string(sources.text(file)), file));
   graph::Module m = graph::parse(sources.text(file), file);
-  if (command != "opt" && a.no_fma)
+  if (a.no_fma)
     for (auto& [name, f] : m.functions) f.notes["fma"] = "off";
   const bool fused = std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
     auto it = f.second.notes.find("fma");
     return it == f.second.notes.end() || it->second != "off";
   });
-  if (command != "opt" && !a.interpret && fused && emulates_fma(ir_options(a).codegen.target))
+  if (!a.interpret && fused && emulates_fma(ir_options(a).codegen.target))
     for (auto& [name, f] : m.functions) f.notes["fma"] = "off";
-  if (command == "opt") run_opt(a, m);
   if (command == "compile") run_compile(a, m);
   if (command == "bench") run_bench(a, m);
   if (command == "run") run_function(a, m);

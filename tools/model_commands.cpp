@@ -156,7 +156,7 @@ std::string number_text(const runtime::Array& v, int64_t i) {
   if (v.dtype == runtime::DType::F32 && std::abs(v.at(i)) >= 1e9) return fmt::format("{:.9g}", v.at(i));
   if (v.dtype == runtime::DType::F32) return fmt::format("{}", static_cast<float>(v.at(i)));
   if (v.dtype == runtime::DType::F64) return fmt::format("{}", v.at(i));
-  return fmt::format("{}", static_cast<int64_t>(v.at(i)));
+  return fmt::format("{}", v.whole_at(i));
 }
 
 int predict(const Arguments& a, const Compiled& c, const Sources&) {
@@ -172,6 +172,11 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
     const auto t = static_cast<runtime::DType>(in.type.dtype);
     const std::vector<std::string> names = input_columns(c, weights, in, table);
     runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
+    if (in.type.rank() == 2 && !in.type.shape[1].is_constant())
+      throw CompileError(in.loc,
+                         fmt::format("the input '{}' has {} numbers a row, any number of them; tables give "
+                                     "a constant number: write {} in its place",
+                                     in.name, in.type.shape[1].str(), names.size()));
     if (in.type.rank() == 2 && !(in.type.shape[1] == Dim(static_cast<int64_t>(names.size()))))
       throw CompileError(in.loc, fmt::format("the input '{}' has {} columns, the table gives {}", in.name,
                                              in.type.shape[1].str(), names.size()));
@@ -252,13 +257,11 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
     const frontend::Unit unit = frontend::compile_model(sources, file, o.frontend, d);
     d.check();
     const std::string pass = a.emit.substr(after.size());
-    const std::vector<std::string> names = passes::graph_pass_names();
-    if (std::find(names.begin(), names.end(), pass) == names.end())
-      throw CompileError({},
-                         fmt::format("unknown pass '{}'; the passes are {}", pass, fmt::join(names, ", ")));
-    passes::PipelineOptions p;
-    p.stop_after = pass;
-    return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, p))), kOk;
+    const passes::PassInfo* known = passes::find_pass(pass);
+    if (!known || known->stage != passes::Stage::Graph)
+      throw runtime::Error(runtime::Failure::Usage,
+                           fmt::format("--emit={}: there is no graph pass '{}'", a.emit, pass));
+    return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, {"", pass}))), kOk;
   }
   const Compiled c = lower_model(sources, file, o, d);
   if (a.object) {
@@ -278,10 +281,7 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
         fmt::format("--emit={}: graph, graph-after=PASS, schedule, kernels, step, llvm or asm", a.emit));
   std::string text;
   for (size_t i = 0; i < c.steps.size(); ++i)
-    if (c.steps[i].name == a.function)
-      for (const auto& k : c.reports[i].kernels)
-        text += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", k.name, k.work,
-                            k.parallel ? "parallel" : "", k.schedule, k.members);
+    if (c.steps[i].name == a.function) text += passes::describe(c.reports[i]);
   return write_text(a.output, text), kOk;
 }
 

@@ -98,6 +98,26 @@ void Builder::result(NodeId node, std::string name, NodeId into) {
 
 Function Builder::finish() { return std::move(function_); }
 
+Function Builder::take_back(NodeId first) {
+  Function taken;
+  for (NodeId i = first; i < function_.nodes.size(); ++i) {
+    auto [it, end] = interned_.equal_range(key_hash(function_[i]));
+    for (; it != end; ++it)
+      if (it->second == i) {
+        interned_.erase(it);
+        break;
+      }
+    if (const std::string* name = function_.names.find(i)) taken.names.set(i - first, *name);
+    if (const Loc* loc = function_.locs.find(i)) taken.locs.set(i - first, *loc);
+    function_.names.set(i, {});
+    function_.locs.set(i, {});
+    taken.nodes.push_back(std::move(function_.nodes[i]));
+  }
+  function_.nodes.resize(first);
+  std::erase_if(function_.params, [&](NodeId p) { return p >= first; });
+  return taken;
+}
+
 void Builder::name(NodeId id, std::string_view name) {
   if (!name.empty() && !function_.names.find(id)) function_.names.set(id, std::string(name));
 }

@@ -30,6 +30,8 @@ class Builder {
   NodeId get(NodeId tuple, int index);
   void result(NodeId node, std::string name = "", NodeId into = kNone);
   Function finish();
+  // The nodes from `first` on, with their names and places by number above it; the builder forgets them.
+  Function take_back(NodeId first);
 
   const Function& function() const { return function_; }
   const Module* module() const { return module_; }

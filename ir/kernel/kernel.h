@@ -80,7 +80,7 @@ struct Tree {
   Combiner combine = Combiner::Add;
 };
 
-enum class LoopKind : uint8_t { Serial, Parallel, Vector, Unroll };
+enum class LoopKind : uint8_t { Serial, Axis, Parallel, Vector, Unroll };
 
 struct For;
 struct If;
@@ -88,9 +88,10 @@ using Stmt =
     std::variant<Compute, Load, Store, Bind, Tree, std::shared_ptr<const For>, std::shared_ptr<const If>>;
 using Body = std::vector<Stmt>;
 
-// `var` runs over 0 .. extent-1. Serial runs ascending. Parallel (at most one, the outermost and only
-// statement of the kernel), Vector and Unroll iterations may run in any order or at once: none reads what
-// another writes. An Unroll extent is constant; a Vector body holds no loop but Unroll, no If and no Tree.
+// `var` runs over 0 .. extent-1. Serial runs ascending. The iterations of all others may run in any order or
+// at once: none reads what another writes. Axis is such a loop that no schedule has decided on, only within
+// other Axis loops; Parallel is at most one, the outermost and only statement of the kernel. An Unroll extent
+// is constant; a Vector body holds no loop but Unroll, no If and no Tree.
 struct For {
   int var = 0;
   Index extent;

@@ -219,7 +219,8 @@ class Parser : Scanner {
     expect_word("in");
     expect("0..");
     f.extent = index();
-    f.kind = eat_word("parallel") ? LoopKind::Parallel
+    f.kind = eat_word("axis")       ? LoopKind::Axis
+             : eat_word("parallel") ? LoopKind::Parallel
              : eat_word("vector") ? LoopKind::Vector
              : eat_word("unroll") ? LoopKind::Unroll
                                   : LoopKind::Serial;

@@ -7,7 +7,7 @@ namespace gradc::kernel {
 namespace {
 
 constexpr std::string_view kSpaces[] = {"in", "out", "inout", "scratch", "tile"};
-constexpr std::string_view kLoops[] = {"", " parallel", " vector", " unroll"};
+constexpr std::string_view kLoops[] = {"", " axis", " parallel", " vector", " unroll"};
 
 std::string number(const Literal& l, DType t) {
   if (!is_float(t)) return fmt::format("{}", l.i);

@@ -110,6 +110,8 @@ class Verifier {
     index(f->extent);
     GRADC_CHECK(f->kind != LoopKind::Parallel || outermost,
                 "@{}: the parallel loop is the outermost and only statement", k_.name);
+    GRADC_CHECK(f->kind != LoopKind::Axis || outermost || inside == LoopKind::Axis, "@{}: an axis within a loop",
+                k_.name);
     GRADC_CHECK(f->kind != LoopKind::Unroll || f->extent.is_constant(), "@{}: an unrolled loop is constant",
                 k_.name);
     GRADC_CHECK(inside != LoopKind::Vector || f->kind == LoopKind::Unroll, "@{}: a loop within a vector loop",

@@ -42,6 +42,7 @@ class Parser : Scanner {
         const std::string name = word();
         expect("<=");
         s_.dims.push_back({name, integer()});
+        if (eat_word("plan")) s_.dims.back().plan = integer();
       } while (eat(","));
       expect("]");
     }

@@ -17,7 +17,7 @@ class Printer {
     for (const kernel::Kernel& k : s_.kernels) out += kernel::print(k) + "\n";
     out += fmt::format("step @{}[", s_.name);
     for (size_t i = 0; i < s_.dims.size(); ++i)
-      out += fmt::format("{}{} <= {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max);
+      out += fmt::format("{}{} <= {} plan {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max, s_.dims[i].plan);
     out += fmt::format("] state={} io={} scratch={} {{\n", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
     for (const Buffer& b : s_.buffers) {
       out += fmt::format("  buffer %{}: {}{}", b.name, name_of(b.dtype), str(b.shape));

@@ -30,6 +30,7 @@ struct Buffer {
 struct Dim {
   std::string name;
   int64_t max = 0;
+  int64_t plan = 64;  // the value that schedules assume
   bool operator==(const Dim&) const = default;
 };
 

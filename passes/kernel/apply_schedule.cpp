@@ -19,18 +19,14 @@ struct Loop {
 
 class Scheduler {
  public:
-  Scheduler(const Lowered& l, const Schedule& s, const ScheduleOptions& o) : k_(l.kernel), s_(s), o_(o) {
-    const Body* body = &l.kernel.body;
-    for (int i = 0; i < l.outer; ++i) {
-      const For& f = *std::get<std::shared_ptr<const For>>(body->front());
-      loops_.push_back({f.var, f.extent});
-      body = &f.body;
-    }
-    inner_ = *body;
+  Scheduler(const Kernel& k, const Schedule& s, const ScheduleOptions& o) : k_(k), s_(s), o_(o) {
+    const Nest nest = nest_of(k);
+    for (const For* f : nest.loops) loops_.push_back({f->var, f->extent});
+    inner_ = *nest.body;
   }
 
   Kernel run() {
-    if (loops_.empty() || !o_.tile) return std::move(k_);
+    if (loops_.empty()) return std::move(k_);
     if (s_.vector_axis < 0 && s_.row_axis < 0) {
       wrap_all(inner_);
     } else if (s_.columns == 0 && s_.row_axis < 0) {
@@ -239,6 +235,7 @@ class Scheduler {
       known.push_back(f->var);
     }
     for (const Loop& o : loops_) known.push_back(o.var);
+    known.insert(known.end(), k_.params.begin(), k_.params.end());
     bool closed = true;  // every variable is a loop: nothing bound inside the body
     for (const Index& e : l.at)
       e.substitute([&](int v) {
@@ -323,8 +320,8 @@ class Scheduler {
 
 }  // namespace
 
-Kernel apply_schedule(const Lowered& l, const Schedule& s, const ScheduleOptions& o) {
-  return Scheduler(l, s, o).run();
+Kernel apply_schedule(const Kernel& k, const Schedule& s, const ScheduleOptions& o) {
+  return Scheduler(k, s, o).run();
 }
 
 }  // namespace gradc::passes

@@ -11,23 +11,9 @@ namespace {
 
 using namespace kernel;
 
-struct Nest {
-  std::vector<const For*> loops;  // the group's axes, outermost first
-  const Body* body;
-};
-
-Nest outer_nest(const Lowered& l) {
-  Nest n{{}, &l.kernel.body};
-  for (int i = 0; i < l.outer; ++i) {
-    n.loops.push_back(std::get<std::shared_ptr<const For>>(n.body->front()).get());
-    n.body = &n.loops.back()->body;
-  }
-  return n;
-}
-
 class Chooser {
  public:
-  Chooser(const Lowered& l, const ScheduleOptions& o) : l_(l), o_(o), nest_(outer_nest(l)) {}
+  Chooser(const Kernel& k, const ScheduleOptions& o) : k_(k), o_(o), nest_(nest_of(k)) {}
 
   Schedule run() {
     survey();
@@ -66,9 +52,9 @@ class Chooser {
       if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at});
     });
     // Rows between members are one thread's arrays, which a register tile could not share.
-    for (const Buffer& b : l_.kernel.buffers) rows_ |= b.space == Space::Scratch;
-    for (const Buffer& b : l_.kernel.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
-    for (const Buffer& b : l_.kernel.buffers) accumulators_ += b.space == Space::Tile;
+    for (const Buffer& b : k_.buffers) rows_ |= b.space == Space::Scratch;
+    for (const Buffer& b : k_.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
+    for (const Buffer& b : k_.buffers) accumulators_ += b.space == Space::Tile;
   }
 
   double work_of(const Body& body) const {
@@ -92,7 +78,7 @@ class Chooser {
     int bad = 0;
     const int var = nest_.loops[axis]->var;
     for (const auto& [buffer, at] : accesses_) {
-      const Buffer& b = l_.kernel.buffers[buffer];
+      const Buffer& b = k_.buffers[buffer];
       if (b.space == Space::Tile) continue;
       const std::optional<Index> c = address(b, *at).coefficient_of(var);
       if (!c || !(c->is(0) || c->is(1))) ++bad;
@@ -151,6 +137,9 @@ class Chooser {
     const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
     s.stage = s.vector_axis >= 0 && row_tiles >= 3 && panel_wants_staging(s);
     s.columns_outer = s.stage || panels >= 4 || panels >= row_tiles;
+    // The outermost loop is what threads share: one panel would leave all but one of them idle.
+    if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2)
+      s.stage = s.columns_outer = false;
     s.why = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
   }
 
@@ -172,7 +161,7 @@ class Chooser {
     const int var = nest_.loops[s.vector_axis]->var;
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
     for (const auto& [buffer, at] : accesses_) {
-      const Buffer& b = l_.kernel.buffers[buffer];
+      const Buffer& b = k_.buffers[buffer];
       if (b.space != Space::In && b.space != Space::InOut) continue;
       const Index a = address(b, *at);
       if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) continue;
@@ -187,7 +176,7 @@ class Chooser {
     return wants;
   }
 
-  const Lowered& l_;
+  const Kernel& k_;
   const ScheduleOptions& o_;
   Nest nest_;
   std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
@@ -197,6 +186,17 @@ class Chooser {
 
 }  // namespace
 
-Schedule choose_schedule(const Lowered& l, const ScheduleOptions& o) { return Chooser(l, o).run(); }
+Nest nest_of(const Kernel& k) {
+  Nest n{{}, &k.body};
+  while (n.body->size() == 1) {
+    auto* f = std::get_if<std::shared_ptr<const For>>(&n.body->front());
+    if (!f || (*f)->kind != LoopKind::Axis) break;
+    n.loops.push_back(f->get());
+    n.body = &(*f)->body;
+  }
+  return n;
+}
+
+Schedule choose_schedule(const Kernel& k, const ScheduleOptions& o) { return Chooser(k, o).run(); }
 
 }  // namespace gradc::passes

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "passes/lower/lower_group.h"
+#include "ir/kernel/kernel.h"
 #include "support/machine.h"
 
 namespace gradc::passes {
@@ -27,11 +27,18 @@ struct Schedule {
 struct ScheduleOptions {
   Machine machine;
   std::map<std::string, int64_t> plan;  // planned values of the dimensions
-  bool tile = true;                     // off: loops stay as lowered, for tests
   int64_t force_rows = 0, force_columns = 0;
 };
 
-Schedule choose_schedule(const Lowered& l, const ScheduleOptions& o);
-kernel::Kernel apply_schedule(const Lowered& l, const Schedule& s, const ScheduleOptions& o);
+// The axis loops around a kernel's body, outermost first, and what is inside them.
+struct Nest {
+  std::vector<const kernel::For*> loops;
+  const kernel::Body* body;
+};
+Nest nest_of(const kernel::Kernel& k);
+
+Schedule choose_schedule(const kernel::Kernel& k, const ScheduleOptions& o);
+// Without axis loops, or where nothing was chosen for them, the kernel stays as it is.
+kernel::Kernel apply_schedule(const kernel::Kernel& k, const Schedule& s, const ScheduleOptions& o);
 
 }  // namespace gradc::passes

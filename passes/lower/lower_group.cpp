@@ -34,11 +34,10 @@ class GroupLowerer {
     Body body = scoped([&] {
       for (const Member& m : group_.members) lower_member(m, outer);
     });
-    for (size_t a = vars.size(); a-- > 0;)
-      body = {make_for({vars[a], group_.axes[a], LoopKind::Serial, body})};
+    for (size_t a = vars.size(); a-- > 0;) body = {make_for({vars[a], group_.axes[a], LoopKind::Axis, body})};
     k_.body = std::move(body);
     for (Buffer& b : locals_) k_.buffers.push_back(b);
-    return {std::move(k_), std::move(parameters_), static_cast<int>(group_.axes.size())};
+    return {std::move(k_), std::move(parameters_)};
   }
 
  private:

@@ -1,4 +1,4 @@
-// Lowers one fused group to a naive kernel: serial loops over the group's axes, members in order, every
+// Lowers one fused group to a naive kernel: axis loops over the group's axes, members in order, every
 // reduction in the order its node states. Scheduling comes after and moves no rounding.
 #pragma once
 
@@ -15,7 +15,6 @@ namespace gradc::passes {
 struct Lowered {
   kernel::Kernel kernel;
   std::vector<NodeId> buffers;  // one for each parameter buffer
-  int outer = 0;                // how many loops around the body are the group's axes, outermost first
 };
 
 // `storage_of`: the node whose buffer holds a memory value (a donated parameter for what is written into it).

@@ -2,7 +2,7 @@
 // What thread 0 alone does before and after needs none.
 #include <map>
 
-#include "passes/step/build_step.h"
+#include "passes/step/step_passes.h"
 
 namespace gradc::passes {
 namespace {

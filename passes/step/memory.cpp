@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 
-#include "passes/step/build_step.h"
+#include "passes/step/step_passes.h"
 
 namespace gradc::passes {
 namespace {

@@ -99,7 +99,7 @@ TEST(RoundTrip, MistakesInSteps) {
   const std::string good = R"(kernel @k(%x: f32[B] in, %y: f32[B] out) fma=off {
 }
 
-step @s[B <= 9] state=0 io=64 scratch=128 {
+step @s[B <= 9 plan 64] state=0 io=64 scratch=128 {
   buffer %a: f32[B] io at 0
   buffer %b: f32[B] scratch at 0
   buffer %c: bool[] scratch at 64

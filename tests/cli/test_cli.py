@@ -1,7 +1,7 @@
 """The command line as a user meets it: files in, files out, exit codes. usage: test_cli.py GRADC SOURCE_DIR"""
 import csv, json, os, pathlib, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
-GRADC, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+GRADC, SOURCE = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
 DIGITS = str(SOURCE / "examples/digits.grad")
 
 
@@ -278,7 +278,7 @@ class Faults(Folder):
         (self.dir / "m.grad").write_text(
             "layer L{}(x: [n, 4]) -> [n, 4] {\n  param a: [4] = 1\n  return x * a\n}\n"
             "model m(x: f32[B, 4], X: f32[B, 4]) -> (y: [B, 4]) {\n  param bytes: [4] = 1\n  param l_a: [4] = 1\n"
-            '  y = (x + X) |> L{} |> Dense{4} as "a*/ int evil; /*" |> L{} as "L"\n  z = y\n}\n'.replace("  z = y\n", "")
+            '  y = (x + X) |> L{} |> Dense{4} as "l-a.b" |> Dense{4} as "l_a.b" |> L{} as "L"\n}\n'
         )
         gradc("compile", "m.grad", "-c", "-o", "m.o", "--header", "m.h", cwd=self.dir)
         gradc("compile", "m.grad", "-c", "-o", "other.o", "--lanes", 4, "--cpu", "x86-64-v3", cwd=self.dir)
@@ -295,6 +295,25 @@ class Faults(Folder):
         error = gradc("check", "m.grad", cwd=self.dir, code=1)
         self.assertLess(len(error), 20000)
         self.assertNotIn("\x1b", error)
+
+    def test_indices_outside_their_range(self):
+        m = self.dir / "m.grad"
+        m.write_text(
+            "model m(x: f32[B, 1], k: i32[B]) -> (logits: [B, 2]) { logits = x |> Dense{2} |> plus(Embed{3, 2}(k)) }\n"
+            "fn plus(a, b) = a + b\n"
+            'data d { train = csv("t.csv", x = columns("x"), k = column("k", i32), y = column("y", i32))\n'
+            '  val = csv("v.csv", x = columns("x"), k = column("k", i32), y = column("y", i32)) }\n'
+            "train m on d {\n  loss = cross_entropy(logits, y - 1)\n  optimizer = sgd{}\n  lr = 0.1\n  batch = 2\n}\n"
+        )
+        (self.dir / "t.csv").write_text("x,k,y\n1,0,1\n2,1,2\n3,2,1\n")
+        (self.dir / "v.csv").write_text("x,k,y\n1,0,1\n2,1,2\n3,2,0\n")
+        error = gradc("train", m, "-q", cwd=self.dir, code=1)
+        self.assertIn(":6:10: label -1 in row 3 of the data, but the model needs 0..1; runs/m/last.safetensors has the weights after step 2", error)
+        (self.dir / "in.csv").write_text("x,k\n1,0\n2,2\n2,1\n2,-1\n")
+        error = gradc("predict", m, "--load", "runs/m/last.safetensors", "--input", "in.csv", cwd=self.dir, code=1)
+        self.assertIn(":1:87: index -1 in row 4 of the data, but the model needs 0..2", error)
+        gradc("compile", m, "-c", "-o", "m.o", "--header", "m.h", cwd=self.dir)
+        self.assertIn("#define M_PREDICT_OUT_CHECKS ", (self.dir / "m.h").read_text())
 
     def test_bench_of_ir_ends(self):
         (self.dir / "f.ir").write_text("func @f(%x: f32[8]) -> (y: f32[8]) {\n  %y = tanh(%x)\n  return %y\n}\n")

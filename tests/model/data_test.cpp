@@ -2,8 +2,11 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <limits>
 
 #include "model/model.h"
+#include "runtime/csv.h"
+#include "runtime/error.h"
 
 namespace gradc {
 namespace {
@@ -84,6 +87,40 @@ TEST_F(Data, MessagesNameTheCellAndTheBound) {
   write("t.csv", "a,b,c,y\n1,2,3,0\n");
   EXPECT_NE(refusal(model(kCsv)).find("x is f32[3] per example in"), std::string::npos)
       << refusal(model(kCsv));
+}
+
+TEST_F(Data, MessagesNameTheColumnOfSeveralAndAnAxisOfAnyLength) {
+  const char* source = "  train = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = column(\"y\", i32))";
+  write("t.csv", "a,b,y\n1,2,0\n3,4,1\n0,5,1\n");
+  const std::string text = refusal(model(source, "x: i32[B, 2]", "mean(Embed{5, 3}(x), over=1)"));
+  EXPECT_NE(text.find("t.csv:4:3: x = 5, but the model needs 0..4"), std::string::npos) << text;
+  const std::string any = refusal(model(source, "x: f32[B, T <= 9]", "sum(x, over=1, keep=true)"));
+  EXPECT_NE(any.find("axis 1 of x is T, of any length (1:9), and "), std::string::npos) << any;
+  EXPECT_NE(any.find("gives f32[2] per example; write its length, 2, in the input"), std::string::npos)
+      << any;
+}
+
+TEST_F(Data, AColumnOfI64KeepsAllBits) {
+  const std::string text =
+      model("  train = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = column(\"y\", i64))");
+  auto load = [&] {
+    const TestModel m(text);
+    return load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
+  };
+  write("t.csv", "a,b,y\n1,2,2\n1,2,+1\n1,2,1.0\n");
+  const LoadedData d = load();
+  EXPECT_EQ(d.splits.train.data->fields.at("y").whole_at(1), 1);
+  EXPECT_EQ(d.splits.train.data->fields.at("y").whole_at(2), 1);
+  const runtime::CsvTable t("t", "k\n9007199254740993\n-9223372036854775808\n9223372036854775807\n1e3\n");
+  const runtime::Array k = t.column("k", runtime::DType::I64);
+  EXPECT_EQ(k.whole_at(0), 9007199254740993);
+  EXPECT_EQ(k.whole_at(1), std::numeric_limits<int64_t>::min());
+  EXPECT_EQ(k.whole_at(2), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(k.whole_at(3), 1000);
+  for (const char* cell : {"9223372036854775808", "9007199254740993.0", "1e18", "0.5"})
+    EXPECT_THROW(runtime::CsvTable("t", std::string("k\n") + cell + "\n").column("k", runtime::DType::I64),
+                 runtime::Error)
+        << cell;
 }
 
 TEST_F(Data, AnEmptySplitIsRefused) {

@@ -216,6 +216,37 @@ TEST(Language, MetricsAreInF64) {
   EXPECT_NEAR(r.call("finish", values).at("values").at(1), 1 - 1 / 8.75, 1e-6);
 }
 
+// Squares around 0 would be of 1e16, whose last place is 2; those around the mean add up to 11.
+TEST(Language, R2DoesNotCancel) {
+  ModelOptions o;
+  o.frontend.float_type = DType::F64;
+  const TestModel m(
+      "model m(x: f64[B]) -> (p: [B]) { p = W{}(x) }\n"
+      "layer W{}(x: [...]) -> [...] {\n param w: [] = 1\n return x * w\n}\n"
+      "data r { train = csv(\"n.csv\", x = column(\"a\", f64), y = column(\"c\", f64)) }\n"
+      "train m on r { loss = mse(p, y)\n metric r2 = r2(p, y)\n optimizer = sgd{}; lr = 0; batch = 4 }\n",
+      o);
+  ASSERT_TRUE(m.ok());
+  runtime::Dataset data;
+  data.rows = 10;
+  for (const char* name : {"x", "y"}) data.fields[name] = runtime::make_array(runtime::DType::F64, {10});
+  double residual = 0, total = 0, mean = 0;
+  for (int64_t i = 0; i < 10; ++i) {
+    const double y = 1e8 + 0.37 * static_cast<double>(i), x = i == 3 ? y + 0.5 : y;
+    data.fields["x"].set(i, x), data.fields["y"].set(i, y);
+    residual += (x - y) * (x - y), mean += (y - 1e8) / 10;
+  }
+  for (int64_t i = 0; i < 10; ++i) total += std::pow(data.fields["y"].at(i) - 1e8 - mean, 2);
+  const runtime::Split split{&data, {3, 1, 2, 0, 9, 5, 6, 7, 8, 4}};
+  for (int threads : {1, 2}) {
+    runtime::Runner runner(m.compiled.program, threads);
+    runner.init(1);
+    for (int again = 0; again < 2; ++again)
+      EXPECT_NEAR((1 - runner.evaluate(split, 4).at(1)) / (residual / total), 1, 1e-9);
+  }
+  expect_same_training(m.compiled, 2, 5, 4);
+}
+
 TEST(Language, ClippingMeasuresInF64) {
   const TestModel m(
       "model m(x: f32[B, 2]) -> (p: [B]) {\n param w: [2] = 0.1\n p = sum(x * w, over=1)\n}\n"

@@ -79,30 +79,6 @@ TEST(Differentiate, Contractions) {
   check("  %r = einsum(%a, %b) {spec=\"ij,kl->jl\"}\n", 2);
 }
 
-TEST(Differentiate, MissingRulesAreNamedTogether) {
-  const char* text = R"(
-func @body(%h: f64[], %x: f64[]) -> (f64[]) {
-  %y = mul(%h, %x)
-  return %y
-}
-func @loss(%h: f64[], %xs: f64[4]) -> (f64[]) {
-  %r = scan(%h, %xs) {function=@body, consts=0, carries=1, length=[4]}
-  return %r
-}
-func @g(%h: f64[], %xs: f64[4]) -> (f64[]) {
-  %all: (f64[], f64[]) = value_and_grad(%h, %xs) {function=@loss, wrt=[0]}
-  %d = get(%all) {index=1}
-  return %d
-}
-)";
-  try {
-    run_graph_passes(graph::parse(text));
-    FAIL() << "differentiated a scan without a rule";
-  } catch (const CompileError& e) {
-    EXPECT_STREQ(e.what(), "no gradient for scan");
-  }
-}
-
 TEST(Differentiate, GradientsOfGradients) {
   // d/dx of (d/dx sum x^3) = 6 x.
   const char* text = R"(

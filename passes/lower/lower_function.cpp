@@ -1,9 +1,9 @@
-#include "passes/step/build_step.h"
+#include "passes/lower/lower_function.h"
 
 #include <algorithm>
 #include <optional>
 
-#include "passes/kernel/rewrite.h"
+#include "passes/lower/group_key.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -23,7 +23,7 @@ struct View {
 
 class StepBuilder {
  public:
-  StepBuilder(const graph::Module& m, const Function& f, const StepOptions& o, StepReport* report)
+  StepBuilder(const graph::Module& m, const Function& f, const LowerOptions& o, StepReport* report)
       : m_(m), options_(o), report_(report) {
     s_.name = f.name;
     s_.state_bytes = o.state_bytes;
@@ -34,12 +34,7 @@ class StepBuilder {
         d.collect_dims(names);
         for (const auto& [name, n] : names) add_dim(name, f);
       }
-    for (const auto& [name, info] : f.dims) {
-      add_dim(name, f);
-      options_.schedule.plan[name] = info.plan > 0  ? info.plan
-                                     : info.max > 0 ? std::min<int64_t>(info.max, 64)
-                                                    : 64;
-    }
+    for (const auto& [name, info] : f.dims) add_dim(name, f);
     auto fma = f.notes.find("fma");
     fma_ = fma == f.notes.end() || fma->second != "off";
   }
@@ -52,8 +47,10 @@ class StepBuilder {
   void add_dim(const std::string& name, const Function& f) {
     const bool known =
         std::any_of(s_.dims.begin(), s_.dims.end(), [&](const step::Dim& d) { return d.name == name; });
-    if (auto info = f.dims.find(name); !known && info != f.dims.end())
-      s_.dims.push_back({name, info->second.max});
+    if (auto it = f.dims.find(name); !known && it != f.dims.end()) {
+      const graph::DimInfo& d = it->second;
+      s_.dims.push_back({name, d.max, d.plan > 0 ? d.plan : d.max > 0 ? std::min<int64_t>(d.max, 64) : 64});
+    }
   }
 
   View parameter(const Function& f, NodeId p) {
@@ -69,16 +66,13 @@ class StepBuilder {
   }
 
   // Where a result goes: the donated parameter's storage, or an output of its own.
-  View destination(const Function& f, size_t r, const std::vector<View>& params) {
+  View destination(const Function& f, size_t r, const std::map<NodeId, View>& params) {
     const graph::Result& result = f.results[r];
-    if (result.into != kNone) return params[param_index(f, result.into)];
+    if (result.into != kNone) return params.at(result.into);
     const std::string name = result.name.empty() ? fmt::format("result{}", r) : result.name;
     const int b = buffer(name, f.type(result.node), step::Region::Io);
     s_.outputs.push_back(b);
     return {b, {}};
-  }
-  static size_t param_index(const Function& f, NodeId p) {
-    return static_cast<size_t>(std::find(f.params.begin(), f.params.end(), p) - f.params.begin());
   }
 
   int buffer(const std::string& name, const Type& t, step::Region region) {
@@ -118,26 +112,37 @@ class StepBuilder {
     return it->second;
   }
 
-  // Binds a kernel's parameter buffers to views: slices become leading indices by kernel parameters.
-  step::Run bind(kernel::Kernel k, const std::vector<View>& views) {
-    step::Run run;
+  Layout layout(const View& v) const {
+    return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].strides, v.prefix.size()};
+  }
+
+  // Gives a kernel's parameter buffers the layouts of the views: slices become leading indices by kernel
+  // parameters. Returns its number.
+  int bind(kernel::Kernel k, const std::vector<View>& views) {
     std::map<int, std::vector<Index>> prefix;
     for (size_t b = 0; b < views.size(); ++b) {
-      const View& v = views[b];
-      run.buffers.push_back(v.buffer);
-      k.buffers[b].shape = s_.buffers[v.buffer].shape;
-      k.buffers[b].strides = s_.buffers[v.buffer].strides;
-      for (const Index& e : v.prefix) {
-        const int var = k.vars++;
-        k.params.push_back(var);
-        run.params.push_back(e);
-        prefix[static_cast<int>(b)].push_back(Index::var(var));
+      k.buffers[b].shape = s_.buffers[views[b].buffer].shape;
+      k.buffers[b].strides = s_.buffers[views[b].buffer].strides;
+      for (size_t i = 0; i < views[b].prefix.size(); ++i) {
+        k.params.push_back(k.vars++);
+        prefix[static_cast<int>(b)].push_back(Index::var(k.params.back()));
       }
     }
     if (!prefix.empty()) k.body = with_prefix(k.body, prefix);
     kernel::verify(k);
-    run.kernel = intern(std::move(k));
-    return run;
+    return intern(std::move(k));
+  }
+
+  void run(int kernel, const std::vector<View>& views, const std::string& name, const std::string& members,
+           Body& out) {
+    step::Run run;
+    run.kernel = kernel;
+    for (const View& v : views) {
+      run.buffers.push_back(v.buffer);
+      run.params.insert(run.params.end(), v.prefix.begin(), v.prefix.end());
+    }
+    if (report_) report_->kernels.push_back({name, members, kernel, {}});
+    out.push_back(std::move(run));
   }
 
   static kernel::Body with_prefix(const kernel::Body& body, const std::map<int, std::vector<Index>>& prefix) {
@@ -161,18 +166,9 @@ class StepBuilder {
     return out;
   }
 
-  // Schedules a lowered kernel and emits its run.
-  void emit(Lowered l, std::vector<View> views, const std::string& members, Body& out) {
-    // The schedule sees the layouts that the views have.
-    for (size_t b = 0; b < views.size(); ++b)
-      if (views[b].prefix.empty()) l.kernel.buffers[b].strides = s_.buffers[views[b].buffer].strides;
-    const Schedule sched = choose_schedule(l, options_.schedule);
-    kernel::Kernel k = apply_schedule(l, sched, options_.schedule);
-    if (report_) {
-      report_->kernels.push_back(
-          {k.name, members, sched.why, sched.work, kernel::parallel_loop(k) != nullptr});
-    }
-    out.push_back(bind(std::move(k), views));
+  void emit(Lowered l, const std::vector<View>& views, const std::string& members, Body& out) {
+    const std::string name = l.kernel.name;
+    run(bind(std::move(l.kernel), views), views, name, members, out);
   }
 
   void copy(const View& from, const View& to, const Type& t, Body& out) {
@@ -185,16 +181,14 @@ class StepBuilder {
     std::vector<Index> at;
     for (int a = 0; a < t.rank(); ++a) at.push_back(Index::var(l.kernel.vars++));
     kernel::Body body{kernel::Load{l.kernel.values++, 0, at, {}, {}}, kernel::Store{1, at, 0}};
-    for (int a = t.rank(); a-- > 0;)
-      body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Serial, body})};
+    for (int a = t.rank(); a-- > 0;) body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Axis, body})};
     l.kernel.body = std::move(body);
-    l.outer = t.rank();
     if (report_) ++report_->copies;
     emit(std::move(l), {from, to}, "copy", out);
   }
 
   const graph::Module& m_;
-  StepOptions options_;
+  LowerOptions options_;
   StepReport* report_;
   bool fma_ = true;
   Step s_;
@@ -204,12 +198,21 @@ class StepBuilder {
 
 // Lowers one function whose parameters are given views and whose results go to given views.
 struct StepBuilder::FunctionLowering {
+  // What is kept of a lowered group: its kernel, and for each buffer the place of its node in the key.
+  struct Known {
+    int kernel;
+    std::vector<size_t> buffers;
+    std::string members;
+  };
+
   StepBuilder& b;
   const Function& f;
   std::vector<View> params, dests;
   std::map<NodeId, View> views = {};                // of nodes that live in memory
   std::map<NodeId, std::vector<View>> tuples = {};  // of nodes with several results
   std::map<NodeId, NodeId> storage_of = {};
+  GroupKeys keys = {};
+  std::map<std::vector<uint64_t>, Known> known = {};
 
   void run(Body& out) {
     const Fusion fusion = fuse(b.m_, f, b.options_.fuse);
@@ -295,13 +298,28 @@ struct StepBuilder::FunctionLowering {
 
   void lower(const Fusion& fusion, const Group& g, Body& out) {
     const LowerInput in{f, fusion, storage_of, b.fma_};
-    Lowered l = lower_group(in, g, "k_" + name_of(g.members.back().node));
-    std::vector<View> bound;
-    for (NodeId n : l.buffers) bound.push_back(view_of(n));
-    std::string members;
+    const GroupKeys::Key key = keys.key(in, g, [&](NodeId n) { return b.layout(view_of(n)); });
+    const std::string name = "k_" + name_of(g.members.back().node);
+    auto it = known.find(key.numbers);
+    if (it == known.end()) it = known.emplace(key.numbers, lower_new(in, g, key, name)).first;
+    std::vector<View> views;
+    for (size_t place : it->second.buffers) views.push_back(view_of(key.nodes[place]));
+    b.run(it->second.kernel, views, name, it->second.members, out);
+  }
+
+  Known lower_new(const LowerInput& in, const Group& g, const GroupKeys::Key& key, const std::string& name) {
+    Lowered l = lower_group(in, g, name);
+    std::vector<View> views;
+    Known made;
+    for (NodeId n : l.buffers) {
+      views.push_back(view_of(n));
+      made.buffers.push_back(
+          static_cast<size_t>(std::find(key.nodes.begin(), key.nodes.end(), n) - key.nodes.begin()));
+    }
     for (const Member& m : g.members)
-      members += (members.empty() ? "" : " ") + std::string(f[m.node].op->name);
-    b.emit(std::move(l), std::move(bound), members, out);
+      made.members += (made.members.empty() ? "" : " ") + std::string(f[m.node].op->name);
+    made.kernel = b.bind(std::move(l.kernel), views);
+    return made;
   }
 
   void lower_opaque(NodeId n, Body& out) {
@@ -381,8 +399,13 @@ struct StepBuilder::FunctionLowering {
     for (size_t i = 1; i < operands.size(); ++i) args.push_back(view_of(operands[i]));
     const std::vector<View> r = result_buffers(n);
     step::If branch;
-    branch.condition = view_of(operands[0]).buffer;
-    GRADC_CHECK(view_of(operands[0]).prefix.empty(), "a condition has a buffer of its own");
+    View flag = view_of(operands[0]);
+    if (!flag.prefix.empty()) {  // one of many: a branch reads a buffer of its own
+      const View own = b.scratch(name_of(n) + ".flag", {DType::Bool, {}});
+      b.copy(flag, own, {DType::Bool, {}}, out);
+      flag = own;
+    }
+    branch.condition = flag.buffer;
     call(callee(n, "then"), args, r, branch.then_body);
     call(callee(n, "otherwise"), args, r, branch.else_body);
     bind_outputs(n, r);
@@ -454,8 +477,7 @@ struct StepBuilder::FunctionLowering {
     for (int a = ids.rank(); a-- > 0;)
       outer = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, outer})};
     k.body = std::move(outer);
-    if (b.report_) b.report_->kernels.push_back({k.name, "scatter_add", "rows in order", 0, false});
-    out.push_back(b.bind(std::move(k), {view_of(operands[1]), view_of(operands[2]), target}));
+    b.emit(std::move(l), {view_of(operands[1]), view_of(operands[2]), target}, "scatter_add", out);
   }
 };
 
@@ -463,19 +485,17 @@ Step StepBuilder::run(const Function& f) {
   std::vector<View> params;
   for (NodeId p : f.params) params.push_back(parameter(f, p));
   FunctionLowering body{*this, f, params, {}};
-  for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, params));
+  std::map<NodeId, View> view_of_param;
+  for (size_t p = 0; p < params.size(); ++p) view_of_param[f.params[p]] = params[p];
+  for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, view_of_param));
   body.run(s_.body);
   return std::move(s_);
 }
 
 }  // namespace
 
-Step build_step(const graph::Module& m, const Function& f, const StepOptions& o, StepReport* report) {
-  Step s = StepBuilder(m, f, o, report).run(f);
-  insert_barriers(s, o.needless_barriers);
-  plan_memory(s, o.reuse_memory);
-  step::verify(s);
-  return s;
+Step lower_function(const graph::Module& m, const Function& f, const LowerOptions& o, StepReport* report) {
+  return StepBuilder(m, f, o, report).run(f);
 }
 
 }  // namespace gradc::passes

@@ -1,0 +1,17 @@
+// The passes on steps, one function each; pipeline.cpp lists them with the reasons for their order.
+#pragma once
+
+#include "ir/step/step.h"
+#include "passes/kernel/schedule.h"
+#include "passes/report.h"
+
+namespace gradc::passes {
+
+// Every kernel's axis loops become tiles, vectors and a parallel loop. Fills `schedule` of the report's rows.
+void schedule_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// Barriers where two threads could meet; `needless`: after every kernel, for tests.
+void insert_barriers(step::Step& s, bool needless);
+// Offsets for io and scratch; without `reuse` no two buffers share bytes.
+void plan_memory(step::Step& s, bool reuse);
+
+}  // namespace gradc::passes

@@ -136,7 +136,7 @@ std::string broken(const std::string& text, std::mt19937_64& random) {
   const uint64_t how = random() % 8;
   if (how == 0) return before + after;
   if (how == 1) return before + here + " " + here + after;
-  const char* numbers[] = {"0", "1", "-1", "2", "3", "70", "0.5", "1e30", "4294967296"};
+  const char* numbers[] = {"0", "1", "-1", "2", "3", "70", "0.5", "1e30", "300"};
   if (class_of(here[0]) == '0' || how == 2) return before + numbers[random() % std::size(numbers)] + after;
   for (int tries = 0; tries < 50; ++tries) {
     const Word o = words[random() % words.size()];

@@ -406,9 +406,7 @@ class KernelEmitter {
       const Element e = tile_element(t.tile, at);
       regs.push_back(b_.CreateLoad(e.reg->getAllocatedType(), e.reg));
     }
-    static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max,
-                                       ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
-    const ScalarOp op = ops[static_cast<int>(t.combine)];
+    const ScalarOp op = joining(t.combine);
     auto combine = [&](LValue a, LValue b) { return emit_scalar(b_, op, type, type, {a, b}, k_.fma); };
     for (; regs.size() > 1; regs.resize(regs.size() / 2))
       for (size_t i = 0; i < regs.size() / 2; ++i) regs[i] = combine(regs[i], regs[i + regs.size() / 2]);

@@ -361,12 +361,16 @@ std::map<std::string, Value> Elaborator::bind_config(const Callable& c, const Fi
 std::string Elaborator::child_path(Instance* parent, const std::string& type_name, const std::string& segment,
                                    Loc loc) {
   std::string name = segment;
-  // A '/' would reach into the paths of the optimiser, a '.' at an end those of another layer.
-  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
-  });
-  if (!plain || (!name.empty() && (name.front() == '.' || name.back() == '.')))
-    fail(loc, fmt::format("a layer named '{}'; a name has letters, digits, _, - and inner dots", name));
+  // What starts with '/' or __opt__ is the compiler's, a '.' at an end would reach into another layer.
+  const bool plain = std::none_of(name.begin(), name.end(),
+                                  [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; });
+  if (!plain || name.starts_with("/") || name.starts_with("__opt__") || name.starts_with(".") ||
+      name.ends_with("."))
+    fail(loc,
+         fmt::format(
+             "a layer named '{}'; a name has no control characters, no dot at an end, and does not start "
+             "with / or __opt__",
+             name));
   if (name.empty()) {
     name = snake_case(type_name);
     int& n = parent->children[name];

@@ -502,17 +502,21 @@ Value Elaborator::accumulate(const Value& sum, Loc loc) {
   return wrap(finish_.reshape(finish_.slice(sums_node, {Dim(from)}, {Dim(from + n)}), to), true);
 }
 
-// In a metric that of the first batch, which the runtime hands on; in a loss that of the batch.
-Value Elaborator::first_number(const Value& x, Loc loc) {
-  if (!x.is(Value::Kind::Tensor) || !has_batch(shape(x)) || !is_float(dtype(x)))
-    fail(loc, fmt::format("first_number takes real numbers of the batch, {} is not", describe(x)));
-  if (mode_ != Mode::Train && mode_ != Mode::Eval)
-    fail(loc, "first_number is for losses and metrics: outside them a batch may have no rows");
+// In a metric that of the split's first batch, which the runtime hands on; elsewhere the tensor's own.
+Value Elaborator::first_number(const Value& v, Loc loc) {
+  const Value x = is_float(dtype(v)) ? v : convert(v, float_type(), loc);
+  graph::Builder& b = of(x);
+  const Shape from = shape(x);
   const DType t = dtype(x);
-  const size_t rank = shape(x).size();
-  graph::NodeId n = b_.slice(x.node, Shape(rank, Dim(0)), Shape(rank, Dim(1)));
-  n = b_.unary("stop_gradient", b_.reshape(n, {}));
-  if (!deferring) return wrap(n);
+  Shape grown(from.size(), Dim(0));  // a batch may have no rows: there 0 is read
+  for (size_t i = 0; i < from.size(); ++i) grown[i] = from[i].is_constant() ? 0 : 1;
+  const graph::AttrValue none = graph::ints(std::vector<int64_t>(from.size(), 0));
+  graph::NodeId n = x.node;
+  if (std::any_of(grown.begin(), grown.end(), [](const Dim& d) { return d.is(1); }))
+    n = b.make("pad", {n}, {{"low", none}, {"high", grown}, {"interior", none}, {"value", 0.0}});
+  n = b.unary("stop_gradient", b.reshape(b.slice(n, Shape(from.size(), 0), Shape(from.size(), 1)), {}));
+  if (!deferring || !x.is(Value::Kind::Tensor) || !has_batch(from))
+    return wrap(n, x.is(Value::Kind::Deferred));
   n = b_.convert(n, DType::F64);
   auto it = std::find_if(shifts.begin(), shifts.end(), [&](const auto& s) { return s.first == n; });
   if (it == shifts.end()) {

@@ -116,7 +116,7 @@ class Elaborator {
   // Labels that are a field of the data; true where they are checked when the data is loaded.
   // Metrics subtract the split's first number before they square (std's r2): kept over the batches of a
   // split.
-  Value first_number(const Value& x, Loc loc);
+  Value first_number(const Value& v, Loc loc);
   graph::NodeId shifts_node = graph::kNone;  // f64, NaN before the first batch; none while they are counted
   std::vector<std::pair<graph::NodeId, graph::NodeId>> shifts;  // a batch's first number, the one in use
   std::function<bool(graph::NodeId labels, int64_t classes)> on_labels;

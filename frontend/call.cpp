@@ -289,6 +289,17 @@ void Elaborator::run_body(const Callable& c, Scope& scope, Loc) {
     run(c.body, scope);
 }
 
+// What the training step stores in a state: its last binding, which a scalar fills.
+Value Elaborator::last_value(const std::string& name, const Type& type, const Value& last) {
+  Value v = convert(tensor(last, type.dtype, last.loc), type.dtype, last.loc);
+  if (shape(v).empty()) v = broadcast(v, type.shape, last.loc);
+  if (shape(v) != type.shape)
+    fail(last.loc,
+         fmt::format("state {} is {}, its last value here is {}: what is stored has the state's type", name,
+                     type.str(), describe(last)));
+  return v;
+}
+
 // What the body returned, or the values of the named results; checked against the declared types.
 Value Elaborator::results_of(const Callable& c, Scope& scope, Loc loc) {
   bodies_.pop_back();
@@ -476,9 +487,10 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
                                  : "__opt__/" + name + "/" + parameter_path;
     auto it = slots_.find(path);
     if (it == slots_.end() || it->second.spec.role == StateSpec::Role::Param || last == nullptr ||
-        !last->is_tensor())
+        last->is(Kind::None))  // a mistake that was reported
       continue;
-    if (last->node != it->second.node) it->second.stored = convert(*last, it->second.spec.type.dtype, loc);
+    if (!last->is_tensor() || last->node != it->second.node)
+      it->second.stored = last_value(name, it->second.spec.type, *last);
   }
   iterations_ = outer;
   scan_ = scan;

@@ -125,7 +125,7 @@ class StepEmitter {
     auto* type = llvm::ArrayType::get(row, table.size());
     auto* data = new llvm::GlobalVariable(m_, type, true, llvm::GlobalValue::InternalLinkage,
                                           llvm::ConstantArray::get(type, table), s_.name + ".runs");
-    loop(b_.getInt64(table.size()), [&](LValue i) {
+    loop(b_.getInt64(table.size()), -1, [&](LValue i) {
       LValue at = b_.CreateInBoundsGEP(row, data, i);
       LValue function = b_.CreateLoad(ptr, at);
       LValue args = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(ptr, at, 1));
@@ -195,37 +195,46 @@ class StepEmitter {
     return f;
   }
 
-  // `fill(i)` for i in 0 .. extent-1.
+  // `fill(i)` for i in 0 .. extent-1, while the condition, if any, holds.
   template <class F>
-  void loop(LValue extent, F&& fill) {
+  void loop(LValue extent, int condition, F&& fill) {
     auto* head = b_.GetInsertBlock();
     auto* body = llvm::BasicBlock::Create(c_, "body", f_);
     auto* exit = llvm::BasicBlock::Create(c_, "exit", f_);
-    llvm::Instruction* jump = b_.CreateCondBr(b_.CreateICmpSGT(extent, b_.getInt64(0)), body, exit);
+    auto goes_on = [&](LValue i) {
+      LValue below = b_.CreateICmpSLT(i, extent);
+      return condition < 0 ? below : b_.CreateAnd(below, holds(condition));
+    };
+    llvm::Instruction* jump = b_.CreateCondBr(goes_on(b_.getInt64(0)), body, exit);
     b_.SetInsertPoint(body);
     llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
     phi->addIncoming(b_.getInt64(0), head);
     index_.enter(jump);
     fill(phi);
     LValue next = b_.CreateAdd(phi, b_.getInt64(1));
+    LValue more = goes_on(next);
     phi->addIncoming(next, b_.GetInsertBlock());
-    b_.CreateCondBr(b_.CreateICmpSLT(next, extent), body, exit);
+    b_.CreateCondBr(more, body, exit);
     index_.leave();
     b_.SetInsertPoint(exit);
   }
 
   void emit(const For& f) {
-    loop(index_.value(f.extent), [&](LValue i) {
+    loop(index_.value(f.extent), f.condition, [&](LValue i) {
       index_.set_var(f.var, i);
       emit_body(f.body);
     });
   }
 
-  void emit(const If& i) {
-    const size_t place = s_.dims.size() + static_cast<size_t>(i.condition);
-    LValue base = f_->getArg(static_cast<unsigned>(s_.buffers[i.condition].region));
+  LValue holds(int condition) {
+    const size_t place = s_.dims.size() + static_cast<size_t>(condition);
+    LValue base = f_->getArg(static_cast<unsigned>(s_.buffers[condition].region));
     LValue flag = b_.CreateInBoundsGEP(b_.getInt8Ty(), base, table(place));
-    LValue c = b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), flag), b_.getInt8(0));
+    return b_.CreateICmpNE(b_.CreateLoad(b_.getInt8Ty(), flag), b_.getInt8(0));
+  }
+
+  void emit(const If& i) {
+    LValue c = holds(i.condition);
     when(c, [&] { emit_body(i.then_body); });
     when(b_.CreateNot(c), [&] { emit_body(i.else_body); });
   }

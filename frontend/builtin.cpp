@@ -389,7 +389,8 @@ Value Elaborator::call_builtin(const std::string& name, std::vector<Value> posit
 
 void Elaborator::note_index(graph::NodeId index, const Dim& limit, graph::NodeId value, std::string what,
                             Loc loc) {
-  const bool loaded = limit.is_constant() && on_labels && on_labels(index, limit.constant_part());
+  const bool loaded =
+      limit.is_constant() && on_labels && on_labels(source_of(b_, index), limit.constant_part());
   if (loaded || always_in_range(b_, index, limit)) return;
   index_sites.push_back({index, value, limit, std::move(what), user_place(loc)});
 }
@@ -411,7 +412,8 @@ Value Elaborator::random_key(Loc loc) {
   for (int64_t i : iterations_) site += fmt::format(":{}", i);
   uint64_t h = 14695981039346656037ULL;
   for (char c : site) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  graph::NodeId key = b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node});
+  graph::NodeId key =
+      b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node});
   for (graph::NodeId step : loop_steps_) key = b_.make("rng_fold", {key, step});
   return wrap(key);
 }

@@ -289,6 +289,17 @@ void Elaborator::run_body(const Callable& c, Scope& scope, Loc) {
     run(c.body, scope);
 }
 
+// What the training step stores in a state: its last binding, which a scalar fills.
+Value Elaborator::last_value(const std::string& name, const Type& type, const Value& last) {
+  Value v = convert(tensor(last, type.dtype, last.loc), type.dtype, last.loc);
+  if (shape(v).empty()) v = broadcast(v, type.shape, last.loc);
+  if (shape(v) != type.shape)
+    fail(last.loc,
+         fmt::format("state {} is {}, its last value here is {}: what is stored has the state's type", name,
+                     type.str(), describe(last)));
+  return v;
+}
+
 // What the body returned, or the values of the named results; checked against the declared types.
 Value Elaborator::results_of(const Callable& c, Scope& scope, Loc loc) {
   bodies_.pop_back();
@@ -361,12 +372,16 @@ std::map<std::string, Value> Elaborator::bind_config(const Callable& c, const Fi
 std::string Elaborator::child_path(Instance* parent, const std::string& type_name, const std::string& segment,
                                    Loc loc) {
   std::string name = segment;
-  // A '/' would reach into the paths of the optimiser, a '.' at an end those of another layer.
-  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
-  });
-  if (!plain || (!name.empty() && (name.front() == '.' || name.back() == '.')))
-    fail(loc, fmt::format("a layer named '{}'; a name has letters, digits, _, - and inner dots", name));
+  // What starts with '/' or __opt__ is the compiler's, a '.' at an end would reach into another layer.
+  const bool plain = std::none_of(name.begin(), name.end(),
+                                  [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; });
+  if (!plain || name.starts_with("/") || name.starts_with("__opt__") || name.starts_with(".") ||
+      name.ends_with("."))
+    fail(loc,
+         fmt::format(
+             "a layer named '{}'; a name has no control characters, no dot at an end, and does not start "
+             "with / or __opt__",
+             name));
   if (name.empty()) {
     name = snake_case(type_name);
     int& n = parent->children[name];
@@ -472,9 +487,10 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
                                  : "__opt__/" + name + "/" + parameter_path;
     auto it = slots_.find(path);
     if (it == slots_.end() || it->second.spec.role == StateSpec::Role::Param || last == nullptr ||
-        !last->is_tensor())
+        last->is(Kind::None))  // a mistake that was reported
       continue;
-    if (last->node != it->second.node) it->second.stored = convert(*last, it->second.spec.type.dtype, loc);
+    if (!last->is_tensor() || last->node != it->second.node)
+      it->second.stored = last_value(name, it->second.spec.type, *last);
   }
   iterations_ = outer;
   scan_ = scan;

@@ -154,6 +154,7 @@ class Elaborator {
                         Loc loc, bool partial);
   void check_logits(const Closure& f, Scope& scope, Loc loc);
   Value results_of(const Callable& c, Scope& scope, Loc loc);
+  Value last_value(const std::string& name, const Type& type, const Value& last);
   void run_body(const Callable& c, Scope& scope, Loc loc);
   void statement(const Stmt& st, Scope& scope);
   void assign(const Stmt& st, Scope& scope);

@@ -128,6 +128,18 @@ std::pair<NodeId, NodeId> first_outside(Builder& b, const IndexSite& s) {
 
 }  // namespace
 
+NodeId source_of(const Builder& b, NodeId index) {
+  while (true) {
+    const graph::Node& n = b[index];
+    const std::string_view op = n.op->name;
+    const bool moved = op == "reshape" || op == "transpose" || op == "broadcast";
+    const bool widened = op == "convert" && is_integer(b.dtype(n.operands[0])) &&
+                         size_of(b.dtype(n.operands[0])) <= size_of(b.dtype(index));
+    if (!moved && !widened) return index;
+    index = n.operands[0];
+  }
+}
+
 bool always_in_range(const Builder& b, NodeId index, const Dim& limit) {
   if (element_count(b.shape(index)).is(0)) return true;
   const auto r = range_of_node(b, index, kDepth);

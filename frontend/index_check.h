@@ -18,6 +18,9 @@ struct IndexSite {
   Loc loc;
 };
 
+// The tensor whose numbers these are, all of them, in another order or shape.
+graph::NodeId source_of(const graph::Builder& b, graph::NodeId index);
+
 bool always_in_range(const graph::Builder& b, graph::NodeId index, const Dim& limit);
 
 // Of each node whether a result of the function under construction needs it.

@@ -236,7 +236,9 @@ class Trainer {
     r_.restore(now_state);
     file.metadata = o_.metadata;
     file.metadata["gradc.step"] = std::to_string(k.step);
-    file.metadata["gradc.epoch"] = std::to_string(k.epoch);
+    // Counted from 0, like the steps within an array: the epoch that the last step of these weights was in.
+    file.metadata["gradc.epoch"] =
+        std::to_string(k.step == 0 ? 0 : (k.step - 1) / std::max<int64_t>(1, per_epoch_));
     file.metadata["gradc.seed"] = std::to_string(o_.seed);
     file.metadata["gradc.model_hash"] = std::to_string(r_.program().model_hash);
     write_safetensors(path, file);

@@ -184,7 +184,9 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kOk : kUsage;
+    if (e.get_exit_code() == 0) return app.exit(e), kOk;
+    std::cerr << "error: " << printable(e.what()) << "\nRun with --help for more information.\n";
+    return kUsage;
   }
   std::string command;
   for (const Command& c : all)

@@ -66,17 +66,20 @@ class Interpretation {
   }
   void statement(const std::shared_ptr<const For>& f) {
     const int64_t extent = evaluate(f->extent);
-    for (int64_t i = 0; i < extent; ++i) {
+    for (int64_t i = 0; i < extent && (f->condition < 0 || holds(f->condition)); ++i) {
       vars_[static_cast<size_t>(f->var)] = i;
       body(f->body);
     }
   }
-  void statement(const std::shared_ptr<const If>& i) {
+  // What every thread reads of a condition's buffer.
+  bool holds(int condition) {
     perform();
     if (log_)
-      for (int t = 0; t < o_.threads; ++t) log_->touch(log_->enter({t, -1, i->condition}), 0, 1, false);
-    const bool holds = *memory_[static_cast<size_t>(i->condition)].base != std::byte{0};
-    body(holds ? i->then_body : i->else_body);
+      for (int t = 0; t < o_.threads; ++t) log_->touch(log_->enter({t, -1, condition}), 0, 1, false);
+    return *memory_[static_cast<size_t>(condition)].base != std::byte{0};
+  }
+  void statement(const std::shared_ptr<const If>& i) {
+    body(holds(i->condition) ? i->then_body : i->else_body);
   }
 
   void perform() {

@@ -142,6 +142,7 @@ class Parser : Scanner {
     expect_word("in");
     expect("0..");
     f.extent = index();
+    if (eat_word("while")) f.condition = buffer_named();
     expect("{");
     vars_.insert(f.var);
     f.body = body();

@@ -17,7 +17,8 @@ class Printer {
     for (const kernel::Kernel& k : s_.kernels) out += kernel::print(k) + "\n";
     out += fmt::format("step @{}[", s_.name);
     for (size_t i = 0; i < s_.dims.size(); ++i)
-      out += fmt::format("{}{} <= {} plan {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max, s_.dims[i].plan);
+      out +=
+          fmt::format("{}{} <= {} plan {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max, s_.dims[i].plan);
     out += fmt::format("] state={} io={} scratch={} {{\n", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
     for (const Buffer& b : s_.buffers) {
       out += fmt::format("  buffer %{}: {}{}", b.name, name_of(b.dtype), str(b.shape));
@@ -47,7 +48,9 @@ class Printer {
       } else if (std::holds_alternative<Barrier>(s)) {
         out += pad + "barrier\n";
       } else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        out += fmt::format("{}for {} in 0..{} {{\n", pad, var((*f)->var), (*f)->extent.str(var));
+        out += fmt::format("{}for {} in 0..{}", pad, var((*f)->var), (*f)->extent.str(var));
+        if ((*f)->condition >= 0) out += " while %" + s_.buffers[(*f)->condition].name;
+        out += " {\n";
         body((*f)->body, depth + 1, out);
         out += pad + "}\n";
       } else {

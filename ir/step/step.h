@@ -45,10 +45,13 @@ struct If;
 using Stmt = std::variant<Run, Barrier, std::shared_ptr<const For>, std::shared_ptr<const If>>;
 using Body = std::vector<Stmt>;
 
+// `var` runs over 0 .. extent-1, as long as the bool buffer `condition`, if there is one, holds before an
+// iteration; every thread reads it.
 struct For {
   int var = 0;
   Index extent;
   Body body;
+  int condition = -1;
 };
 // Chooses by a bool buffer with one element, which every thread reads.
 struct If {

@@ -23,13 +23,20 @@ void verify_run(const Step& s, const Run& r) {
   }
 }
 
+void verify_condition(const Step& s, int buffer) {
+  const Buffer& c = s.buffers[buffer];
+  GRADC_CHECK(c.dtype == DType::Bool && c.shape.empty(), "@{}: {} is no condition", s.name, c.name);
+}
+
 void verify_body(const Step& s, const Body& body) {
   for (const Stmt& st : body) {
     if (auto* r = std::get_if<Run>(&st)) verify_run(s, *r);
-    if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) verify_body(s, (*f)->body);
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
+      if ((*f)->condition >= 0) verify_condition(s, (*f)->condition);
+      verify_body(s, (*f)->body);
+    }
     if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
-      const Buffer& c = s.buffers[(*i)->condition];
-      GRADC_CHECK(c.dtype == DType::Bool && c.shape.empty(), "@{}: {} is no condition", s.name, c.name);
+      verify_condition(s, (*i)->condition);
       verify_body(s, (*i)->then_body);
       verify_body(s, (*i)->else_body);
     }

@@ -412,7 +412,7 @@ struct StepBuilder::FunctionLowering {
     out.push_back(std::make_shared<const step::If>(std::move(branch)));
   }
 
-  // At most `bound` rounds; each asks the condition and, while it holds, runs the body.
+  // At most `bound` rounds of the body, and the condition before each.
   void lower_while(NodeId n, Body& out) {
     const graph::Node& node = f[n];
     std::vector<View> state, next;
@@ -425,12 +425,11 @@ struct StepBuilder::FunctionLowering {
     step::For loop;
     loop.var = b.s_.vars++;
     loop.extent = node.attrs.integer("bound");
+    call(callee(n, "condition"), state, {flag}, out);
+    loop.condition = flag.buffer;
+    call(callee(n, "body"), state, next, loop.body);
+    for (size_t i = 0; i < state.size(); ++i) b.copy(next[i], state[i], node.types[i], loop.body);
     call(callee(n, "condition"), state, {flag}, loop.body);
-    step::If round;
-    round.condition = flag.buffer;
-    call(callee(n, "body"), state, next, round.then_body);
-    for (size_t i = 0; i < state.size(); ++i) b.copy(next[i], state[i], node.types[i], round.then_body);
-    loop.body.push_back(std::make_shared<const step::If>(std::move(round)));
     out.push_back(std::make_shared<const step::For>(std::move(loop)));
     bind_outputs(n, state);
   }

@@ -62,8 +62,10 @@ class Inserter {
   void add_for(const For& f, Pending& pending, Body& out) {
     barrier(pending, out);
     Pending inside;
-    For n{f.var, f.extent, run(f.body, inside)};
+    For n{f.var, f.extent, run(f.body, inside), f.condition};
     barrier(inside, n.body);
+    // The condition that the last iteration read is not written before all threads have read it.
+    if (f.condition >= 0 && !n.body.empty()) n.body.insert(n.body.begin(), step::Barrier{});
     out.push_back(std::make_shared<const For>(std::move(n)));
   }
 

@@ -36,7 +36,7 @@ class Lives {
       } else if (std::holds_alternative<step::Barrier>(s)) {
         ++phase_;
       } else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        loop((*f)->body);
+        loop(**f);
       } else {
         const If& i = *std::get<std::shared_ptr<const If>>(s);
         touch(i.condition);
@@ -57,10 +57,11 @@ class Lives {
     lives[b].touch(phase_, phase_);
     touched_.push_back(b);
   }
-  void loop(const Body& body) {
+  void loop(const For& f) {
     const int from = phase_;
     const size_t mark = touched_.size();
-    walk(body);
+    if (f.condition >= 0) touch(f.condition);
+    walk(f.body);
     for (size_t i = mark; i < touched_.size(); ++i) lives[touched_[i]].touch(from, phase_);
   }
 

@@ -135,6 +135,25 @@ TEST(Indices, WhatIsProvedOrCheckedWhenLoadedCostsNothing) {
     EXPECT_EQ(e.output("checks"), nullptr) << name;
 }
 
+TEST(Indices, WholeFieldsAreCheckedWhenLoadedAndPartsInTheStep) {
+  auto text = [](const std::string& k, const std::string& y) {
+    return "model m(k: i32[B, 2]) -> (logits: [B, 3]) { logits = mean(Embed{4, 3}(" + k +
+           "), over=1) }\ndata d { train = csv(\"t.csv\", k = columns(\"a\", \"b\"), y = column(\"y\", u8)) "
+           "}\n"
+           "train m on d {\n  loss = cross_entropy(logits, " +
+           y + ")\n  optimizer = sgd{}\n  lr = 0.1\n  batch = 4\n}\n";
+  };
+  const TestModel whole(text("transpose(transpose(k))", "i32(reshape(y, [-1]))"));
+  ASSERT_TRUE(whole.ok());
+  EXPECT_TRUE(whole.compiled.program.entry("train_step")->checks.empty());
+  EXPECT_EQ(whole.compiled.unit.inputs[0].classes, 4);
+  EXPECT_EQ(whole.compiled.unit.inputs[1].classes, 3);
+  const TestModel part(text("k[:, 1:]", "y"));
+  ASSERT_TRUE(part.ok());
+  EXPECT_EQ(part.compiled.program.entry("train_step")->checks.size(), 1u);
+  EXPECT_EQ(part.compiled.unit.inputs[0].classes, 0);  // the other part may hold anything
+}
+
 TEST(Indices, AnInputOfTheirNameKeepsIt) {
   const TestModel m("model m(checks: i32[B]) -> (y: [B]) { y = sum(Embed{3, 2}(checks), over=1) }\n");
   ASSERT_TRUE(m.ok());

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.special
 
-from model_text import some, value
+from model_text import TRAIN, columns, sample, some, value
 
 
 def program(name, body, inputs, results, **more):
@@ -17,6 +17,7 @@ def programs():
     slices_and_shapes(some(3, 6), some(3, 2, 6))
     reductions(some(3, 4), some(3, 2, 4))
     names_and_control(some(3, 4))
+    states(some(3, 4))
     integers()
     elementwise(some(3, 5))
 
@@ -157,6 +158,14 @@ def names_and_control(x):
         steps.append(y)
     program("scan", "h = zeros([B])\nscan t in 4 { h = tanh(h + x[:, t]); y[:, t] = h }\nr = y", {"x": x}, np.stack(steps, 1))
     program("stop_gradient", "r = stop_gradient(x) * 2", {"x": x}, x * 2)
+
+
+def states(x):
+    """What is stored is the last binding; a number or a scalar fills the state."""
+    for last, want in [("3", np.full(4, 3.0)), ("sum(x)", np.full(4, x.sum())), ("v * 2 + x[0]", x[0] + 1.0)]:
+        text = (f"model t(x: f64[B, 4]) -> (r: [...]) {{\n  state v: [4] = 0\n  param w: [] = 0\n  r = (x + v) * w\n  v = {last}\n}}\n"
+                + TRAIN.format(fields=f"x = {columns('x', x)}", loss="mean(r)", more="", optimizer="gradient{}", lr=1))
+        sample("train", "state", text, {"x": x, "v": np.full(4, 0.5)}, {"v": want, "w": (x + 0.5).mean()}, "near 1e-14 1e-15")
 
 
 def integers():

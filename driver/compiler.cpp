@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "codegen/codegen.h"
+#include "driver/element_type.h"
 #include "support/check.h"
 
 namespace gradc {
@@ -76,7 +77,7 @@ runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<st
 runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
   runtime::Tensor t;
   t.name = b.name;
-  t.dtype = static_cast<runtime::DType>(b.dtype);
+  t.dtype = runtime_type(b.dtype);
   t.offset = b.offset;
   Index stride(1);
   for (size_t i = b.shape.size(); i-- > 0;) {

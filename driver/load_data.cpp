@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "driver/element_type.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
 #include "runtime/idx.h"
@@ -77,8 +78,8 @@ class Loader {
       out_.columns[f.name] = names;
       const frontend::Input* in = input_named(unit_, f.name);
       const DType t = in != nullptr ? in->type.dtype : f.dtype;
-      runtime::Array a = f.scalar ? table.column(names[0], static_cast<runtime::DType>(t))
-                                  : table.columns(names, static_cast<runtime::DType>(t));
+      runtime::Array a =
+          f.scalar ? table.column(names[0], runtime_type(t)) : table.columns(names, runtime_type(t));
       if (in != nullptr) check(*in, f, a, table.name());
       if (in != nullptr && in->classes > 0)
         for (int64_t i = 0; i < a.count(); ++i) {
@@ -126,13 +127,13 @@ class Loader {
     }
     const std::span<const int64_t> have(a.shape.begin() + 1, a.shape.end());
     const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
-    if (same && static_cast<DType>(a.dtype) == in.type.dtype) return;
+    if (same && compiler_type(a.dtype) == in.type.dtype) return;
     const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
     throw CompileError(
         f.loc,
         fmt::format(
             "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
-            in.name, name_of(static_cast<DType>(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
+            in.name, name_of(compiler_type(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
             shape_text(want), p.line, p.column));
   }
 
@@ -145,7 +146,7 @@ class Loader {
         f.loc,
         fmt::format(
             "axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
-            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(static_cast<DType>(a.dtype)),
+            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(a.dtype)),
             shape_text(std::span<const int64_t>(a.shape.begin() + 1, a.shape.end())),
             has ? fmt::format("its length, {}, in the input", a.shape[axis]) : "an input of that shape"));
   }
@@ -240,7 +241,7 @@ std::optional<Type> example_type(const SourceSpec& source, const FieldSpec& fiel
       return Type{field.dtype, {Dim(static_cast<int64_t>(names.size()))}};
     }
     const runtime::Array a = runtime::read_idx(find_data(field.path, places, field.loc));
-    Type t{static_cast<DType>(a.dtype), {}};
+    Type t{compiler_type(a.dtype), {}};
     for (size_t i = 1; i < a.shape.size(); ++i) t.shape.push_back(Dim(a.shape[i]));
     return t;
   } catch (const std::exception&) {

@@ -8,6 +8,13 @@ namespace gradc::frontend {
 
 using Kind = Value::Kind;
 
+Elaborator::Elaborator(Session& s, std::string name, Mode mode, graph::Module* module)
+    : s_(s),
+      mode_(mode),
+      b_(name, module),
+      finish_(name == "eval_step" ? "finish" : name + "_finish"),
+      module_(module) {}
+
 void Elaborator::fail(Loc loc, std::string text, std::string help) {
   throw CompileError(Diagnostic{Severity::Error, loc, std::move(text), {}, {}, std::move(help)});
 }

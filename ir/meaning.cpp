@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "support/check.h"
+
 namespace gradc {
 
 std::string_view name_of(Combiner c) {
@@ -49,6 +51,13 @@ Literal identity_of(Combiner c, DType t) {
     default:
       return literal(t, 0);
   }
+}
+
+ScalarOp joining(Combiner c) {
+  static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max,
+                                     ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
+  GRADC_CHECK(c >= Combiner::Add && c <= Combiner::Or, "{} joins no values", name_of(c));
+  return ops[static_cast<int>(c) - static_cast<int>(Combiner::Add)];
 }
 
 }  // namespace gradc

@@ -51,5 +51,6 @@ inline constexpr int kLanes = 64;
 
 std::string_view name_of(Combiner c);
 Literal identity_of(Combiner c, DType t);
+ScalarOp joining(Combiner c);  // what joins two values; None, ArgMax and ArgMin join none
 
 }  // namespace gradc

@@ -11,9 +11,17 @@
 
 namespace gradc::runtime {
 
+// The compiler's element types, again: the runtime ships alone. driver/element_type.h compares the two.
 enum class DType : uint8_t { Bool, U8, I32, I64, F32, F64 };
-int64_t size_of(DType t);
-const char* name_of(DType t);
+inline constexpr int kDTypes = 6;
+constexpr int64_t size_of(DType t) {
+  constexpr int64_t sizes[] = {1, 1, 4, 8, 4, 8};
+  return sizes[static_cast<int>(t)];
+}
+constexpr const char* name_of(DType t) {
+  constexpr const char* names[] = {"bool", "u8", "i32", "i64", "f32", "f64"};
+  return names[static_cast<int>(t)];
+}
 
 // scale * dims[dim], or just scale when dim is -1.
 struct Extent {

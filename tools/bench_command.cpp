@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "driver/compiler.h"
+#include "driver/element_type.h"
 #include "runtime/runner.h"
 #include "support/check.h"
 #include "tools/model_options.h"
@@ -52,7 +53,7 @@ runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
       shape.push_back(d.is_constant() ? d.constant_part()
                                       : unit.module.at("train_step").dims.at(d.str()).max);
     }
-    runtime::Array a = runtime::make_array(static_cast<runtime::DType>(in.type.dtype), shape);
+    runtime::Array a = runtime::make_array(runtime_type(in.type.dtype), shape);
     for (int64_t i = 0; i < a.count(); ++i) {
       s = s * 6364136223846793005ULL + 1442695040888963407ULL;
       const double u = static_cast<double>(s >> 11) * 0x1p-53;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "driver/element_type.h"
 #include "driver/header.h"
 #include "driver/run_function.h"
 #include "driver/run_passes.h"
@@ -100,7 +101,7 @@ void run_bench(const Arguments& a, const graph::Module& m) {
 }
 
 runtime::Array to_array(const Tensor& t) {
-  runtime::Array a = runtime::make_array(static_cast<runtime::DType>(t.dtype()), t.shape());
+  runtime::Array a = runtime::make_array(runtime_type(t.dtype()), t.shape());
   if (t.bytes() > 0) std::memcpy(a.bytes.data(), t.data(), static_cast<size_t>(t.bytes()));
   return a;
 }
@@ -117,7 +118,7 @@ void run_function(const Arguments& a, const graph::Module& m) {
     if (it == inputs.tensors.end())
       throw CompileError({},
                          fmt::format("{} has no tensor '{}', a parameter of @{}", a.input, name, a.function));
-    Tensor t(static_cast<DType>(it->second.dtype), it->second.shape);
+    Tensor t(compiler_type(it->second.dtype), it->second.shape);
     if (t.dtype() != written.type(p).dtype)
       throw CompileError({}, fmt::format("'{}' is {} in {}, @{} takes {}", name, name_of(t.dtype()), a.input,
                                          a.function, written.type(p).str()));

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "driver/compiler.h"
+#include "driver/element_type.h"
 #include "driver/header.h"
 #include "driver/load_data.h"
 #include "ir/graph/graph.h"
@@ -169,7 +170,7 @@ int predict(const Arguments& a, const Compiled& c, const Sources&) {
   rows.rows = table.rows();
   for (const frontend::Input& in : c.unit.inputs) {
     if (!in.model_input) continue;
-    const auto t = static_cast<runtime::DType>(in.type.dtype);
+    const auto t = runtime_type(in.type.dtype);
     const std::vector<std::string> names = input_columns(c, weights, in, table);
     runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
     if (in.type.rank() == 2 && !in.type.shape[1].is_constant())

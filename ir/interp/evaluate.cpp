@@ -13,25 +13,6 @@ namespace {
 
 using namespace interp;
 
-ScalarOp joining(Combiner c) {
-  switch (c) {
-    case Combiner::Add:
-      return ScalarOp::Add;
-    case Combiner::Mul:
-      return ScalarOp::Mul;
-    case Combiner::Max:
-    case Combiner::ArgMax:
-      return ScalarOp::Max;
-    case Combiner::Min:
-    case Combiner::ArgMin:
-      return ScalarOp::Min;
-    case Combiner::And:
-      return ScalarOp::And;
-    default:
-      return ScalarOp::Or;
-  }
-}
-
 class Evaluation {
  public:
   Evaluation(const Meaning& m, DType result, std::span<const Tensor* const> operands, Order order, bool fma,

@@ -1,84 +1,17 @@
-// Strips of scalar operations. One function for each element type holds all its loops and is compiled for
-// several instruction sets; every clone performs the same operations, so their bits are the same.
+// Strips of scalar operations: arithmetic, comparisons, elementary functions.
 #include "ir/interp/scalar_strips.h"
 
-#include "ir/math/elementary.h"
-
-#include <bit>
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <type_traits>
 
+#include "ir/interp/strip_loops.h"
+#include "ir/math/elementary.h"
 #include "support/check.h"
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define GRADC_CLONES \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), flatten, noinline))
-#else
-#define GRADC_CLONES
-#endif
 
 namespace gradc::interp {
 namespace {
 
 using enum ScalarOp;
-
-// Bool is stored as a byte of 0 or 1, but is not u8: its own type keeps conversions apart.
-enum class Boolean : uint8_t {};
-
-template <class F>
-void with_type(DType t, F&& f) {
-  switch (t) {
-    case DType::Bool:
-      f(Boolean{});
-      return;
-    case DType::U8:
-      f(uint8_t{});
-      return;
-    case DType::I32:
-      f(int32_t{});
-      return;
-    case DType::I64:
-      f(int64_t{});
-      return;
-    case DType::F32:
-      f(float{});
-      return;
-    case DType::F64:
-      f(double{});
-      return;
-  }
-}
-
-template <class R, class T, class F>
-inline void map1(const void* a, void* out, int n, F f) {
-  const T* x = static_cast<const T*>(a);
-  R* y = static_cast<R*>(out);
-  for (int i = 0; i < n; ++i) y[i] = f(x[i]);
-}
-template <class R, class T, class F>
-inline void map2(const void* a, const void* b, void* out, int n, F f) {
-  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
-  R* z = static_cast<R*>(out);
-  for (int i = 0; i < n; ++i) z[i] = f(x[i], y[i]);
-}
-
-template <class T>
-using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-
-// Equal operands differ in sign only when they are zeros: then the union or common part of the bits decides.
-template <class T>
-inline T maximum(T a, T b) {
-  const T same = std::bit_cast<T>(std::bit_cast<Bits<T>>(a) & std::bit_cast<Bits<T>>(b));
-  return a > b ? a : b > a ? b : a == b ? same : a + b;
-}
-template <class T>
-inline T minimum(T a, T b) {
-  const T same = std::bit_cast<T>(std::bit_cast<Bits<T>>(a) | std::bit_cast<Bits<T>>(b));
-  return a < b ? a : b < a ? b : a == b ? same : a + b;
-}
 
 template <class T>
 GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const void* c, void* out, int n,
@@ -273,81 +206,6 @@ GRADC_CLONES void select_strip(const void* p, const void* a, const void* b, void
   for (int i = 0; i < n; ++i) o[i] = choose[i] ? x[i] : y[i];
 }
 
-// Saturates; the limits are powers of two, exact in every float type.
-template <class R, class T>
-inline R to_integer(T x) {
-  constexpr T top = std::is_same_v<R, uint8_t> ? T(256) : T(uint64_t(1) << (8 * sizeof(R) - 1));
-  constexpr T bottom = std::is_same_v<R, uint8_t> ? T(0) : -top;
-  if (!(x == x)) return 0;
-  return x >= top      ? std::numeric_limits<R>::max()
-         : x <= bottom ? std::numeric_limits<R>::min()
-                       : static_cast<R>(x);
-}
-
-template <class R, class T>
-inline R convert_one(T x) {
-  if constexpr (std::is_same_v<R, T>)
-    return x;
-  else if constexpr (std::is_same_v<R, Boolean>)
-    return static_cast<Boolean>(x != T(0));
-  else if constexpr (std::is_same_v<T, Boolean>)
-    return static_cast<R>(static_cast<uint8_t>(x));
-  else if constexpr (std::is_integral_v<R> && std::is_floating_point_v<T>)
-    return to_integer<R, T>(x);
-  else
-    return static_cast<R>(x);
-}
-
-template <class T>
-GRADC_CLONES void convert_strip(DType result, const void* a, void* out, int n) {
-  switch (result) {
-    case DType::Bool:
-      map1<Boolean, T>(a, out, n, convert_one<Boolean, T>);
-      return;
-    case DType::U8:
-      map1<uint8_t, T>(a, out, n, convert_one<uint8_t, T>);
-      return;
-    case DType::I32:
-      map1<int32_t, T>(a, out, n, convert_one<int32_t, T>);
-      return;
-    case DType::I64:
-      map1<int64_t, T>(a, out, n, convert_one<int64_t, T>);
-      return;
-    case DType::F32:
-      map1<float, T>(a, out, n, convert_one<float, T>);
-      return;
-    case DType::F64:
-      map1<double, T>(a, out, n, convert_one<double, T>);
-      return;
-  }
-}
-
-void bitcast_strip(DType result, DType operand, const void* a, void* out, int n) {
-  if (is_float(operand) && result != operand) {
-    auto canonical = [&](auto zero) {
-      using T = decltype(zero);
-      map1<T, T>(a, out, n, [](T x) { return x == x ? x : std::numeric_limits<T>::quiet_NaN(); });
-    };
-    if (operand == DType::F32)
-      canonical(float{});
-    else
-      canonical(double{});
-  } else if (result == DType::Bool) {
-    map1<uint8_t, uint8_t>(a, out, n, [](uint8_t x) { return static_cast<uint8_t>(x != 0); });
-  } else if (a != out) {
-    std::memcpy(out, a, static_cast<size_t>(n * size_of(result)));
-  }
-}
-
-void uniform_strip(DType result, const void* a, void* out, int n) {
-  if (result == DType::F32)
-    map1<float, int64_t>(
-        a, out, n, [](int64_t x) { return static_cast<float>(static_cast<uint64_t>(x) >> 40) * 0x1p-24f; });
-  else
-    map1<double, int64_t>(
-        a, out, n, [](int64_t x) { return static_cast<double>(static_cast<uint64_t>(x) >> 11) * 0x1p-53; });
-}
-
 template <class T, bool Fma>
 GRADC_CLONES void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
   math::Native<T, Fma> a;
@@ -425,7 +283,7 @@ void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const v
                 void* out, int n, bool fma) {
   switch (op) {
     case Convert:
-      with_type(operand, [&](auto t) { convert_strip<decltype(t)>(result, a, out, n); });
+      convert_strip(result, operand, a, out, n);
       return;
     case Bitcast:
       bitcast_strip(result, operand, a, out, n);
@@ -500,105 +358,6 @@ void fill_strip(DType t, const Literal& value, void* out, int n) {
     T* o = static_cast<T*>(out);
     for (int i = 0; i < n; ++i) o[i] = v;
   });
-}
-
-namespace {
-
-template <class T, class F>
-inline void fold(void* acc, const void* x, int n, F f) {
-  T v = *static_cast<T*>(acc);
-  const T* from = static_cast<const T*>(x);
-  for (int i = 0; i < n; ++i) v = f(v, from[i]);
-  *static_cast<T*>(acc) = v;
-}
-
-template <class T>
-void fold_integers(ScalarOp op, void* acc, const void* x, int n) {
-  using U = std::make_unsigned_t<T>;
-  switch (op) {
-    case Add:
-      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(static_cast<U>(a) + static_cast<U>(b)); });
-      return;
-    case Mul:
-      fold<T>(acc, x, n,
-              [](T a, T b) { return static_cast<T>(U(1) * static_cast<U>(a) * static_cast<U>(b)); });
-      return;
-    case Max:
-      fold<T>(acc, x, n, [](T a, T b) { return a > b ? a : b; });
-      return;
-    case Min:
-      fold<T>(acc, x, n, [](T a, T b) { return a < b ? a : b; });
-      return;
-    case And:
-      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(a & b); });
-      return;
-    case Or:
-      fold<T>(acc, x, n, [](T a, T b) { return static_cast<T>(a | b); });
-      return;
-    default:
-      GRADC_CHECK(false, "{} joins no values", def_of(op).name);
-  }
-}
-
-template <class T>
-void fold_floats(ScalarOp op, void* acc, const void* x, int n) {
-  switch (op) {
-    case Add:
-      fold<T>(acc, x, n, [](T a, T b) { return a + b; });
-      return;
-    case Mul:
-      fold<T>(acc, x, n, [](T a, T b) { return a * b; });
-      return;
-    case Max:
-      fold<T>(acc, x, n, maximum<T>);
-      return;
-    case Min:
-      fold<T>(acc, x, n, minimum<T>);
-      return;
-    default:
-      GRADC_CHECK(false, "{} joins no values", def_of(op).name);
-  }
-}
-
-template <class T>
-GRADC_CLONES void fold_products(void* acc, const void* a, const void* b, int n, bool fma) {
-  T v = *static_cast<T*>(acc);
-  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
-  if (fma)
-    for (int i = 0; i < n; ++i) v = std::fma(x[i], y[i], v);
-  else
-    for (int i = 0; i < n; ++i) v = x[i] * y[i] + v;
-  *static_cast<T*>(acc) = v;
-}
-
-}  // namespace
-
-void fold_strip(ScalarOp op, DType t, void* acc, const void* x, int n) {
-  switch (t) {
-    case DType::Bool:
-    case DType::U8:
-      fold_integers<uint8_t>(op, acc, x, n);
-      return;
-    case DType::I32:
-      fold_integers<int32_t>(op, acc, x, n);
-      return;
-    case DType::I64:
-      fold_integers<int64_t>(op, acc, x, n);
-      return;
-    case DType::F32:
-      fold_floats<float>(op, acc, x, n);
-      return;
-    case DType::F64:
-      fold_floats<double>(op, acc, x, n);
-      return;
-  }
-}
-
-void fold_fma_strip(DType t, void* acc, const void* a, const void* b, int n, bool fma) {
-  if (t == DType::F32)
-    fold_products<float>(acc, a, b, n, fma);
-  else
-    fold_products<double>(acc, a, b, n, fma);
 }
 
 }  // namespace gradc::interp

@@ -81,13 +81,6 @@ struct Room {
   std::vector<uint32_t> written;  // by element of a local buffer: the iteration that wrote it last
 };
 
-ScalarOp joining(Combiner c) {
-  static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max,
-                                     ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
-  GRADC_CHECK(c >= Combiner::Add && c <= Combiner::Or, "{} joins no values", name_of(c));
-  return ops[static_cast<int>(c)];
-}
-
 Slot slot_of(DType t, const Literal& l) {
   Slot s;
   interp::fill_strip(t, l, s.bytes, 1);
@@ -259,7 +252,7 @@ class Interpreter::Machine {
                   "@{}: element {} of %{} is read before it is written", k_.name, element,
                   k_.buffers[buffer].name);
     else if (touch_)
-      (*touch_)(buffer, element* r.size, r.size, false);
+      (*touch_)(buffer, element * r.size, r.size, false);
     return r.memory.base + element * r.size;
   }
   void execute(const LoadOp& l) {
@@ -276,7 +269,7 @@ class Interpreter::Machine {
     if (r.local)
       r.written[static_cast<size_t>(to)] = iteration_;
     else if (touch_)
-      (*touch_)(s.buffer, to* r.size, r.size, true);
+      (*touch_)(s.buffer, to * r.size, r.size, true);
     std::memcpy(r.memory.base + to * r.size, value(s.value).bytes, static_cast<size_t>(r.size));
   }
   // Strides n/2, ..., 1: element l joins l + stride.

@@ -24,25 +24,10 @@ const Function& Differentiator::expanded(const std::string& name) {
 }
 
 Function Differentiator::expand(const Function& f) {
-  Builder b(f.name, &done_);
-  for (const auto& [name, info] : f.dims) b.dim(name, info);
-  std::vector<NodeId> map(f.nodes.size(), kNone);
-  std::map<NodeId, std::vector<NodeId>> results;
-  for (NodeId i = 0; i < f.nodes.size(); ++i) {
-    const Node& n = f[i];
-    if (n.op->name == "parameter")
-      map[i] = b.param(f.names.at(i), n.type());
-    else if (n.op->name == "value_and_grad")
-      results[i] = value_and_grad(b, n, map);
-    else if (n.op->name == "get" && results.count(n.operands[0]))
-      map[i] = results[n.operands[0]][static_cast<size_t>(n.attrs.integer("index"))];
-    else
-      map[i] = copy_node(b, f, i, map);
-  }
-  for (const Result& r : f.results) b.result(map[r.node], r.name, r.into == kNone ? kNone : map[r.into]);
-  Function out = b.finish();
-  out.notes = f.notes;
-  return out;
+  return rebuild(f, done_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    if (f[i].op->name != "value_and_grad") return std::nullopt;
+    return value_and_grad(b, f[i], made);
+  });
 }
 
 std::vector<NodeId> Differentiator::value_and_grad(Builder& b, const Node& n,

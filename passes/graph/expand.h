@@ -1,6 +1,10 @@
 // The graph passes, one function each; pipeline.cpp lists them with the reasons for their order.
 #pragma once
 
+#include <functional>
+#include <optional>
+#include <vector>
+
 #include "ir/graph/builder.h"
 
 namespace gradc::passes {
@@ -19,7 +23,15 @@ graph::Function prune_function(const graph::Function& f, const graph::Module& m)
 // says each one, and every later pass is exact.
 graph::Module numerics(const graph::Module& m);
 
-// Applies a function-to-function pass to every function, callees before callers.
+// A function made anew, node by node. `replace` gives the results of what stands for a node, by the nodes
+// made before it: an empty list where nothing does, no list where the node is copied. Parameters and notes
+// stay.
+using Results = std::optional<std::vector<graph::NodeId>>;
+using Replace =
+    std::function<Results(graph::Builder&, graph::NodeId, const std::vector<graph::NodeId>& made)>;
+graph::Function rebuild(const graph::Function& f, const graph::Module& m, const Replace& replace);
+
+// Applies a function-to-function pass to every function.
 template <class F>
 graph::Module each_function(const graph::Module& m, F&& pass) {
   graph::Module out;

@@ -33,29 +33,12 @@ class Inliner {
   }
 
   Function expand(const Function& f) {
-    Builder b(f.name, &done_);
-    for (const auto& [name, info] : f.dims) b.dim(name, info);
-    std::vector<NodeId> map(f.nodes.size(), kNone);
-    std::map<NodeId, std::vector<NodeId>> results;
-    for (NodeId i = 0; i < f.nodes.size(); ++i) {
-      const Node& n = f[i];
-      if (n.op->name == "parameter") {
-        map[i] = b.param(f.names.at(i), n.type());
-      } else if (n.op->name == "call") {
-        std::vector<NodeId> args;
-        for (NodeId q : n.operands) args.push_back(map[q]);
-        results[i] = inline_call(b, done_.at(n.attrs.function("function")), args);
-        if (results[i].size() == 1) map[i] = results[i][0];
-      } else if (n.op->name == "get" && results.count(n.operands[0])) {
-        map[i] = results[n.operands[0]][n.attrs.integer("index")];
-      } else {
-        map[i] = copy_node(b, f, i, map);
-      }
-    }
-    for (const Result& r : f.results) b.result(map[r.node], r.name, r.into == kNone ? kNone : map[r.into]);
-    Function out = b.finish();
-    out.notes = f.notes;
-    return out;
+    return rebuild(f, done_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+      if (f[i].op->name != "call") return std::nullopt;
+      std::vector<NodeId> args;
+      for (NodeId q : f[i].operands) args.push_back(made[q]);
+      return inline_call(b, done_.at(f[i].attrs.function("function")), args);
+    });
   }
 
   const Module& m_;

@@ -24,33 +24,22 @@ bool wants_lanes(const Shape& x, const std::vector<int64_t>& axes) {
          x.back().constant_part() >= kLanesFrom;
 }
 
+// What stands for a node of `f`; nothing where all its roundings are said.
 class Decider {
  public:
-  Decider(const Function& f, const Module& m) : f_(f), b_(f.name, &m), map_(f.nodes.size(), kNone) {}
+  Decider(const Function& f, Builder& b, const std::vector<NodeId>& map) : f_(f), b_(b), map_(map) {}
 
-  Function run() {
-    for (const auto& [name, info] : f_.dims) b_.dim(name, info);
-    for (NodeId i = 0; i < f_.nodes.size(); ++i) map_[i] = decide(i);
-    for (const Result& r : f_.results)
-      b_.result(map_[r.node], r.name, r.into == kNone ? kNone : map_[r.into]);
-    Function out = b_.finish();
-    out.notes = f_.notes;
-    out.notes["numerics"] = "done";
-    return out;
+  Results decide(NodeId i) {
+    const Node& n = f_[i];
+    if (const Loc* loc = f_.locs.find(i)) b_.set_location(*loc);
+    if (!n.op->meaning || !is_float(n.type().dtype)) return std::nullopt;
+    const NodeId made = n.op->scalar ? multiply_add(i) : reduction(i);
+    if (made == kNone) return std::nullopt;
+    if (const std::string* name = f_.names.find(i)) b_.name(made, *name);
+    return std::vector<NodeId>{made};
   }
 
  private:
-  NodeId decide(NodeId i) {
-    const Node& n = f_[i];
-    if (n.op->name == "parameter") return b_.param(f_.names.at(i), n.type());
-    if (const Loc* loc = f_.locs.find(i)) b_.set_location(*loc);
-    NodeId made = kNone;
-    if (n.op->meaning && is_float(n.type().dtype)) made = n.op->scalar ? multiply_add(i) : reduction(i);
-    if (made == kNone) made = copy_node(b_, f_, i, map_);
-    if (const std::string* name = f_.names.find(i)) b_.name(made, *name);
-    return made;
-  }
-
   bool is_product(NodeId n) const { return f_[n].op->scalar == ScalarOp::Mul; }
 
   // a*b + c and c + a*b as fma(a, b, c); c - a*b as fma(-a, b, c); a*b - c as fma(a, b, -c). Two products are
@@ -142,14 +131,20 @@ class Decider {
   }
 
   const Function& f_;
-  Builder b_;
-  std::vector<NodeId> map_;
+  Builder& b_;
+  const std::vector<NodeId>& map_;
 };
+
+Function decided(const Function& f, const Module& m) {
+  Function out = rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) {
+    return Decider(f, b, made).decide(i);
+  });
+  out.notes["numerics"] = "done";
+  return out;
+}
 
 }  // namespace
 
-Module numerics(const Module& m) {
-  return each_function(m, [](const Function& f, const Module& all) { return Decider(f, all).run(); });
-}
+Module numerics(const Module& m) { return each_function(m, decided); }
 
 }  // namespace gradc::passes

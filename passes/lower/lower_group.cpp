@@ -317,12 +317,6 @@ class GroupLowerer {
     }
   }
 
-  Value combine(Combiner c, DType t, Value a, Value b) {
-    static constexpr ScalarOp ops[] = {ScalarOp::Add, ScalarOp::Add, ScalarOp::Mul, ScalarOp::Max,
-                                       ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
-    return compute(ops[static_cast<int>(c)], t, {a, b, -1});
-  }
-
   // acc = acc (+) body, or acc = fma(a, b, acc) where the body ends in a product that the meaning fuses.
   void accumulate(NodeId n, const Meaning& m, int tile, const std::vector<Index>& at,
                   const std::vector<Index>& axes) {
@@ -338,7 +332,7 @@ class GroupLowerer {
     } else {
       const Value v = evaluate(n, m, axes, {});
       const Value acc = load(tile, at);
-      emit(Store{tile, at, combine(m.combine, t, acc, v)});
+      emit(Store{tile, at, compute(joining(m.combine), t, {acc, v, -1})});
     }
   }
 
@@ -419,7 +413,7 @@ class GroupLowerer {
     for (int64_t most = most_of(extent); most > 0; most /= 2) partial.push_back(local(Space::Tile, t, {}));
     auto join = [&](size_t level) {
       const Value older = load(partial[level], {}), newer = load(sum, {});
-      emit(Store{sum, {}, combine(m.combine, t, older, newer)});
+      emit(Store{sum, {}, compute(joining(m.combine), t, {older, newer, -1})});
     };
     auto bit = [](const Index& e, size_t level) { return e.floor_div(int64_t{1} << level).mod(2); };
     loop(extent, LoopKind::Serial, [&](const Index& at) {

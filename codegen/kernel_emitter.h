@@ -1,0 +1,159 @@
+// A kernel as an LLVM function: loops with lanes, tiles in registers, reads and writes under masks.
+#pragma once
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "codegen/call_frame.h"
+#include "codegen/emit_index.h"
+#include "ir/kernel/kernel.h"
+
+namespace gradc::codegen {
+
+using namespace kernel;
+using LValue = llvm::Value*;
+
+// Where the iterations of a vector loop stand: lane l of this chunk is iteration `base` + l.
+struct Lanes {
+  int var = -1;
+  Index base;                  // over loop variables and `chunk`, or constant
+  int64_t active = 0;          // lanes in use when known, else -1
+  LValue remaining = nullptr;  // lanes in use when not known
+};
+
+class KernelEmitter {
+ public:
+  KernelEmitter(llvm::Module& m, const Kernel& k, const std::string& name, int lanes)
+      : c_(m.getContext()), b_(c_), index_(b_), k_(k), width_(lanes) {
+    declare(m, name);
+  }
+  llvm::Function* run();
+
+ private:
+  // the function
+  void declare(llvm::Module& m, const std::string& name);
+  LValue member(unsigned m, llvm::Type* t) { return frame_member(b_, f_->getArg(0), m, t); }
+  LValue element(LValue base, LValue place, llvm::Type* t);
+  LValue argument(size_t i);
+  void read_arguments();
+  LValue share_of_work();
+  LValue offset(LValue base, int64_t bytes);
+  llvm::Type* vector_of(llvm::Type* t) const;
+
+  // loops
+  void emit_body(const Body& body);
+  // `for v in from..to`; `fill` emits one iteration.
+  template <class F>
+  void loop(int var, LValue from, LValue to, bool may_be_empty, F&& fill) {
+    auto* head = b_.GetInsertBlock();
+    auto* body = llvm::BasicBlock::Create(c_, "body", f_);
+    auto* exit = llvm::BasicBlock::Create(c_, "exit", f_);
+    llvm::Instruction* jump =
+        may_be_empty ? b_.CreateCondBr(b_.CreateICmpSLT(from, to), body, exit) : b_.CreateBr(body);
+    b_.SetInsertPoint(body);
+    llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
+    phi->addIncoming(from, head);
+    index_.enter(jump);
+    index_.set_var(var, phi);
+    forget();
+    fill();
+    LValue next = b_.CreateAdd(phi, b_.getInt64(1));
+    phi->addIncoming(next, b_.GetInsertBlock());
+    b_.CreateCondBr(b_.CreateICmpSLT(next, to), body, exit);
+    index_.leave();
+    b_.SetInsertPoint(exit);
+    forget();
+  }
+  template <class F>
+  void branch(LValue condition, F&& fill) {
+    auto* then = llvm::BasicBlock::Create(c_, "then", f_);
+    auto* after = llvm::BasicBlock::Create(c_, "after", f_);
+    llvm::Instruction* jump = b_.CreateCondBr(condition, then, after);
+    b_.SetInsertPoint(then);
+    index_.enter(jump);
+    forget();
+    fill();
+    b_.CreateBr(after);
+    index_.leave();
+    b_.SetInsertPoint(after);
+    forget();
+  }
+  void emit(const std::shared_ptr<const For>& f);
+  void emit(const std::shared_ptr<const If>& i);
+
+  // vector loops
+  void emit_vector(const For& f, const Index& extent);
+  void chunk(const For& f, const Lanes& l);
+  llvm::Constant* lane_numbers();
+
+  // values
+  bool is_vector(LValue v) const { return v->getType()->isVectorTy(); }
+  LValue splat(LValue v) { return is_vector(v) ? v : b_.CreateVectorSplat(static_cast<unsigned>(width_), v); }
+  void define(Value v, DType t, LValue x) { values_[v] = x, types_[v] = t; }
+  void emit(const Compute& c);
+  void emit(const Bind& b);
+  bool varies(const Index& e) const;
+  Index at_lane(const Index& e, int l);
+  Index lane_expression(const Index& e, const Index& position, int l);
+  LValue index_value(const Index& e);
+
+  // tiles (emit_tiles.cpp)
+  void find_vector_tiles(const Body& body, std::optional<int> lane);
+  bool uses_tile(const For& f) const;
+  llvm::AllocaInst* tile_register(int buffer, int64_t number);
+  struct Element {
+    llvm::AllocaInst* reg;
+    int lane;  // of a vector register; -1 for all
+  };
+  Element tile_element(int buffer, const std::vector<Index>& at);
+  LValue load_tile(const Load& l);
+  void store_tile(const Store& s, LValue v);
+  bool ends_with_tile(const Store& s) const;
+  void emit(const Tree& t);
+
+  // memory (emit_memory.cpp)
+  void forget() { known_.clear(); }
+  Index element_offset(int buffer, const std::vector<Index>& at);
+  LValue pointer(int buffer, const Index& e);
+  llvm::Align align(int buffer) const;
+  LValue from_memory(LValue v, DType t);
+  LValue to_memory(LValue v, DType t);
+  void emit(const Load& l);
+  bool lane_guards(const Load& l) const;
+  LValue load_memory(const Load& l, const Index& e, DType t);
+  std::optional<Index> stride(const Index& e) const;
+  LValue guard_of(const std::vector<Index>& guards, const std::function<Index(const Index&)>& place);
+  LValue load_scalar(const Load& l, const Index& e, DType t, const std::function<Index(const Index&)>& place);
+  LValue load_contiguous(const Load& l, const Index& e, DType t);
+  LValue guard_vector(const std::vector<Index>& guards);
+  LValue load_lanes(const Load& l, const Index& e, DType t);
+  void emit(const Store& s);
+  void store_lanes(const Store& s, const Index& e, LValue stored);
+
+  llvm::LLVMContext& c_;
+  llvm::IRBuilder<> b_;
+  IndexEmitter index_;
+  const Kernel& k_;
+  int width_;
+  llvm::Function* f_ = nullptr;
+  llvm::BasicBlock* entry_ = nullptr;
+  std::vector<LValue> bases_;
+  LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, mask_ = nullptr;
+  std::optional<Lanes> lanes_;
+  std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
+  std::map<Value, LValue> values_;
+  std::map<Value, DType> types_;
+  std::map<int, bool> vector_tiles_;
+  std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;
+  std::vector<llvm::AllocaInst*> registers_;
+  std::map<std::string, LValue> known_;  // loads since the last store, loop edge or branch
+  int fresh_var_ = 1 << 24;
+};
+
+}  // namespace gradc::codegen

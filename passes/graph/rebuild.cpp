@@ -1,0 +1,33 @@
+#include <map>
+
+#include "passes/graph/expand.h"
+
+namespace gradc::passes {
+
+using namespace graph;
+
+Function rebuild(const Function& f, const Module& m, const Replace& replace) {
+  Builder b(f.name, &m);
+  for (const auto& [name, info] : f.dims) b.dim(name, info);
+  std::vector<NodeId> made(f.nodes.size(), kNone);
+  std::map<NodeId, std::vector<NodeId>> replaced;
+  for (NodeId i = 0; i < f.nodes.size(); ++i) {
+    const Node& n = f[i];
+    if (n.op->name == "parameter") {
+      made[i] = b.param(f.names.at(i), n.type());
+    } else if (Results r = replace(b, i, made)) {
+      if (r->size() == 1) made[i] = r->front();
+      replaced[i] = std::move(*r);
+    } else if (n.op->name == "get" && replaced.count(n.operands[0])) {
+      made[i] = replaced[n.operands[0]][static_cast<size_t>(n.attrs.integer("index"))];
+    } else {
+      made[i] = copy_node(b, f, i, made);
+    }
+  }
+  for (const Result& r : f.results) b.result(made[r.node], r.name, r.into == kNone ? kNone : made[r.into]);
+  Function out = b.finish();
+  out.notes = f.notes;
+  return out;
+}
+
+}  // namespace gradc::passes

@@ -5,9 +5,7 @@
 #include "support/diagnostic.h"
 
 namespace gradc {
-namespace {
 
-// Memory is planned for the maximum of every dimension, so each needs one.
 void check_dims(const graph::Function& f) {
   for (graph::NodeId p : f.params)
     for (const Dim& d : f.type(p).shape) {
@@ -20,8 +18,6 @@ void check_dims(const graph::Function& f) {
                               f.type(p).str(), f.name, name));
     }
 }
-
-}  // namespace
 
 Machine machine_of(const codegen::Target& t) {
   const codegen::TargetInfo info = codegen::resolve(t);

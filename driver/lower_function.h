@@ -20,6 +20,8 @@ struct CompileOptions {
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
 };
 
+// Memory is planned for the maximum of every dimension; CompileError where one has none.
+void check_dims(const graph::Function& f);
 passes::StepOptions step_options(const CompileOptions& o);
 // `state_offsets`: parameters that live in the state region, by name.
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,

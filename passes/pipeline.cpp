@@ -18,6 +18,8 @@ bool contains(const std::vector<std::string>& list, std::string_view name) {
 constexpr std::array kPasses{
     PassInfo{"inline", Stage::Graph, false, "bits may not depend on whether the user wrote a function",
              inline_calls},
+    PassInfo{"simplify", Stage::Graph, false,
+             "before differentiation: simple forms have the better derivatives", simplify},
     PassInfo{"differentiate", Stage::Graph, false, "over inlined bodies, which hold primitives alone",
              differentiate},
     PassInfo{"prune", Stage::Graph, false,

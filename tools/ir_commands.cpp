@@ -7,6 +7,7 @@
 #include "driver/element_type.h"
 #include "driver/header.h"
 #include "driver/run_function.h"
+#include "driver/run_passes.h"
 
 #include "ir/graph/graph.h"
 #include "ir/interp/interpret.h"
@@ -40,35 +41,6 @@ CompileOptions ir_options(const Arguments& a) {
   o.codegen.target.lanes = a.lanes;
   o.without = a.without;
   return o;
-}
-
-// The only function of a file needs no name.
-const graph::Function& function_of(const graph::Module& m, const std::string& name) {
-  return m.functions.size() == 1 ? m.functions.begin()->second : m.at(name);
-}
-
-// Graph text through the passes up to --after, or step text from --from on.
-std::string optimised(const Arguments& a, const std::string& text, uint32_t file) {
-  using passes::Stage;
-  const passes::PassInfo* from = passes::find_pass(a.from);
-  const passes::PassInfo* after = passes::find_pass(a.after);
-  passes::StepOptions o = step_options(ir_options(a));
-  o.after = a.after;
-  if (from && from->stage == Stage::Step) {
-    o.from = a.from;
-    step::Step s = step::parse_step(text, file);
-    step::verify(s);
-    passes::run_step_passes(s, o);
-    return step::print(s);
-  }
-  graph::Module m = graph::parse(text, file);
-  graph::verify(m);
-  if (!from || from->stage == Stage::Graph) m = passes::run_graph_passes(m, {a.from, a.after});
-  if (after->stage == Stage::Graph) return graph::print(m);
-  const graph::Function& f = function_of(m, a.function);
-  if (after->stage == Stage::Lower && after->name != "lower") return passes::describe(passes::fuse(m, f), f);
-  if (after->name == "lower") o.after = "pad";  // none of the passes on steps
-  return step::print(passes::build_step(m, f, o));
 }
 
 void run_compile(const Arguments& a, const graph::Module& m) {
@@ -178,7 +150,10 @@ void run_function(const Arguments& a, const graph::Module& m) {
 
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
   const uint32_t file = sources.add(a.file, read_text(a.file));
-  if (command == "opt") return write_text(a.output, optimised(a, std::string(sources.text(file)), file));
+  if (command == "opt") {
+    const PassRange range{a.from, a.after, a.function};
+    return write_text(a.output, run_passes(std::string(sources.text(file)), file, range, ir_options(a)));
+  }
   graph::Module m = graph::parse(sources.text(file), file);
   if (a.no_fma)
     for (auto& [name, f] : m.functions) f.notes["fma"] = "off";

@@ -52,6 +52,7 @@ struct OpDef {
   Meaning (*meaning)(const NodeView&, const Type& result) = nullptr;  // null: own kernel or control flow
   Differentiable differentiable = Differentiable::Missing;
   GradientRule gradient = nullptr;
+  bool elementwise = false;  // element i of the result depends on element i of each operand alone
   bool moves_masks = false;  // the rule only moves or sums the cotangent: given a bool mask it moves the mask
   std::optional<ScalarOp> scalar;  // elementwise ops: the scalar operation of the same name
 };

@@ -1,5 +1,5 @@
 // Elementwise ops: one row for each scalar operation, with its gradient. Operands have one shape;
-// broadcasting is explicit. Values at kinks are those of docs/primitives.
+// broadcasting is explicit. Values at kinks are those that tests/ir/dual_test.cpp pins.
 #include <cmath>
 #include <map>
 
@@ -51,6 +51,7 @@ OpDef row(GradientRule gradient, Differentiable kind) {
   r.differentiable = kind;
   r.gradient = gradient;
   r.scalar = Op;
+  r.elementwise = true;
   return r;
 }
 template <ScalarOp Op>
@@ -184,6 +185,7 @@ OpDef cast(ScalarOp op, std::vector<Type> (*infer)(const NodeView&),
   r.infer = infer;
   r.meaning = meaning;
   r.scalar = op;
+  r.elementwise = true;
   r.differentiable = Differentiable::Zero;
   return r;
 }
@@ -221,11 +223,47 @@ std::vector<OpDef> casts() {
   return {convert, bitcast, uniform};
 }
 
+// --- composites that have a derivative of their own
+// -----------------------------------------------------------
+
+// log(1 + exp(x)) as max(x, 0) + log1p(exp(-|x|)), whose parts have a kink at 0 that the whole has not.
+OpDef softplus() {
+  OpDef r;
+  r.name = "softplus";
+  r.doc = "log(1 + exp(x)), without overflow";
+  r.min_operands = r.max_operands = 1;
+  r.infer = [](const NodeView& v) {
+    if (!is_float(v.operands[0].dtype)) refuse("softplus is not defined for {}", v.operands[0].str());
+    return std::vector<Type>{v.operands[0]};
+  };
+  r.meaning = [](const NodeView&, const Type& t) {
+    Meaning m;
+    m.axes = t.shape;
+    m.outputs = t.rank();
+    m.reads = {{0, identity(t.shape.size()), {}, 0}};
+    const DType d = t.dtype;
+    m.body = {read_node(0, d),
+              const_node(d, 0),
+              op_node(ScalarOp::Max, d, {0, 1, -1}),
+              op_node(ScalarOp::Abs, d, {0, -1, -1}),
+              op_node(ScalarOp::Neg, d, {3, -1, -1}),
+              op_node(ScalarOp::Exp, d, {4, -1, -1}),
+              op_node(ScalarOp::Log1p, d, {5, -1, -1}),
+              op_node(ScalarOp::Add, d, {2, 6, -1})};
+    return m;
+  };
+  r.differentiable = Differentiable::Rule;
+  r.elementwise = true;
+  r.gradient = [](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("sigmoid", x(v)))}; };
+  return r;
+}
+
 }  // namespace
 
 std::vector<OpDef> elementwise_ops() {
   std::vector<OpDef> rows = one_operand();
-  for (auto list : {more_operands(), casts()}) rows.insert(rows.end(), list.begin(), list.end());
+  for (auto list : {more_operands(), casts(), std::vector<OpDef>{softplus()}})
+    rows.insert(rows.end(), list.begin(), list.end());
   return rows;
 }
 

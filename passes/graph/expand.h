@@ -14,6 +14,8 @@ graph::Module inline_calls(const graph::Module& m);
 // Expands every value_and_grad by reverse accumulation over the inlined callee; repeats until none is left,
 // so gradients of gradients need nothing special. Missing rules are reported all at once, by op and place.
 graph::Module differentiate(const graph::Module& m);
+// Rewrites elementwise nodes by the rules of simplify.cpp.
+graph::Module simplify(const graph::Module& m);
 // Drops what no result needs; parameters stay.
 graph::Module prune(const graph::Module& m);
 graph::Function prune_function(const graph::Function& f, const graph::Module& m);

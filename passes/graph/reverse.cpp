@@ -71,7 +71,7 @@ void Reverse::visit_control(NodeId i, const Node& node) {
 
 // An elementwise rule may have made NaN of a zero cotangent, unless it passes the cotangent on as it is.
 NodeId Reverse::local(const Node& node, NodeId g, NodeId d, NodeId mask) {
-  if (mask == kNone || d == g || !node.op->scalar || *node.op->scalar == ScalarOp::Select) return d;
+  if (mask == kNone || d == g || !node.op->elementwise || node.op->scalar == ScalarOp::Select) return d;
   return b_.select(mask, d, b_.zeros_like(d));
 }
 
@@ -83,7 +83,7 @@ std::vector<NodeId> Reverse::operand_masks(NodeId i, const Node& node) {
     const NodeId p = node.operands[0];
     out[1] = both(mask, p);
     out[2] = both(mask, b_.unary("not", p));
-  } else if (mask != kNone && node.op->scalar) {
+  } else if (mask != kNone && node.op->elementwise) {
     out.assign(out.size(), mask);
   } else if (mask != kNone && node.op->moves_masks) {
     const NodeId g[] = {mask};

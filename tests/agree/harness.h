@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <thread>
 
 #include "driver/run_function.h"
@@ -41,54 +42,102 @@ inline Tensor random_tensor(DType t, const std::vector<int64_t>& shape, uint64_t
   return x;
 }
 
+// Values where arithmetic has edges: signed zeros, infinities, NaN, denormals, the ends of integer types.
+inline void set_special(Tensor& x, int64_t i, uint64_t draw) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const DType t = x.dtype();
+  if (is_float(t)) {
+    const double tiny = t == DType::F32 ? 1e-42 : 5e-320, huge = t == DType::F32 ? 3.4e38 : 1.7e308;
+    const double list[] = {0.0, -0.0, inf, -inf, std::nan(""), tiny, -tiny, huge, -huge, 1.0};
+    x.set(i, list[draw % 10]);
+  } else if (t == DType::I64) {
+    const int64_t list[] = {INT64_MIN, INT64_MAX, -1, 0, 1, 63, 64, int64_t{1} << 53};
+    x.as<int64_t>()[static_cast<size_t>(i)] = list[draw % 8];
+  } else if (t == DType::I32) {
+    const double list[] = {INT32_MIN, INT32_MAX, -1, 0, 1, 31, 32, 1 << 24};
+    x.set(i, list[draw % 8]);
+  } else if (t == DType::U8) {
+    const double list[] = {255, 0, 1, 7, 8, 128};
+    x.set(i, list[draw % 6]);
+  }
+}
+
 inline std::vector<Tensor> random_arguments(const graph::Function& f,
-                                            const std::map<std::string, int64_t>& dims, uint64_t seed) {
+                                            const std::map<std::string, int64_t>& dims, uint64_t seed,
+                                            bool specials = false) {
   std::vector<Tensor> args;
-  for (const Type& t : f.param_types())
-    args.push_back(random_tensor(t.dtype, concrete(t.shape, dims), seed++));
+  for (const Type& t : f.param_types()) {
+    args.push_back(random_tensor(t.dtype, concrete(t.shape, dims), seed));
+    if (specials && seed % 4 == 0)
+      for (int64_t i = 0; i < args.back().count(); ++i)
+        if (const uint64_t h = (static_cast<uint64_t>(i) + seed) * 0x9E3779B97F4A7C15ULL >> 40; h % 3 == 0)
+          set_special(args.back(), i, h / 3);
+    ++seed;
+  }
   return args;
+}
+
+// How a function is tried. `specials` puts special values into one of four arguments.
+struct Trial {
+  std::vector<int64_t> batches;
+  Variant variant;
+  std::vector<int> threads = {1, 2, 3, 7};
+  int updates = 1;
+  uint64_t seed = 11;
+  bool specials = false;
+};
+
+inline std::string difference(const std::vector<Tensor>& want, const std::vector<Tensor>& got) {
+  std::string why;
+  for (size_t r = 0; r < want.size(); ++r)
+    if (!bit_equal(want[r], got[r], &why)) return fmt::format("result {}: {}", r, why);
+  return "";
 }
 
 inline void expect_equal(const std::vector<Tensor>& want, const std::vector<Tensor>& got,
                          const std::string& where) {
-  for (size_t r = 0; r < want.size(); ++r) {
-    std::string why;
-    ASSERT_TRUE(bit_equal(want[r], got[r], &why)) << "result " << r << " " << where << ": " << why;
-  }
+  ASSERT_EQ(difference(want, got), "") << where;
 }
 
-// Runs `updates` times, feeding donated results back, by all engines; every result must agree at every
-// update.
+// Runs all updates, feeding donated results back, by all engines: where two first differ, or "".
+inline std::string disagreement(const graph::Module& m, const graph::Function& f,
+                                const CompiledFunction& compiled, int64_t batch, const Trial& t) {
+  std::map<std::string, int64_t> dims;
+  for (const auto& [d, info] : f.dims) dims[d] = batch;
+  std::vector<Tensor> args = random_arguments(f, dims, t.seed, t.specials);
+  for (int u = 0; u < t.updates; ++u) {
+    const std::vector<Tensor> want = interpret(m, f, args);
+    for (int n : t.threads) {
+      const step::RunOptions o{.threads = n, .order_seed = static_cast<uint64_t>(u + n)};
+      std::string why = difference(want, compiled.run(args, n));
+      if (why.empty() && !(why = difference(want, interpret_step(f, compiled.step(), args, o))).empty())
+        why += ", interpreted step";
+      if (!why.empty())
+        return fmt::format("{} of @{} at {}, {} threads, lanes {}, update {}", why, f.name, batch, n,
+                           t.variant.lanes, u);
+    }
+    for (size_t r = 0; r < want.size(); ++r) {
+      if (f.results[r].into == graph::kNone) continue;
+      args[static_cast<size_t>(std::find(f.params.begin(), f.params.end(), f.results[r].into) -
+                               f.params.begin())] = want[r].clone();
+    }
+  }
+  return "";
+}
+
+inline std::string disagreement(const std::string& text, const std::string& name, const Trial& t,
+                                const CompileOptions& o) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(text));
+  const CompiledFunction compiled(m, m.at(name), o);
+  for (int64_t batch : t.batches)
+    if (std::string why = disagreement(m, m.at(name), compiled, batch, t); !why.empty()) return why;
+  return "";
+}
+
 inline void expect_agreement(const std::string& text, const std::string& name,
                              const std::vector<int64_t>& batches, const Variant& v,
                              const std::vector<int>& threads = {1, 2, 3, 7}, int updates = 1) {
-  const graph::Module m = passes::run_graph_passes(graph::parse(text));
-  const graph::Function& f = m.at(name);
-  const CompiledFunction compiled(m, f, options_of(v));
-  for (int64_t batch : batches) {
-    std::map<std::string, int64_t> dims;
-    for (const auto& [d, info] : f.dims) dims[d] = batch;
-    for (int n : threads) {
-      std::vector<Tensor> args = random_arguments(f, dims, 11), same = random_arguments(f, dims, 11);
-      for (int u = 0; u < updates; ++u) {
-        const std::vector<Tensor> want = interpret(m, f, args);
-        const std::vector<Tensor> got = compiled.run(same, n);
-        const std::string where =
-            fmt::format("of @{} at {}, {} threads, lanes {}, update {}", name, batch, n, v.lanes, u);
-        expect_equal(want, got, where);
-        step::RunOptions o{.threads = n, .order_seed = static_cast<uint64_t>(u + n)};
-        expect_equal(want, interpret_step(f, compiled.step(), same, o), where + ", interpreted step");
-        if (testing::Test::HasFatalFailure()) return;
-        for (size_t r = 0; r < want.size(); ++r) {
-          if (f.results[r].into == graph::kNone) continue;
-          const size_t p = static_cast<size_t>(
-              std::find(f.params.begin(), f.params.end(), f.results[r].into) - f.params.begin());
-          args[p] = want[r].clone();
-          same[p] = got[r].clone();
-        }
-      }
-    }
-  }
+  ASSERT_EQ(disagreement(text, name, {batches, v, threads, updates}, options_of(v)), "");
 }
 
 }  // namespace gradc::test

@@ -1,69 +1,75 @@
-// Random graphs: drawn op by op from a seed over values made so far, with fan-out, shared operands, chains of
-// reshape, transpose and slice, any reduction axes, contractions, gathers, and donated state that is read and
-// updated. Extents are those where tiles and vectors do not divide; some are the symbolic batch.
+// Random graphs: every row of the op table is drawn by its sample rule (op_samples.h) over values made so far,
+// in all element types, with fan-out, shared operands, deep chains, functions as bodies of control flow, and
+// donated state that is exchanged, read late, updated and returned. Extents are those around lane widths.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "ir/graph/builder.h"
+#include "support/diagnostic.h"
 
 namespace gradc::test {
 
 class RandomGraph {
  public:
-  explicit RandomGraph(uint64_t seed) : random_(seed), b_("f") { b_.dim("B", {9, 8}); }
+  using NodeId = graph::NodeId;
 
-  graph::Function make() {
-    for (int i = 0; i < 3; ++i) param(fmt::format("x{}", i), random_shape());
-    const graph::NodeId state = param("state", random_shape());
-    param("symbolic", {Index::dim("B"), extent()});
+  explicit RandomGraph(uint64_t seed) : random_(seed), b_("f", &m_) {
+    static constexpr int64_t largest[] = {9, 9, 17, 33};
+    most_ = largest[seed / 4 % 4];
+    b_.dim("B", {most_, most_ - 1});
+  }
+  RandomGraph(const RandomGraph&) = delete;
+
+  // The largest batch, and the smallest, which slices of the batch need.
+  int64_t largest_batch() const { return most_; }
+  int64_t smallest_batch() const { return least_; }
+
+  graph::Module make() {
+    for (int i = 0; i < 3; ++i) new_param({dtype(), random_shape()});
+    const Type state{pick(4) ? DType::F32 : number(), random_shape()};
+    std::vector<NodeId> states;
+    for (int i = 0; i < 3; ++i) states.push_back(keep(b_.param(fmt::format("state{}", i), state)));
+    keep(b_.param("symbolic", {DType::F32, {Index::dim("B"), extent()}}));
     const int ops = 4 + pick(14);
     for (int i = 0; i < ops; ++i) step();
-    if (pick(2)) update(state);
-    const int results = 1 + pick(3);
-    for (int i = 0; i < results; ++i)
-      b_.result(values_[values_.size() - 1 -
-                        static_cast<size_t>(pick(std::min<int>(4, static_cast<int>(values_.size()))))]);
-    return b_.finish();
+    update(states);
+    results(1 + pick(3));
+    m_.functions.insert_or_assign("f", b_.finish());
+    return std::move(m_);
   }
 
-  // A scalar loss over four parameters and the function that gives it with its gradients.
+  // @f: a function with its gradients.
   graph::Module make_gradient() {
-    for (int i = 0; i < 3; ++i) param(fmt::format("x{}", i), random_shape());
-    param("symbolic", {Index::dim("B"), extent()});
-    const int ops = 3 + pick(8);
-    for (int i = 0; i < ops; ++i) step();
-    NodeId loss = b_.unary("tanh", values_.back());
-    std::vector<int64_t> axes;
-    for (int a = 0; a < static_cast<int>(b_.shape(loss).size()); ++a) axes.push_back(a);
-    b_.result(b_.sum(loss, axes));
-    graph::Function f = b_.finish();
-    f.name = "loss";
-    graph::Module m;
-    m.functions.emplace("loss", f);
-    graph::Builder g("f", &m);
-    g.dim("B", {9, 8});
-    std::vector<NodeId> args;
-    for (NodeId p : f.params) args.push_back(g.param(f.names.at(p), f.type(p)));
-    const NodeId all = g.make("value_and_grad", args,
-                              {{"function", graph::FunctionRef{"loss"}}, {"wrt", graph::ints({0, 1, 2, 3})}});
-    for (int r = 0; r < 5; ++r) g.result(g.get(all, r));
-    graph::Function outer = g.finish();
-    m.functions.emplace("f", std::move(outer));
-    return m;
+    for (int i = 0; i < 3; ++i) new_param({pick(5) ? DType::F32 : DType::F64, random_shape()});
+    keep(b_.param("symbolic", {DType::F32, {Index::dim("B"), extent()}}));
+    keep_all(gradients());
+    results(1 + pick(3));
+    m_.functions.insert_or_assign("f", b_.finish());
+    return std::move(m_);
   }
 
- private:
-  using NodeId = graph::NodeId;
+  // --- what sample rules use -----------------------------------------------------------------------------
+  graph::Builder& builder() { return b_; }
+  const Shape& shape(NodeId n) const { return b_.shape(n); }
+  int depth() const { return depth_; }
   int pick(int n) { return static_cast<int>(random_() % static_cast<uint64_t>(n)); }
+  template <class T, size_t N>
+  T one_of(const T (&list)[N]) {
+    return list[pick(static_cast<int>(N))];
+  }
+
   Dim extent() {
-    static constexpr int64_t extents[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 65};
+    static constexpr int64_t extents[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65};
     if (pick(6) == 0) return Index::dim("B");
-    if (pick(40) == 0) return 0;
-    return extents[pick(12)];
+    if (pick(40) == 0) return pick(2) ? 0 : 300;
+    return one_of(extents);
   }
   Shape random_shape() {
     Shape s;
@@ -71,173 +77,170 @@ class RandomGraph {
     for (int i = 0; i < rank; ++i) s.push_back(extent());
     return small(s) ? s : Shape{extent()};
   }
-  static bool small(const Shape& s) {
+  int64_t elements(const Shape& s) const {
     return element_count(s).evaluate([](int) -> int64_t { return 0; },
-                                     [](const std::string&) -> int64_t { return 9; }) <= 6000;
+                                     [&](const std::string&) { return most_; });
   }
-  NodeId param(const std::string& name, const Shape& s) { return keep(b_.param(name, {DType::F32, s})); }
+  bool small(const Shape& s) const { return elements(s) <= 3000; }
+  DType number() {
+    static constexpr DType types[] = {DType::F64, DType::I32, DType::I64, DType::U8};
+    return pick(3) ? DType::F32 : one_of(types);
+  }
+  DType dtype() { return pick(8) ? number() : DType::Bool; }
+  DType integer() {
+    static constexpr DType types[] = {DType::I32, DType::I64, DType::U8};
+    return one_of(types);
+  }
+
+  // Late values more often: chains, and few that nothing reads.
+  NodeId value() {
+    const int n = static_cast<int>(values_.size());
+    return values_[static_cast<size_t>(pick(3) ? pick(n) : n - 1 - pick(std::min(n, 4)))];
+  }
+  template <class F>
+  NodeId value_where(F&& suits) {  // kNone where few do
+    for (int tries = 0; tries < 12; ++tries)
+      if (const NodeId v = value(); suits(v)) return v;
+    return graph::kNone;
+  }
+  NodeId float_value() {
+    const NodeId v = value_where([&](NodeId n) { return is_float(b_.dtype(n)); });
+    return v == graph::kNone ? of_type({DType::F32, random_shape()}) : v;
+  }
+  NodeId value_of_rank(int least) {
+    return value_where([&](NodeId n) { return static_cast<int>(shape(n).size()) >= least; });
+  }
+  // A value of this type: one that is there, a parameter, or one made to fit.
+  NodeId of_type(const Type& t) {
+    if (const NodeId v = value_where([&](NodeId n) { return b_.type(n) == t; }); v != graph::kNone) return v;
+    if (b_.function().params.size() < 10 && depth_ == 0 && pick(3)) return new_param(t);
+    const NodeId like = value_where([&](NodeId n) { return shape(n) == t.shape; });
+    if (like != graph::kNone && pick(3)) return b_.convert(like, t.dtype);
+    if (t.rank() > 0 && pick(2)) return b_.iota(t.shape, pick(t.rank()), t.dtype);
+    return constant(t);
+  }
+  NodeId constant(const Type& t) {
+    if (is_float(t.dtype)) return b_.constant(pick(6) ? 0.25 * (pick(9) - 4) : special(), t.dtype, t.shape);
+    const int64_t most = t.dtype == DType::I64   ? std::numeric_limits<int64_t>::max()
+                         : t.dtype == DType::I32 ? std::numeric_limits<int32_t>::max()
+                         : t.dtype == DType::U8  ? 255
+                                                 : 1;
+    const bool is_signed = t.dtype == DType::I32 || t.dtype == DType::I64;
+    const int64_t v = pick(5) ? pick(t.dtype == DType::Bool ? 2 : 9) : pick(2) && is_signed ? -most - 1 : most;
+    return b_.make("constant", {}, {{"value", v}, {"dtype", t.dtype}, {"shape", t.shape}});
+  }
+  double special() {
+    static constexpr double inf = std::numeric_limits<double>::infinity();
+    static constexpr double list[] = {-0.0, inf, -inf, std::numeric_limits<double>::quiet_NaN(), 1e-40, 3e38};
+    return one_of(list);
+  }
+
+  // kNone where the op does not take these operands.
+  NodeId try_make(std::string_view op, std::vector<NodeId> operands, graph::Attrs attrs = {}) {
+    try {
+      const NodeId n = b_.make(op, std::move(operands), std::move(attrs));
+      for (const Type& t : b_[n].types)
+        if (!small(t.shape)) return graph::kNone;
+      return n;
+    } catch (const CompileError&) {
+      return graph::kNone;
+    }
+  }
+
+  // A function of the module with these parameters. `finish` draws its results through the same object.
+  template <class F>
+  std::string body(const std::vector<Type>& params, F&& finish) {
+    const std::string name = fmt::format("g{}", names_++);
+    graph::Builder outer = std::exchange(b_, graph::Builder(name, &m_));
+    std::vector<NodeId> values = std::exchange(values_, {});
+    b_.dim("B", {most_, most_ - 1});
+    ++depth_;
+    for (const Type& t : params) keep(b_.param(fmt::format("p{}", values_.size()), t));
+    if (values_.empty()) keep(constant({DType::F32, {}}));
+    const int ops = 1 + pick(5);
+    for (int i = 0; i < ops; ++i) step();
+    finish();
+    --depth_;
+    m_.functions.insert_or_assign(name, b_.finish());
+    b_ = std::move(outer);
+    values_ = std::move(values);
+    return name;
+  }
+  void results(int n) {
+    for (int i = 0; i < n; ++i) b_.result(value());
+  }
+  std::vector<Type> types_of(const std::vector<NodeId>& nodes) const {
+    std::vector<Type> t;
+    for (NodeId n : nodes) t.push_back(b_.type(n));
+    return t;
+  }
+  // All results of a node with several, or of one with one.
+  std::vector<NodeId> all_of(NodeId n) {
+    if (n == graph::kNone) return {};
+    std::vector<NodeId> r;
+    for (size_t i = 0; i < b_[n].types.size(); ++i) r.push_back(b_.get(n, static_cast<int>(i)));
+    return r;
+  }
   NodeId keep(NodeId n) {
     values_.push_back(n);
     return n;
   }
-  NodeId value() { return values_[static_cast<size_t>(pick(static_cast<int>(values_.size())))]; }
-  // A value of this shape: an old one, or one made to fit.
-  NodeId of_shape(const Shape& s) {
-    for (int tries = 0; tries < 6; ++tries)
-      if (const NodeId v = value(); b_.shape(v) == s) return v;
-    return b_.constant(0.25 * (pick(9) - 4), DType::F32, s);
-  }
+  void keep_all(const std::vector<NodeId>& nodes) { values_.insert(values_.end(), nodes.begin(), nodes.end()); }
 
-  void step() {
-    const NodeId x = value();
-    const Shape s = b_.shape(x);
-    const int rank = static_cast<int>(s.size());
-    switch (pick(13)) {
+  // Gradients of a drawn loss for some values.
+  std::vector<NodeId> gradients();
+
+ private:
+  NodeId new_param(const Type& t) {
+    return keep(b_.param(fmt::format("x{}", b_.function().params.size()), t));
+  }
+  void step();  // in op_samples.h
+  void chain();
+
+  // What becomes of donated state.
+  void update(const std::vector<NodeId>& s) {
+    auto next = [&](NodeId x) {
+      const Type t = b_.type(x);
+      return t.dtype == DType::Bool ? b_.make("xor", {x, of_type(t)})
+                                    : b_.add(b_.mul(x, constant(t)), of_type(t));
+    };
+    const NodeId a = next(s[0]), c = next(s[1]);
+    auto put = [&](NodeId what, size_t where) { b_.result(what, "", s[where]); };
+    switch (pick(8)) {
       case 0:
-      case 1:
-        unary(x);
         break;
-      case 2:
-      case 3:
-        binary(x, s);
+      case 1:  // exchanged
+        put(s[1], 0), put(s[0], 1);
         break;
-      case 4:
-        keep(b_.select(b_.compare(pick(2) ? "gt" : "le", x, of_shape(s)), of_shape(s), x));
+      case 2:  // round a circle
+        put(s[1], 0), put(s[2], 1), put(s[0], 2);
         break;
-      case 5:
-        transpose(x, rank);
+      case 3:  // the old value read late
+        put(a, 0), keep(b_.make(b_.dtype(a) == DType::Bool ? "xor" : "sub", {s[0], a}));
         break;
-      case 6:
-        flatten(x, s);
+      case 4:  // updated and returned, as is the old value
+        put(a, 0), b_.result(a), b_.result(s[0]);
         break;
-      case 7:
-        slice(x, s);
+      case 5:  // other elements read
+        if (!shape(a).empty()) put(b_.make("reverse", {a}, {{"axes", graph::ints({0})}}), 0), put(c, 1);
         break;
-      case 8:
-        pad(x, rank);
+      case 6:  // each from the other
+        put(a, 1), put(c, 0), keep(of_type(b_.type(a)));
         break;
-      case 9:
-        if (rank) reduce(x, rank);
-        break;
-      case 10:
-        broadcast(x, s);
-        break;
-      case 11:
-        contract(x, s);
-        break;
-      default:
-        gather(x, s);
+      default:  // one value in two places, one that stays
+        put(a, 0), put(a, 1), put(s[2], 2);
     }
-  }
-  void unary(NodeId x) {
-    static constexpr const char* ops[] = {"neg", "abs", "exp",   "tanh", "sigmoid", "sin",
-                                          "cos", "erf", "floor", "sign", "sqrt",    "log1p"};
-    keep(b_.unary(ops[pick(12)], x));
-  }
-  void binary(NodeId x, const Shape& s) {
-    static constexpr const char* ops[] = {"add", "sub", "mul", "div", "max", "min"};
-    const NodeId y = of_shape(s);
-    const NodeId r = b_.make(ops[pick(6)], pick(2) ? std::vector<NodeId>{x, y} : std::vector<NodeId>{y, x});
-    keep(pick(3) ? r : b_.add(r, b_.mul(x, of_shape(s))));
-  }
-  void transpose(NodeId x, int rank) {
-    std::vector<int64_t> perm(static_cast<size_t>(rank));
-    for (int i = 0; i < rank; ++i) perm[i] = i;
-    std::shuffle(perm.begin(), perm.end(), random_);
-    keep(b_.transpose(x, perm));
-  }
-  // Joins two neighbouring axes, or splits one that has a factor.
-  void flatten(NodeId x, Shape s) {
-    if (s.size() >= 2 && pick(2)) {
-      const int a = pick(static_cast<int>(s.size()) - 1);
-      s[a] = s[a] * s[a + 1];
-      s.erase(s.begin() + a + 1);
-    } else {
-      for (size_t a = 0; a < s.size(); ++a)
-        for (int64_t f : {2, 3, 5})
-          if (s[a].is_constant() && s[a].constant_part() > f && s[a].constant_part() % f == 0) {
-            s[a] = s[a].constant_part() / f;
-            s.insert(s.begin() + static_cast<long>(a), f);
-            keep(b_.reshape(x, s));
-            return;
-          }
-    }
-    keep(b_.reshape(x, s));
-  }
-  void slice(NodeId x, const Shape& s) {
-    Shape start, limit;
-    std::vector<int64_t> stride;
-    for (const Dim& d : s) {
-      const bool cut = d.is_constant() && d.constant_part() > 2 && pick(2);
-      start.push_back(cut ? pick(2) : 0);
-      limit.push_back(cut ? d - pick(2) : d);
-      stride.push_back(cut ? 1 + pick(2) : 1);
-    }
-    keep(b_.slice(x, start, limit, stride));
-  }
-  void pad(NodeId x, int rank) {
-    Shape low, high, interior;
-    for (int i = 0; i < rank; ++i)
-      low.push_back(pick(3)), high.push_back(pick(3)),
-          interior.push_back(pick(4) == 0 && b_.shape(x)[i].is_constant() ? 1 : 0);
-    const NodeId p =
-        b_.make("pad", {x}, {{"low", low}, {"high", high}, {"interior", interior}, {"value", 0.5}});
-    if (small(b_.shape(p))) keep(p);
-  }
-  void reduce(NodeId x, int rank) {
-    static constexpr const char* ops[] = {"reduce_sum", "reduce_sum", "reduce_max", "reduce_min",
-                                          "reduce_prod"};
-    std::vector<int64_t> axes;
-    for (int a = 0; a < rank; ++a)
-      if (pick(2)) axes.push_back(a);
-    if (axes.empty()) axes.push_back(pick(rank));
-    const NodeId r = b_.reduce(ops[pick(5)], x, axes);
-    keep(r);
-    if (pick(2)) {  // back over the rows, as in a softmax
-      std::vector<int64_t> kept;
-      for (int a = 0; a < rank; ++a)
-        if (std::find(axes.begin(), axes.end(), a) == axes.end()) kept.push_back(a);
-      keep(b_.sub(x, b_.broadcast(r, b_.shape(x), kept)));
-    }
-  }
-  void broadcast(NodeId x, Shape s) {
-    const int at = pick(static_cast<int>(s.size()) + 1);
-    std::vector<int64_t> dims;
-    for (int i = 0; i < static_cast<int>(s.size()); ++i) dims.push_back(i < at ? i : i + 1);
-    s.insert(s.begin() + at, extent());
-    if (small(s)) keep(b_.broadcast(x, s, dims));
-  }
-  // x[.., k] with y[k, n] or y[n, k].
-  void contract(NodeId x, const Shape& s) {
-    if (s.empty()) return;
-    std::string a;
-    for (size_t i = 0; i < s.size(); ++i) a += static_cast<char>('a' + i);
-    const int k = pick(static_cast<int>(s.size()));
-    const Dim n = extent();
-    const bool back = pick(2);
-    const Shape want = back ? Shape{n, s[k]} : Shape{s[k], n};
-    std::string out = a;
-    out.erase(static_cast<size_t>(k), 1);
-    const std::string spec =
-        a + "," + (back ? std::string("z") + a[k] : std::string(1, a[k]) + "z") + "->" + out + "z";
-    const NodeId r = b_.einsum(x, of_shape(want), spec);
-    if (small(b_.shape(r))) keep(b_.unary("tanh", r));
-  }
-  void gather(NodeId x, const Shape& s) {
-    if (s.empty() || s[0].is(0) || !s[0].is_constant()) return;
-    const NodeId scaled = b_.mul(b_.iota({extent()}, 0, DType::F32), 1.7);
-    const NodeId r = b_.make("gather", {x, b_.convert(scaled, DType::I32)});
-    if (small(b_.shape(r))) keep(r);
-  }
-  void update(NodeId state) {
-    const Shape s = b_.shape(state);
-    const NodeId next = b_.add(b_.mul(state, 0.5), of_shape(s));
-    if (next != state) b_.result(next, "", state);
   }
 
   std::mt19937_64 random_;
+  graph::Module m_;
   graph::Builder b_;
   std::vector<NodeId> values_;
+  int64_t most_ = 9, least_ = 0;
+  int depth_ = 0, names_ = 0;
+  friend struct Samples;
 };
 
 }  // namespace gradc::test
+
+#include "agree/op_samples.h"

@@ -43,6 +43,7 @@ def elementary(op, exact, fallback, low, high, ulp):
 def jax_of(name):
     return {
         "sigmoid": jax.nn.sigmoid,
+        "softplus": jax.nn.softplus,
         "erf": jax.scipy.special.erf,
         "rsqrt": jax.lax.rsqrt,
         "neg": jnp.negative,
@@ -61,6 +62,7 @@ def elementary_ops():
         ("tanh", mpmath.tanh, np.tanh, -5, 5, 3),
         ("erf", mpmath.erf, lambda x: np.where(x == 0, x, np.sign(x)), -4, 4, 3),
         ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x)), lambda x: 1 / (1 + np.exp(-x)), -40, 40, 3),
+        ("softplus", lambda x: mpmath.log1p(mpmath.exp(x)), lambda x: np.where(x > 0, x, 0 * np.exp(x)), -40, 40, 3),
     ]
     for row in table:
         elementary(*row)
@@ -390,6 +392,7 @@ def second_derivatives():
         "abs",
     ]:
         hessian_vector(op, jax_of(op), x)
+    hessian_vector("softplus", jax_of("softplus"), np.array([0.0, -0.0, 0.5, -3, 20]))
     for op in ["expm1", "log1p", "tanh", "sigmoid", "erf", "exp"]:
         hessian_vector(
             op,

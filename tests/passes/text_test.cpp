@@ -1,0 +1,52 @@
+// Text in, text out: tests/passes/PASS/NAME.in through one pass gives NAME.out. GRADC_UPDATE=1 writes the
+// latter.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "driver/run_passes.h"
+
+namespace gradc {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kFolder = std::string(GRADC_SOURCE_DIR) + "/tests/passes";
+
+std::string read(const fs::path& p) {
+  std::ifstream in(p, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// What `fuse` takes is what `numerics` gave; lowering starts from there too.
+std::string through(const std::string& pass, const std::string& text) {
+  CompileOptions o;
+  o.codegen.target.cpu = "x86-64-v3";  // schedules follow the registers
+  return run_passes(text, 0, {pass, pass, "train_step"}, o);
+}
+
+TEST(PassText, EveryPassGivesWhatItGave) {
+  const bool update = std::getenv("GRADC_UPDATE") != nullptr;
+  std::set<std::string> tested;
+  for (const passes::PassInfo& p : passes::all_passes()) {
+    if (!fs::is_directory(kFolder / p.name)) continue;
+    for (const auto& e : fs::directory_iterator(kFolder / p.name)) {
+      if (e.path().extension() != ".in") continue;
+      const std::string got = through(std::string(p.name), read(e.path()));
+      const fs::path out = fs::path(e.path()).replace_extension(".out");
+      if (update) std::ofstream(out, std::ios::binary) << got;
+      EXPECT_EQ(got, read(out)) << e.path() << "\nif this is right: GRADC_UPDATE=1 build/tests/test_passes";
+      tested.insert(std::string(p.name));
+    }
+  }
+  for (const passes::PassInfo& p : passes::all_passes())
+    EXPECT_TRUE(p.name == "pad" || tested.count(std::string(p.name))) << "no text for pass " << p.name;
+}
+
+}  // namespace
+}  // namespace gradc

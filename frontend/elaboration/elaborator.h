@@ -60,7 +60,7 @@ class Elaborator {
   DType float_type() const { return wide ? DType::F64 : s_.options.float_type; }
   std::string describe(const Value& v);  // "x: [B, 784]", "the constant 64", for messages
 
-  // ---- calls (call.cpp, layer.cpp, builtin.cpp)
+  // ---- calls (call.cpp, builtin.cpp)
   Value call(const Value& f, std::vector<Value> positional, std::map<std::string, Value> named,
              const Expr* site, Loc loc, bool partial);
   Value call_builtin(const std::string& name, std::vector<Value> positional,
@@ -103,7 +103,6 @@ class Elaborator {
   bool wide = false;  // in metrics: every float is f64
   bool training() const { return mode_ == Mode::Train; }
   std::string batch_dim = "B";
-  std::string path_prefix;     // "__opt__" while an optimiser runs
   std::string parameter_path;  // the parameter that an optimiser updates
   StateSpec::Role state_role = StateSpec::Role::State;
   int fit_phase = -1;                                   // Mode::Fit: the state to fit
@@ -113,12 +112,12 @@ class Elaborator {
   std::vector<graph::NodeId> accumulators;  // f64 tensors in the main function
   int64_t accumulated = 0;                  // their elements
   graph::NodeId sums_node = graph::kNone;   // of the finishing function
-  // Labels that are a field of the data; true where they are checked when the data is loaded.
   // Metrics subtract the split's first number before they square (std's r2): kept over the batches of a
   // split.
   Value first_number(const Value& v, Loc loc);
   graph::NodeId shifts_node = graph::kNone;  // f64, NaN before the first batch; none while they are counted
   std::vector<std::pair<graph::NodeId, graph::NodeId>> shifts;  // a batch's first number, the one in use
+  // Labels that are a field of the data; true where they are checked when the data is loaded.
   std::function<bool(graph::NodeId labels, int64_t classes)> on_labels;
   std::vector<IndexSite> index_sites;  // reads by numbers that nothing proves in range
   void note_index(graph::NodeId index, const Dim& limit, graph::NodeId value, std::string what, Loc loc);

@@ -43,7 +43,7 @@ Expr ExpressionParser::expr() {
     const bool spread = e.is(Expr::Kind::Binary) && !e.parenthesised;
     const Loc pipe = last_->loc;
     Expr f = postfix();
-    e = piped(std::move(e), std::move(f), start);
+    e = piped(std::move(e), std::move(f));
     if (spread) warn_spread(start, pipe, e);
   }
   return e;
@@ -59,7 +59,7 @@ void ExpressionParser::warn_spread(Loc start, Loc pipe, const Expr& call) {
 }
 
 // Binds e as the first argument of a call, a layer or a name.
-Expr ExpressionParser::piped(Expr e, Expr f, Loc start) {
+Expr ExpressionParser::piped(Expr e, Expr f) {
   Expr call;
   if (f.is(Expr::Kind::Call) && !f.parenthesised) {
     call = std::move(f);
@@ -69,7 +69,6 @@ Expr ExpressionParser::piped(Expr e, Expr f, Loc start) {
   }
   call.piped = true;
   call.loc = from(call.kids[0].loc);
-  (void)start;
   const Loc loc = e.loc;
   call.arguments.insert(call.arguments.begin(), Argument{"", std::move(e), loc});
   return measured(std::move(call));

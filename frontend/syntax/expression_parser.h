@@ -20,7 +20,7 @@ class ExpressionParser : public TokenReader {
   Expr head();
   Expr expr();
   void warn_spread(Loc start, Loc pipe, const Expr& call);
-  Expr piped(Expr e, Expr f, Loc start);
+  Expr piped(Expr e, Expr f);
   static Expr measured(Expr e);
   Expr make(Expr::Kind k, std::string_view text, std::vector<Expr> kids, Loc start);
   Expr choose();

@@ -164,23 +164,12 @@ class Simplifier {
 };
 
 Function simplify_function(const Function& f, const Module& m, const RuleTable& rules) {
-  Builder b(f.name, &m);
-  for (const auto& [name, info] : f.dims) b.dim(name, info);
-  Simplifier simplifier(b, rules);
-  std::vector<NodeId> map(f.nodes.size(), kNone);
-  for (NodeId i = 0; i < f.nodes.size(); ++i) {
-    if (f[i].op->name == "parameter") {
-      map[i] = b.param(f.names.at(i), f.type(i));
-      continue;
-    }
-    map[i] = copy_node(b, f, i, map);
-    if (f[i].op->scalar) map[i] = simplifier.apply(map[i]);
-    if (const std::string* name = f.names.find(i)) b.name(map[i], *name);
-  }
-  for (const Result& r : f.results) b.result(map[r.node], r.name, r.into == kNone ? kNone : map[r.into]);
-  Function out = b.finish();
-  out.notes = f.notes;
-  return out;
+  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    if (!f[i].op->scalar) return std::nullopt;
+    const NodeId n = Simplifier(b, rules).apply(copy_node(b, f, i, made));
+    if (const std::string* name = f.names.find(i)) b.name(n, *name);
+    return std::vector<NodeId>{n};
+  });
 }
 
 }  // namespace

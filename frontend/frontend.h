@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "frontend/data_spec.h"
+#include "frontend/training/data_spec.h"
 #include "ir/graph/graph.h"
 #include "support/diagnostic.h"
 #include "support/source.h"

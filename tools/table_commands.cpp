@@ -1,7 +1,7 @@
 // Commands on tables: what is in them, and a first model for one.
 #include <filesystem>
 
-#include "frontend/lexer.h"
+#include "frontend/syntax/lexer.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
 #include "runtime/file.h"

@@ -23,7 +23,7 @@ struct Number {
   double v = 0, t = 0;
 };
 
-// The tangent of op at operands x, y, z whose value is r. Values at kinks are those of the primitives' page.
+// The tangent of op at operands x, y, z whose value is r. Values at kinks are those that tests/ir/dual_test.cpp pins.
 double forward_rule(ScalarOp op, Number x, Number y, Number z, double r) {
   using enum ScalarOp;
   switch (op) {

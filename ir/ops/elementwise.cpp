@@ -1,5 +1,5 @@
 // Elementwise ops: one row for each scalar operation, with its gradient. Operands have one shape;
-// broadcasting is explicit. Values at kinks are those of docs/primitives.
+// broadcasting is explicit. Values at kinks are those that tests/ir/dual_test.cpp pins.
 #include <cmath>
 #include <map>
 

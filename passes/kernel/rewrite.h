@@ -1,5 +1,5 @@
 // Mechanisms on kernel bodies: substitution and the questions that schedules ask of statements. They know no
-// policy; schedule.cpp decides, these carry out.
+// policy; choose_schedule.cpp decides, these carry out.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,5 @@
 """Random numbers recomputed in Python's integers from their definition: splitmix64 of a key and a counter; the key of
-a parameter is its seed and path, that of a draw while training is seed, place and step (frontend/builtin.cpp)."""
+a parameter is its seed and path, that of a draw while training is seed, place and step (frontend/elaboration/builtin.cpp)."""
 
 import numpy as np
 

@@ -1,0 +1,194 @@
+// One elaboration of the model, its loss and its metrics; the first one is the survey.
+#include <algorithm>
+#include <utility>
+
+#include "frontend/training/model_compiler.h"
+
+namespace gradc::frontend {
+
+// Inputs become parameters; the model is applied to them. False after an error.
+bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
+  Elaborator& e = p.e;
+  e.batch_dim = batch_dim_;
+  for (const auto& [n, max] : dims_) e.builder().dim(n, {max, max});
+  std::vector<Value> arguments;
+  p.scope.file = s_.main;
+  for (const Input& in : unit_.inputs) {
+    if (!in.model_input && !all_fields) continue;
+    Value v = e.wrap(e.builder().param(in.parameter, in.type));
+    v.loc = in.loc;
+    v.origin = fmt::format("input {}, {}", in.name, at(s_, in.loc));
+    p.inputs[in.name] = v.node;
+    p.scope.names[in.name] = v;
+    if (in.model_input) arguments.push_back(v);
+  }
+  if (e.mode() == Mode::Train) e.step_node = e.builder().param("step", {DType::I64, {}});
+  if (e.mode() == Mode::Train || e.mode() == Mode::Init)
+    e.seed_node = e.builder().param("seed", {DType::I64, {}});
+  if (sums > 0) e.expect_sums(sums);
+  e.on_labels = [this, &p](graph::NodeId n, int64_t classes) {
+    bool field = false;
+    for (Input& in : unit_.inputs)
+      if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n) {
+        in.classes = in.classes == 0 ? classes : std::min(in.classes, classes);
+        field = true;
+      }
+    return field && unit_.data && p.e.mode() != Mode::Predict;
+  };
+  p.root->definition = model_;
+  p.root->home = s_.main;
+  try {
+    const Value r = e.apply(p.root, arguments, {}, model_->loc);
+    std::vector<Value> results = model_->results.size() > 1 ? r.items : std::vector<Value>{r};
+    for (size_t i = 0; i < model_->results.size(); ++i) {
+      const std::string name = model_->results[i].name.empty() ? "output" : model_->results[i].name;
+      if (!results[i].is(Value::Kind::Tensor))
+        e.fail(model_->results[i].loc, fmt::format("result {} is no tensor", name));
+      results[i].loc = {};
+      results[i].origin = fmt::format("result {}, {}", name, at(s_, model_->results[i].loc));
+      p.scope.names[name] = results[i];
+    }
+    if (model_->results.empty()) e.fail(model_->loc, "a model names its results: -> (logits: [B, classes])");
+  } catch (const CompileError& error) {
+    e.report(error);
+    return false;
+  }
+  return !s_.diagnostics.has_errors();
+}
+
+// Loss and metrics as values of the whole split, in the finishing function.
+std::vector<Value> ModelCompiler::metrics(Pass& p) {
+  std::vector<Value> values;
+  p.e.deferring = true;
+  // A metric's own arithmetic is in f64; the loss keeps its type and is added up in f64.
+  Scope wide;
+  wide.outer = &p.scope;
+  wide.file = p.scope.file;
+  for (const auto& [name, v] : p.scope.names)
+    if (v.is(Value::Kind::Tensor) && is_float(p.e.dtype(v)))
+      wide.names[name] = p.e.convert(v, DType::F64, v.loc);
+  auto one = [&](const std::string& name, const Expr& x) {
+    try {
+      Value v = p.e.evaluate(x, p.e.wide ? wide : p.scope);
+      if (v.is_tensor() && v.is(Value::Kind::Tensor))
+        p.e.fail(x.loc, fmt::format("{} is {}; a metric is one number over the batch: mean(...)", name,
+                                    p.e.describe(v)));
+      if (v.is_number())
+        v = p.e.wrap(p.e.finish().constant(p.e.constant_real(v, name, x.loc), DType::F64), true);
+      if (!v.is(Value::Kind::Deferred) || !p.e.shape(v).empty())
+        p.e.fail(x.loc, fmt::format("metric {} is not one number", name));
+      values.push_back(p.e.convert(v, DType::F64, x.loc));
+      // A later metric may read it; an input or result of the same name stays what it is.
+      if (p.scope.names.emplace(name, values.back()).second) wide.names[name] = values.back();
+    } catch (const CompileError& error) {
+      p.e.report(error);
+    }
+  };
+  one("loss", *fields_.loss);
+  p.e.wide = true;
+  for (const auto& [name, x] : fields_.metrics) one(name, *x);
+  p.e.wide = p.e.deferring = false;
+  return values;
+}
+
+Value ModelCompiler::loss(Pass& p) {
+  const Expr& x = *fields_.loss;
+  const Value v = p.e.evaluate(x, p.scope);
+  if (!v.is(Value::Kind::Tensor) || !is_float(p.e.dtype(v)))
+    p.e.fail(x.loc, fmt::format("loss is {}; a loss is one float number: mean(...)", p.e.describe(v)));
+  if (!p.e.shape(v).empty())
+    p.e.fail(x.loc,
+             fmt::format("loss is {}; a loss is one number: mean(...)", p.e.builder().type(v.node).str()));
+  return v;
+}
+
+graph::NodeId ModelCompiler::join(graph::Builder& b, const std::vector<graph::NodeId>& parts) {
+  std::vector<graph::NodeId> flat;
+  for (graph::NodeId n : parts) flat.push_back(b.reshape(n, {element_count(b.shape(n))}));
+  return flat.size() == 1 ? flat[0] : b.concat(flat, 0);
+}
+
+void ModelCompiler::read_shifts(Pass& p) {
+  if (shifts_ > 0) p.e.shifts_node = p.e.builder().param("shifts", {DType::F64, {Dim(shifts_)}});
+}
+
+void ModelCompiler::write_shifts(Pass& p) {
+  std::vector<graph::NodeId> used;
+  for (const auto& [first, shift] : p.e.shifts) used.push_back(shift);
+  if (!used.empty()) p.e.builder().result(join(p.e.builder(), used), "next_shifts");
+}
+
+// Of reads that a result needs, each once.
+IndexChecks ModelCompiler::checks_of(Pass& p) {
+  const std::vector<char> needed = needed_nodes(p.e.builder().function());
+  std::vector<IndexSite> sites;
+  for (const IndexSite& s : p.e.index_sites) {
+    const bool known = std::any_of(sites.begin(), sites.end(), [&](const IndexSite& o) {
+      return o.index == s.index && o.limit == s.limit;
+    });
+    if (needed[s.value] != 0 && !known) sites.push_back(s);
+  }
+  return check_indices(p.e.builder(), sites);
+}
+
+// The further result of an entry, where it has any.
+void ModelCompiler::add_checks(Pass& p) {
+  const IndexChecks c = checks_of(p);
+  if (c.found == graph::kNone) return;
+  p.e.builder().result(c.found, check_output());
+  unit_.checks[p.e.builder().function().name] = c.sites;
+}
+
+std::string ModelCompiler::check_output() const {
+  const bool taken = std::any_of(model_->results.begin(), model_->results.end(),
+                                 [](const Formal& r) { return r.name == "checks"; });
+  return taken ? "..checks" : "checks";
+}
+
+// The first elaboration finds every mistake, parameter, state and accumulator. The bodies of its loops go.
+void ModelCompiler::survey() {
+  elaborate_all();
+  std::erase_if(unit_.module.functions, [](const auto& f) { return f.first.starts_with("survey."); });
+}
+
+void ModelCompiler::elaborate_all() {
+  Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
+  if (!apply_model(p, true, kManySums)) return;
+  unit_.layers = p.e.layers;
+  fits_ = p.e.fits;
+  unit_.fit_phases = fits_;
+  if (train_ == nullptr) return;
+  try {
+    const Value l = loss(p);
+    metrics(p);
+    sums_ = p.e.accumulated;
+    shifts_ = static_cast<int64_t>(p.e.shifts.size());
+    if (s_.diagnostics.has_errors()) return;
+    find_unreached(p, l.node);
+    optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
+  } catch (const CompileError& error) {
+    p.e.report(error);
+  }
+}
+
+// Parameters that no path from the loss reaches get no gradient and keep their value.
+void ModelCompiler::find_unreached(Pass& p, graph::NodeId from) {
+  const graph::Builder& b = p.e.builder();
+  std::vector<char> seen(b.function().nodes.size(), 0);
+  std::vector<graph::NodeId> work = {from};
+  while (!work.empty()) {
+    const graph::NodeId n = work.back();
+    work.pop_back();
+    if (std::exchange(seen[n], 1) != 0 || b[n].op->name == "stop_gradient") continue;
+    for (graph::NodeId o : b[n].operands) work.push_back(o);
+  }
+  for (const auto& [path, slot] : p.e.slots()) {
+    if (slot.spec.role != StateSpec::Role::Param || seen[slot.node] != 0) continue;
+    frozen_.insert(path);
+    s_.diagnostics.warning(
+        slot.spec.loc, fmt::format("param {} ({} values) gets no gradient: the loss does not depend on it",
+                                   path, element_count(slot.spec.type.shape).str()));
+  }
+}
+
+}  // namespace gradc::frontend

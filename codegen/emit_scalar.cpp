@@ -97,8 +97,10 @@ Value* convert(B& b, DType to, DType from, Value* x) {
   return unsigned_from ? b.CreateZExtOrTrunc(x, t) : b.CreateSExtOrTrunc(x, t);
 }
 
-// All NaNs count as equal, so they look the same to operations on bits.
+// All NaNs count as equal, so they look the same to operations on bits. A bool is a byte of 0 or 1.
 Value* bitcast(B& b, DType to, DType from, Value* x) {
+  if (to != from && to == DType::Bool) return b.CreateICmpNE(x, zero(x));
+  if (to != from && from == DType::Bool) return b.CreateZExt(x, shaped(scalar_type(b.getContext(), to), x));
   if (is_float(from)) {
     Value* nan = b.CreateFCmpUNO(x, x);
     x = b.CreateSelect(nan, llvm::ConstantFP::getNaN(x->getType()), x);

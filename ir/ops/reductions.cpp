@@ -54,7 +54,7 @@ Meaning reduction(const NodeView& v, const Type& result, Combiner c) {
   }
   m.reads = {{0, at, {}, 0}};
   m.body = {read_node(0, x.dtype)};
-  m.combine = c;
+  if (m.reductions() > 0) m.combine = c;  // over no axes it is the operand
   return m;
 }
 

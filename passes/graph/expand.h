@@ -11,8 +11,8 @@ namespace gradc::passes {
 
 // Expands every call, innermost functions first. Recursion is refused.
 graph::Module inline_calls(const graph::Module& m);
-// Expands every value_and_grad by reverse accumulation over the inlined callee; repeats until none is left,
-// so gradients of gradients need nothing special. Missing rules are reported all at once, by op and place.
+// Expands every value_and_grad by the derivative of its callee, innermost functions first, so that gradients
+// of gradients need nothing special. Missing rules are reported all at once, by op and place.
 graph::Module differentiate(const graph::Module& m);
 // Rewrites elementwise nodes by the rules of simplify.cpp.
 graph::Module simplify(const graph::Module& m);

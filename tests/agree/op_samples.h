@@ -46,14 +46,13 @@ struct Samples {
     NodeId x = g.value();
     const DType t = g.dtype();
     if (op.name == "uniform") x = g.of_type({DType::I64, g.shape(x)});
-    // The bits of a NaN are nobody's promise.
-    if (op.name == "bitcast" && is_float(g.b_.dtype(x)))
-      x = g.b_.select(g.b_.compare("eq", x, x), x, g.b_.zeros_like(x));
     return some(g.try_make(op.name, {x}, {{"dtype", t}}));
   }
 
   // --- leaves --------------------------------------------------------------------------------------------
-  static Made parameter(G g, D) { return some(g.depth_ == 0 ? g.new_param({g.dtype(), g.random_shape()}) : kNone); }
+  static Made parameter(G g, D) {
+    return some(g.depth_ == 0 ? g.new_param({g.dtype(), g.random_shape()}) : kNone);
+  }
   static Made constant(G g, D) { return some(g.constant({g.dtype(), g.random_shape()})); }
   static Made iota(G g, D) {
     const Shape s = g.random_shape();
@@ -147,8 +146,7 @@ struct Samples {
       interior.push_back(g.pick(4) == 0 && d.is_constant() ? 1 + g.pick(2) : 0);
     }
     const double v = is_float(g.b_.dtype(x)) ? (g.pick(4) ? 0.5 : g.special()) : g.pick(2);
-    return some(
-        g.try_make("pad", {x}, {{"low", low}, {"high", high}, {"interior", interior}, {"value", v}}));
+    return some(g.try_make("pad", {x}, {{"low", low}, {"high", high}, {"interior", interior}, {"value", v}}));
   }
   static Made concat(G g, D) {
     const NodeId x = g.value_of_rank(1);
@@ -167,7 +165,8 @@ struct Samples {
   static Shape part_of(G g, const Shape& s) {
     Shape sizes;
     for (const Dim& d : s)
-      sizes.push_back(d.is_constant() && g.pick(3) ? Dim(g.pick(static_cast<int>(d.constant_part()) + 1)) : d);
+      sizes.push_back(d.is_constant() && g.pick(3) ? Dim(g.pick(static_cast<int>(d.constant_part()) + 1))
+                                                   : d);
     return sizes;
   }
   static Made dynamic_slice(G g, D) {
@@ -186,7 +185,11 @@ struct Samples {
   static NodeId numbers(G g) {
     const NodeId n = g.of_type({g.integer(), g.pick(4) ? Shape{g.extent()} : g.random_shape()});
     const DType t = g.b_.dtype(n);
-    return g.pick(2) ? n : g.b_.make("mul", {n, g.b_.make("constant", {}, {{"value", int64_t{5}}, {"dtype", t}, {"shape", g.shape(n)}})});
+    return g.pick(2)
+               ? n
+               : g.b_.make("mul",
+                           {n, g.b_.make("constant", {},
+                                         {{"value", int64_t{5}}, {"dtype", t}, {"shape", g.shape(n)}})});
   }
   static Made gather(G g, D) {
     const NodeId x = g.value_of_rank(1);
@@ -230,6 +233,7 @@ struct Samples {
   static Made einsum(G g, D) {
     const NodeId x = g.value_where([&](NodeId n) { return g.b_.dtype(n) != DType::Bool; });
     if (x == kNone) return {};
+    if (g.pick(2)) return product(g, g.pick(3) && is_float(g.b_.dtype(x)) ? x : matrix(g));
     std::map<char, Dim> extents;
     std::string a, b, out;
     for (const Dim& d : g.shape(x)) {
@@ -249,6 +253,23 @@ struct Samples {
     if (g.pick(2)) std::shuffle(out.begin(), out.end(), g.random_);
     return contract(g, x, a, b, out, extents, g.elements({work}) <= 60000);
   }
+  static NodeId matrix(G g) {
+    const Shape s{g.extent(), g.extent()};
+    const Type t{DType::F32, g.small(s) ? s : Shape{33, 17}};
+    return g.depth_ == 0 && g.pick(3) ? g.new_param(t) : g.of_type(t);
+  }
+  // x[.., k] with y[k, n] or y[n, k].
+  static Made product(G g, NodeId x) {
+    std::map<char, Dim> extents{{'z', g.extent()}};
+    std::string a;
+    for (const Dim& d : g.shape(x)) a += static_cast<char>('a' + a.size()), extents[a.back()] = d;
+    if (a.empty()) return {};
+    const char k = a[static_cast<size_t>(g.pick(static_cast<int>(a.size())))];
+    std::string b{'z', k}, out = a;
+    if (g.pick(2)) std::swap(b[0], b[1]);
+    out[out.find(k)] = 'z';
+    return contract(g, x, a, b, out, extents, true);
+  }
   static Made contract(G g, NodeId x, const std::string& a, const std::string& b, const std::string& out,
                        std::map<char, Dim>& extents, bool cheap) {
     const DType t = g.b_.dtype(x);
@@ -256,7 +277,7 @@ struct Samples {
     for (char c : b) other.push_back(extents[c]);
     for (char c : out) result.push_back(extents[c]);
     if (!cheap || !g.small(other) || !g.small(result)) return {};
-    Made operands{x, g.of_type({t, other})};
+    Made operands{x, g.depth_ == 0 && g.pick(2) ? g.new_param({t, other}) : g.of_type({t, other})};
     if (g.pick(4) == 0) operands.push_back(g.of_type({t, result}));
     const NodeId r = g.try_make("einsum", operands, {{"spec", a + "," + b + "->" + out}});
     return r != kNone && is_float(t) && g.pick(3) ? Made{g.b_.unary("tanh", r)} : some(r);
@@ -290,7 +311,8 @@ struct Samples {
     Made operands = some_values(g, consts + carries);
     const Dim length = g.shape(x)[0];
     for (int n = g.pick(3); n >= 0; --n) {
-      const NodeId y = g.value_where([&](NodeId v) { return !g.shape(v).empty() && g.shape(v)[0] == length; });
+      const NodeId y =
+          g.value_where([&](NodeId v) { return !g.shape(v).empty() && g.shape(v)[0] == length; });
       operands.push_back(y == kNone ? x : y);
     }
     std::vector<Type> params = g.types_of(operands);
@@ -313,13 +335,14 @@ struct Samples {
     const std::string a = any_body(g, params);
     const std::string b = body_to(g, params, g.m_.at(a).result_types());
     operands.insert(operands.begin(), g.of_type({DType::Bool, {}}));
-    return g.all_of(g.try_make(
-        "cond", operands, {{"then", graph::FunctionRef{a}}, {"otherwise", graph::FunctionRef{b}}}));
+    return g.all_of(g.try_make("cond", operands,
+                               {{"then", graph::FunctionRef{a}}, {"otherwise", graph::FunctionRef{b}}}));
   }
   // A counter and other state; the condition asks the counter, and sometimes more.
   static Made while_loop(G g, D) {
     Made operands = some_values(g, 1 + g.pick(2));
-    const NodeId zero = g.b_.make("constant", {}, {{"value", int64_t{0}}, {"dtype", DType::I32}, {"shape", Shape{}}});
+    const NodeId zero =
+        g.b_.make("constant", {}, {{"value", int64_t{0}}, {"dtype", DType::I32}, {"shape", Shape{}}});
     operands.insert(operands.begin(), zero);
     const std::vector<Type> params = g.types_of(operands);
     const std::string condition = g.body(params, [&] {
@@ -328,7 +351,8 @@ struct Samples {
       g.b_.result(g.pick(3) ? more : g.b_.make("or", {more, g.of_type({DType::Bool, {}})}));
     });
     const std::string body = g.body(params, [&] {
-      const NodeId one = g.b_.make("constant", {}, {{"value", int64_t{1}}, {"dtype", DType::I32}, {"shape", Shape{}}});
+      const NodeId one =
+          g.b_.make("constant", {}, {{"value", int64_t{1}}, {"dtype", DType::I32}, {"shape", Shape{}}});
       g.b_.result(g.b_.add(g.b_.function().params[0], one));
       for (size_t i = 1; i < params.size(); ++i) g.b_.result(g.of_type(params[i]));
     });
@@ -382,13 +406,19 @@ inline SampleRule sample_rule(const OpDef& op) {
   return by_signature ? Samples::elementwise : nullptr;
 }
 
-// Elementwise rows 4 in 10, control flow 1 in 20 and not deep, others the rest.
+// Elementwise rows 8 in 20, contractions and reductions 3 in 20 besides their turn, control flow 1 in 20 and
+// not deep, others the rest.
 inline void RandomGraph::step() {
   if (pick(30) == 0) return chain();
+  static constexpr const char* heavy[] = {"einsum", "einsum", "reduce_sum", "reduce_max"};
   const int kind = pick(20);
+  if (kind > 15 && kind < 19) {
+    const OpDef& op = graph::op(one_of(heavy));
+    return keep_all(sample_rule(op)(*this, op));
+  }
   const bool control = kind == 19 && depth_ < 2, scalar = kind < 8;
   for (int tries = 0; tries < 40; ++tries) {
-    const OpDef& op = graph::all_ops()[pick(static_cast<int>(graph::all_ops().size()))];
+    const OpDef& op = graph::all_ops()[static_cast<size_t>(pick(static_cast<int>(graph::all_ops().size())))];
     const SampleRule rule = sample_rule(op);
     const bool is_control = op.differentiable == graph::Differentiable::Control;
     if (!rule || is_control != control || (!control && op.scalar.has_value() != scalar)) continue;
@@ -428,7 +458,8 @@ inline std::vector<NodeId> RandomGraph::gradients() {
     b_.result(b_.sum(loss, axes));
     results(pick(2));
   });
-  return all_of(try_make("value_and_grad", args, {{"function", graph::FunctionRef{f}}, {"wrt", graph::ints(wrt)}}));
+  return all_of(
+      try_make("value_and_grad", args, {{"function", graph::FunctionRef{f}}, {"wrt", graph::ints(wrt)}}));
 }
 
 }  // namespace gradc::test

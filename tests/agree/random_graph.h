@@ -1,6 +1,6 @@
-// Random graphs: every row of the op table is drawn by its sample rule (op_samples.h) over values made so far,
-// in all element types, with fan-out, shared operands, deep chains, functions as bodies of control flow, and
-// donated state that is exchanged, read late, updated and returned. Extents are those around lane widths.
+// Random graphs: every row of the op table is drawn by its sample rule (op_samples.h) over values made so
+// far, in all element types, with fan-out, shared operands, deep chains, functions as bodies of control flow,
+// and donated state that is exchanged, read late, updated and returned. Extents are those around lane widths.
 #pragma once
 
 #include <fmt/format.h>
@@ -126,7 +126,9 @@ class RandomGraph {
                          : t.dtype == DType::U8  ? 255
                                                  : 1;
     const bool is_signed = t.dtype == DType::I32 || t.dtype == DType::I64;
-    const int64_t v = pick(5) ? pick(t.dtype == DType::Bool ? 2 : 9) : pick(2) && is_signed ? -most - 1 : most;
+    const int64_t v = pick(5)                ? pick(t.dtype == DType::Bool ? 2 : 9)
+                      : pick(2) && is_signed ? -most - 1
+                                             : most;
     return b_.make("constant", {}, {{"value", v}, {"dtype", t.dtype}, {"shape", t.shape}});
   }
   double special() {
@@ -185,7 +187,9 @@ class RandomGraph {
     values_.push_back(n);
     return n;
   }
-  void keep_all(const std::vector<NodeId>& nodes) { values_.insert(values_.end(), nodes.begin(), nodes.end()); }
+  void keep_all(const std::vector<NodeId>& nodes) {
+    values_.insert(values_.end(), nodes.begin(), nodes.end());
+  }
 
   // Gradients of a drawn loss for some values.
   std::vector<NodeId> gradients();

@@ -26,12 +26,12 @@ inline graph::Function reduced(const graph::Module& m, const graph::Function& f,
   std::vector<NodeId> map(f.nodes.size(), kNone);
   for (NodeId p : f.params)
     if (live[p] || f.name != "f" || f.names.at(p) == "symbolic") map[p] = b.param(f.names.at(p), f.type(p));
+  if (with != kNone) map[cut] = map[with];
   for (NodeId i = 0; i < f.nodes.size(); ++i) {
     if (!live[i] || map[i] != kNone) continue;
     map[i] = i == cut ? b.param(fmt::format("cut{}", i), f.type(i)) : copy_node(b, f, i, map);
     if (with == i) map[cut] = map[i];
   }
-  if (with != kNone) map[cut] = map[with];
   for (size_t r = 0; r < f.results.size(); ++r)
     if (r != dropped)
       b.result(map[f.results[r].node], f.results[r].name,
@@ -91,7 +91,8 @@ class Shrinker {
       for (const graph::Node& n : m.at(reached[i]).nodes)
         for (const auto& [attr, value] : n.attrs.list())
           if (auto* r = std::get_if<graph::FunctionRef>(&value))
-            if (std::find(reached.begin(), reached.end(), r->name) == reached.end()) reached.push_back(r->name);
+            if (std::find(reached.begin(), reached.end(), r->name) == reached.end())
+              reached.push_back(r->name);
     std::erase_if(m.functions, [&](const auto& f) {
       return std::find(reached.begin(), reached.end(), f.first) == reached.end();
     });

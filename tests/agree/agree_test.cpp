@@ -329,5 +329,17 @@ func @f(%x: bool[19], %y: u8[19]) -> (u8[19], bool[19], bool[19]) {
   for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {1}, {lanes, {}, ""});
 }
 
+// A value that is written to memory and summed: in the edge tile its rows outside are computed, not written.
+TEST(Agreement, EdgeTileWritesWhatItSums) {
+  const std::string text = R"(
+func @f[B <= 9 plan 8](%x: f32[B,33], %y: f32[2,33]) -> (f32[B,33], f32[B,33]) {
+  %0 = neg(%x)
+  %1 = einsum(%0, %y) {spec="ab,xb->ab"}
+  return %1, %0
+}
+)";
+  for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {0, 1, 7, 8, 9}, {lanes, {}, ""});
+}
+
 }  // namespace
 }  // namespace gradc::test

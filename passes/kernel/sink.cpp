@@ -1,5 +1,7 @@
 // The tiling mechanism: distributes a body over the rows and columns of a register tile, so that a reduction
 // loop ends up outside the tile and its accumulators in registers.
+#include <algorithm>
+
 #include "passes/kernel/rewrite.h"
 #include "support/check.h"
 
@@ -88,6 +90,32 @@ class Sinker {
 
   // Wraps the run in the tile's loops. Values that later runs need pass through tiles.
   void flush(Body& run, Body& out) {
+    Body writes = split_writes(run);
+    flush_run(run, out);
+    flush_run(writes, out);
+  }
+
+  // In an edge tile a run that writes memory skips the rows outside. What later runs read in all rows is then
+  // computed by a run of its own; the writes are taken from it.
+  Body split_writes(Body& run) const {
+    auto writes = [&](const Stmt& s) {
+      auto* w = std::get_if<Store>(&s);
+      return w && !is_register(w->buffer);
+    };
+    std::map<Value, int> inside;
+    for (const Stmt& s : run) for_each_use(s, [&](Value v) { ++inside[v]; });
+    const bool feeds = std::any_of(run.begin(), run.end(), [&](const Stmt& s) {
+      const Value v = defined_by(s);
+      return v >= 0 ? inside[v] != uses(v) || is_bound(v) : std::holds_alternative<Store>(s) && !writes(s);
+    });
+    Body taken;
+    if (!feeds || rows_.var < 0 || rows_.valid.is_constant()) return taken;
+    std::copy_if(run.begin(), run.end(), std::back_inserter(taken), writes);
+    std::erase_if(run, writes);
+    return taken;
+  }
+
+  void flush_run(Body& run, Body& out) {
     if (run.empty()) return;
     bool stores = false;
     for (const Stmt& s : run)
@@ -157,6 +185,10 @@ class Sinker {
       spilled_[v] = {tile_for(t), t};
       run.push_back(Store{spilled_[v].first, element(), v});
     }
+  }
+  int uses(Value v) const {
+    const auto it = uses_.find(v);
+    return it == uses_.end() ? 0 : it->second;
   }
   bool is_bound(Value v) const {
     for (const auto& [var, value] : bound_)

@@ -300,5 +300,46 @@ func @f(%p: f32[48,48], %q: f32[48,48], %c: bool[]) -> (f32[48,48], f32[48,48]) 
   }
 }
 
+// Over no axes a reduction is its operand, alone and in a group, over symbolic extents too.
+TEST(Agreement, ReductionsOverNoAxes) {
+  for (const char* op : {"reduce_sum", "reduce_prod", "reduce_max", "reduce_min"}) {
+    const std::string text = fmt::format(R"(
+func @f[B <= 9 plan 8](%x: f32[B,33], %y: f64[]) -> (f32[B,33], f64[], f32[B]) {{
+  %0 = {}(%x) {{axes=[]}}
+  %1 = exp(%0)
+  %2 = {}(%y) {{axes=[]}}
+  %3 = reduce_sum(%1) {{axes=[1]}}
+  return %0, %2, %3
+}}
+)",
+                                         op, op);
+    for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {0, 5}, {lanes, {}, ""});
+  }
+}
+
+TEST(Agreement, BitcastsOfBool) {
+  const std::string text = R"(
+func @f(%x: bool[19], %y: u8[19]) -> (u8[19], bool[19], bool[19]) {
+  %0 = bitcast(%x) {dtype=u8}
+  %1 = bitcast(%y) {dtype=bool}
+  %2 = bitcast(%x) {dtype=bool}
+  return %0, %1, %2
+}
+)";
+  for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {1}, {lanes, {}, ""});
+}
+
+// A value that is written to memory and summed: in the edge tile its rows outside are computed, not written.
+TEST(Agreement, EdgeTileWritesWhatItSums) {
+  const std::string text = R"(
+func @f[B <= 9 plan 8](%x: f32[B,33], %y: f32[2,33]) -> (f32[B,33], f32[B,33]) {
+  %0 = neg(%x)
+  %1 = einsum(%0, %y) {spec="ab,xb->ab"}
+  return %1, %0
+}
+)";
+  for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {0, 1, 7, 8, 9}, {lanes, {}, ""});
+}
+
 }  // namespace
 }  // namespace gradc::test

@@ -371,6 +371,7 @@ inline SampleRule sample_rule(const OpDef& op) {
       {"dim", Samples::dim},
       {"rng_bits", Samples::rng_bits},
       {"stop_gradient", Samples::plain},
+      {"softplus", Samples::plain},
       {"convert", Samples::cast},
       {"bitcast", Samples::cast},
       {"uniform", Samples::cast},

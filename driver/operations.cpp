@@ -32,7 +32,7 @@ bool is_arithmetic(ScalarOp op) {
 
 }  // namespace
 
-double count_operations(const graph::Function& f) {
+double count_operations(const graph::Module& module, const graph::Function& f) {
   double total = 0;
   auto size = [&](const Dim& d) {
     return static_cast<double>(d.evaluate({}, [&](const std::string& name) {
@@ -40,7 +40,13 @@ double count_operations(const graph::Function& f) {
       return info.plan > 0 ? info.plan : std::max<int64_t>(1, info.max);
     }));
   };
+  auto callee = [&](graph::NodeId n, std::string_view attribute) {
+    return count_operations(module, module.at(f[n].attrs.function(attribute)));
+  };
   for (graph::NodeId n = 0; n < f.nodes.size(); ++n) {
+    if (f[n].op->name == "scan") total += size(f[n].attrs.shape("length")[0]) * callee(n, "function");
+    if (f[n].op->name == "cond") total += std::max(callee(n, "then"), callee(n, "otherwise"));
+    if (f[n].op->name == "while") total += callee(n, "body") + callee(n, "condition");
     if (f[n].op->meaning == nullptr) continue;
     const Meaning m = graph::meaning_of(f, n);
     double elements = 1, each = m.combine == Combiner::None ? 0 : 1;

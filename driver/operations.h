@@ -6,7 +6,8 @@
 namespace gradc {
 
 // Arithmetic operations of all nodes with the dimensions at their planned values: 2 a multiply-add, 1 an
-// elementary function; moves, comparisons and choices are free.
-double count_operations(const graph::Function& f);
+// elementary function; moves, comparisons and choices are free. A scan counts every step, a branch its dearer
+// side, a while one round.
+double count_operations(const graph::Module& module, const graph::Function& f);
 
 }  // namespace gradc

@@ -69,7 +69,7 @@ bool emulates_fma(const codegen::Target& target) {
 
 double work_of(const Compiled& c, const std::string& entry) {
   const graph::Function* f = c.primitive.find(entry);
-  return f == nullptr ? 0 : count_operations(*f);
+  return f == nullptr ? 0 : count_operations(c.primitive, *f);
 }
 
 }  // namespace gradc

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "passes/step/best_fit.h"
 #include "passes/step/step_passes.h"
 
 namespace gradc::passes {
@@ -12,6 +13,7 @@ namespace {
 using namespace step;
 
 constexpr int64_t kAlign = 64;
+constexpr size_t kMany = 1000;  // buffers from which on placing them one against all others takes too long
 int64_t aligned(int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
 struct Life {
@@ -69,13 +71,26 @@ class Lives {
   std::vector<int> touched_;
 };
 
-// First fit, large buffers first.
+int64_t place_many(Step& s, const std::vector<int>& order, const std::vector<Life>& lives,
+                   const std::map<std::string, int64_t>& dims) {
+  std::vector<Span> spans;
+  for (int b : order)
+    spans.push_back(
+        {aligned(std::max<int64_t>(1, bytes_of(s.buffers[b], dims))), lives[b].first, lives[b].last});
+  std::vector<int64_t> offsets;
+  const int64_t total = place_best_fit(spans, offsets);
+  for (size_t i = 0; i < order.size(); ++i) s.buffers[order[i]].offset = offsets[i];
+  return total;
+}
+
+// First fit, large buffers first; it packs better than best fit, in quadratic time.
 int64_t place_scratch(Step& s, const std::map<std::string, int64_t>& dims, bool reuse) {
   const std::vector<Life> lives = Lives(s).lives;
   std::vector<int> order;
   for (size_t b = 0; b < s.buffers.size(); ++b)
     if (s.buffers[b].region == Region::Scratch) order.push_back(static_cast<int>(b));
   std::vector<int64_t> size(s.buffers.size());
+  if (reuse && order.size() > kMany) return place_many(s, order, lives, dims);
   for (int b : order) size[b] = aligned(std::max<int64_t>(1, bytes_of(s.buffers[b], dims)));
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return size[a] > size[b]; });
   int64_t total = 0;

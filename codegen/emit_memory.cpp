@@ -20,9 +20,9 @@ LValue KernelEmitter::pointer(int buffer, const Index& e) {
   llvm::Type* t = memory_type(c_, k_.buffers[buffer].dtype);
   LValue p = bases_[buffer];
   const Index moving = e - e.constant_part();
-  if (!moving.is(0)) p = b_.CreateInBoundsGEP(t, p, index_.value(moving));
-  if (e.constant_part())
-    p = b_.CreateInBoundsGEP(t, p, b_.getInt64(static_cast<uint64_t>(e.constant_part())));
+  // Not in bounds: what a guard or a mask forbids to touch may lie before the buffer.
+  if (!moving.is(0)) p = b_.CreateGEP(t, p, index_.value(moving));
+  if (e.constant_part()) p = b_.CreateGEP(t, p, b_.getInt64(static_cast<uint64_t>(e.constant_part())));
   return p;
 }
 

@@ -3,6 +3,7 @@
 // never having been and the body is elaborated once more, over parameters for the carried values, into a
 // function.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "frontend/elaboration/elaborator.h"
@@ -41,6 +42,15 @@ bool uses(const std::vector<Stmt>& body, const std::string& name) {
           if (uses(s, name, false)) return true;
     return false;
   });
+}
+
+// Names that the body binds, the inner ones of its blocks too.
+void bound_names(const std::vector<Stmt>& body, std::set<std::string>& names) {
+  for (const Stmt& st : body) {
+    for (const Target& t : st.targets) names.insert(t.name);
+    bound_names(st.body, names);
+    bound_names(st.otherwise, names);
+  }
 }
 
 bool same_value(const Value& a, const Value& b) {
@@ -204,8 +214,10 @@ void Elaborator::collect_outputs(Scan& here, const Stmt& st, Scope& scope, int64
 
 Elaborator::Rehearsal Elaborator::remember(Scope& scope) {
   Rehearsal r;
+  std::set<std::string> met;  // inner names hide outer ones
   for (Scope* s = &scope; s != nullptr; s = s->outer)
-    for (auto& [name, value] : s->names) r.names.push_back({&value, value, name});
+    for (auto& [name, value] : s->names)
+      if (met.insert(name).second) r.names.push_back({&value, value, name});
   for (const auto& [path, slot] : slots_) r.stored[path] = slot.stored ? slot.stored->node : kNone;
   r.draws = stack_.empty() ? 0 : stack_.back()->draws;
   r.layers = layers.size();
@@ -232,8 +244,12 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
     NodeId parameter = kNone;
   };
   std::vector<Carry> carries;
+  // A name that is bound to what it was before may still change at a later step.
+  std::set<std::string> bound;
+  bound_names(st.body, bound);
   for (const auto& [place, value, name] : before.names) {
-    if (same_value(*place, value)) continue;
+    if (scan_->outputs.count(name)) continue;
+    if (same_value(*place, value) && !(bound.count(name) && place->is(Kind::Tensor))) continue;
     if (!place->is(Kind::Tensor) || place->scalar || place->choice ||
         !(value.is_tensor() || value.is_number()))
       return name + " is no tensor";
@@ -272,6 +288,11 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
   for (const auto& [name, output] : here.outputs) {
     if (output.second.size() != 1) fail(st.loc, fmt::format("'{}' is not bound once in every step", name));
     results.push_back(output.second[0]);
+  }
+  for (const auto& [place, value, name] : before.names) {
+    const bool carried =
+        std::any_of(carries.begin(), carries.end(), [&](const Carry& c) { return c.place == place; });
+    GRADC_CHECK(carried || same_value(*place, value), "{} changes within a scan and is not carried", name);
   }
   const std::vector<NodeId> r = outline(here, parameters, initial, results);
   for (size_t i = 0; i < carries.size(); ++i) {

@@ -157,6 +157,8 @@ def names_and_control(x):
         y = np.tanh(y + x[:, t])
         steps.append(y)
     program("scan", "h = zeros([B])\nscan t in 4 { h = tanh(h + x[:, t]); y[:, t] = h }\nr = y", {"x": x}, np.stack(steps, 1))
+    program("scan_rebinds", "h = x[:, 0]\nc = x[:, 0]\nscan t in 4 { h = x[:, t]; c = c + h * h }\nr = c + h", {"x": x}, x[:, 0] + (x**2).sum(1) + x[:, 3])
+    program("scan_number", "c = x[:, 0]\nscan t in 4 { c = c + t * x[:, t] }\nr = c", {"x": x}, x[:, 0] + (x * np.arange(4)).sum(1))
     program("stop_gradient", "r = stop_gradient(x) * 2", {"x": x}, x * 2)
 
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/graph/bounds.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -17,6 +18,7 @@ void check_dims(const graph::Function& f) {
               {}, fmt::format("dimension {} of {} has no maximum; write func @{}[{} <= N](...)", name,
                               f.type(p).str(), f.name, name));
     }
+  graph::check_slices(f);
 }
 
 Machine machine_of(const codegen::Target& t) {

@@ -20,7 +20,8 @@ struct CompileOptions {
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
 };
 
-// Memory is planned for the maximum of every dimension; CompileError where one has none.
+// CompileError where a dimension has no maximum, for which memory is planned, or where a slice leaves its
+// operand at some size up to the maxima.
 void check_dims(const graph::Function& f);
 passes::StepOptions step_options(const CompileOptions& o);
 // `state_offsets`: parameters that live in the state region, by name.

@@ -7,4 +7,4 @@ python3 tools/check_layers.py
 python3 tools/make_reference.py --check
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >/dev/null
 cmake --build build -j "$(nproc)"
-ctest --test-dir build --output-on-failure
+ctest --test-dir build -j "$(nproc)" --output-on-failure

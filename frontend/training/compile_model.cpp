@@ -3,6 +3,7 @@
 #include "frontend/training/data.h"
 #include "frontend/training/model_compiler.h"
 #include "frontend/training/render.h"
+#include "ir/graph/bounds.h"
 
 namespace gradc::frontend {
 
@@ -27,6 +28,14 @@ Unit ModelCompiler::run(uint32_t file) {
   if (!s_.diagnostics.has_errors()) survey();
   if (s_.diagnostics.has_errors()) return {};
   build();
+  for (const auto& [name, f] : unit_.module.functions) {
+    try {
+      graph::check_slices(f);
+    } catch (const CompileError& e) {
+      s_.diagnostics.error(e.diagnostic.loc, e.diagnostic.text);
+      break;  // every entry would say the same
+    }
+  }
   unit_.rendered = render_defaults(s_, train_, train_ != nullptr ? &*unit_.train : nullptr);
   return std::move(unit_);
 }

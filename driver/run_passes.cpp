@@ -1,6 +1,7 @@
 #include "driver/run_passes.h"
 
 #include "passes/fuse/fusion.h"
+#include "support/diagnostic.h"
 
 namespace gradc {
 
@@ -10,6 +11,9 @@ std::string run_passes(const std::string& text, uint32_t file, const PassRange& 
                        const CompileOptions& options) {
   const passes::PassInfo* from = passes::find_pass(range.from);
   const passes::PassInfo* after = passes::find_pass(range.after);
+  if (from && after && after < from)
+    throw CompileError({}, fmt::format("pass {} stands before {}: there is nothing from the one to the other",
+                                       after->name, from->name));
   const Stage last = after ? after->stage : Stage::Step;
   passes::StepOptions o = step_options(options);
   o.after = range.after;

@@ -117,9 +117,9 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   CLI::App* opt = add("opt", "run passes on graph or step text and print the result");
   opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")->required();
   opt->add_option("--from", a.from, "the pass to start with")->check(CLI::IsMember(pass_names(false)));
-  opt->add_option("--after", a.after, "the last pass to run")
-      ->check(CLI::IsMember(pass_names(false)))
-      ->default_val("numerics");
+  opt->add_option("--after", a.after,
+                  "the last pass to run; without --from numerics if absent, else the last there is")
+      ->check(CLI::IsMember(pass_names(false)));
   opt->add_option("--function", a.function, "which function, after the graph passes")->capture_default_str();
   machine_options(opt, a);
   opt->add_option("-o,--output", a.output, "where to write; standard output if absent");

@@ -151,7 +151,7 @@ void run_function(const Arguments& a, const graph::Module& m) {
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
   const uint32_t file = sources.add(a.file, read_text(a.file));
   if (command == "opt") {
-    const PassRange range{a.from, a.after, a.function};
+    const PassRange range{a.from, a.after.empty() && a.from.empty() ? "numerics" : a.after, a.function};
     return write_text(a.output, run_passes(std::string(sources.text(file)), file, range, ir_options(a)));
   }
   graph::Module m = graph::parse(sources.text(file), file);

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "driver/run_passes.h"
+#include "support/diagnostic.h"
 
 namespace gradc {
 namespace {
@@ -46,6 +47,16 @@ TEST(PassText, EveryPassGivesWhatItGave) {
   }
   for (const passes::PassInfo& p : passes::all_passes())
     EXPECT_TRUE(p.name == "pad" || tested.count(std::string(p.name))) << "no text for pass " << p.name;
+}
+
+TEST(PassText, ARangeRunsForwards) {
+  const std::string text = read(kFolder / "prune" / "dead.in");
+  try {
+    run_passes(text, 0, {"numerics", "prune", ""}, {});
+    FAIL() << "ran from numerics to prune";
+  } catch (const CompileError& e) {
+    EXPECT_STREQ(e.what(), "pass prune stands before numerics: there is nothing from the one to the other");
+  }
 }
 
 }  // namespace

@@ -330,6 +330,7 @@ std::map<std::string, Row> make_table() {
       {"one_hot", {{"y", "n"}, one_hot}},
       {"first_number", {{"x"}, [](Args& a) { return a.e.first_number(a.tensor("x"), a.loc); }}},
       {"random", {{"shape"}, random}},
+      {"grad", {{"loss", "x"}, [](Args& a) { return a.e.gradient(a["loss"], a["x"], a.loc); }}},
       {"blocks", {{"...", "shape"}, blocks}},
       {"stop_gradient",
        {{"x"},

@@ -165,6 +165,8 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
   }
   std::vector<Value> positional;
   std::map<std::string, Value> named;
+  std::optional<WithinBatch> within;
+  if (callee.is_name("grad") && find_value("grad", scope)->is(Kind::Fn)) within.emplace(*this);
   for (const Argument& a : e.arguments) {
     if (a.name.empty()) {
       if (!named.empty()) fail(a.loc, "an argument by position after one by keyword");
@@ -173,6 +175,7 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
       fail(a.loc, fmt::format("'{}' is given twice", a.name));
     }
   }
+  within.reset();
   // After the arguments, so that the layers of a chain are numbered in the order in which they run.
   const Value f = evaluate(callee, scope);
   if (f.is(Kind::Layer)) {

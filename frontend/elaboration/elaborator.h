@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "frontend/elaboration/index_check.h"
@@ -73,6 +74,9 @@ class Elaborator {
                                            Scope& scope);
 
   Value call_standard(const std::string& name, std::vector<Value> positional, Loc loc);
+
+  // ---- gradients (gradient.cpp)
+  Value gradient(const Value& loss, const Value& x, Loc loc);
 
   // ---- index notation (index_notation.cpp)
   Value index_assignment(const Target& t, const Expr& e, Scope& scope);
@@ -208,6 +212,8 @@ class Elaborator {
   void scan_step(const Stmt& st, Scope& scope, const Value& number, int64_t iteration);
   Rehearsal remember(Scope& scope);
   std::string loop(const Stmt& st, Scope& scope, const Rehearsal& before);
+  void check_variable(const Value& loss, const Value& x, Loc loc);
+  Value narrow(const Value& loss, const Value& x);
   std::vector<graph::NodeId> outline(Scan& here, std::vector<graph::NodeId> parameters,
                                      const std::vector<graph::NodeId>& initial,
                                      const std::vector<graph::NodeId>& results);
@@ -216,7 +222,7 @@ class Elaborator {
   Value slice_of_step(const Value& x, const Expr& e, size_t which, Scope& scope);
   graph::NodeId moved_axis(graph::NodeId x, size_t from, size_t to);
   graph::Module* module_;
-  int scans_ = 0;
+  int scans_ = 0, gradients_ = 0;          // functions that were cut out of this one
   std::vector<graph::NodeId> loop_steps_;  // numbers of the steps of the loops under way
   Scan* scan_ = nullptr;
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
@@ -235,6 +241,18 @@ class Elaborator {
     int levels_;
   };
   int depth_ = 0;
+  // What is differentiated is a number of one batch, also within metrics.
+  class WithinBatch {
+   public:
+    explicit WithinBatch(Elaborator& e) : e_(e), before_(std::exchange(e.deferring, false)) {}
+    ~WithinBatch() { e_.deferring = before_; }
+    WithinBatch(const WithinBatch&) = delete;
+    WithinBatch& operator=(const WithinBatch&) = delete;
+
+   private:
+    Elaborator& e_;
+    bool before_;
+  };
   void count_work(Loc loc);  // statements, repeats and calls, against a model that never ends
   int64_t work_ = 0;
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key

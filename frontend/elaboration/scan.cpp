@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "frontend/elaboration/elaborator.h"
+#include "frontend/elaboration/outline.h"
 #include "support/check.h"
 
 namespace gradc::frontend {
@@ -57,100 +58,6 @@ bool same_value(const Value& a, const Value& b) {
   return a.kind == b.kind && a.node == b.node && a.integer == b.integer && a.real == b.real &&
          a.truth == b.truth;
 }
-
-// Nodes that were built for a loop's body and taken back, cut into what does not change from step to step,
-// which is built again outside, and the body's function.
-class Outliner {
- public:
-  Outliner(graph::Builder& b, NodeId first) : b_(b), first_(first), nodes_(b.take_back(first)) {
-    varies_.assign(nodes_.nodes.size(), false);
-    outside_.assign(nodes_.nodes.size(), kNone);
-  }
-
-  void vary(NodeId parameter) { varies_[parameter - first_] = true; }
-  void settle() {
-    for (size_t i = 0; i < varies_.size(); ++i)
-      for (NodeId q : nodes_.nodes[i].operands) varies_[i] = varies_[i] || varies(q);
-  }
-  bool varies(NodeId n) const { return n >= first_ && varies_[n - first_]; }
-
-  // The function of what varies: constants, which are found, then `parameters`, to `results`.
-  graph::Function function(const std::string& name, const std::vector<NodeId>& parameters,
-                           const std::vector<NodeId>& results) {
-    std::vector<bool> wanted(nodes_.nodes.size(), false);
-    std::vector<NodeId> outer;  // values from outside, in order of first use
-    auto want = [&](NodeId n) {
-      if (varies(n))
-        wanted[n - first_] = true;
-      else if (std::find(outer.begin(), outer.end(), n) == outer.end())
-        outer.push_back(n);
-    };
-    for (NodeId r : results) want(r);
-    for (size_t i = wanted.size(); i-- > 0;)
-      if (wanted[i])
-        for (NodeId q : nodes_.nodes[i].operands) want(q);
-    graph::Builder body(name, b_.module());
-    for (const auto& [dim, info] : b_.function().dims) body.dim(dim, info);
-    std::map<NodeId, NodeId> inside;
-    std::sort(outer.begin(), outer.end());
-    for (NodeId n : outer) {
-      const NodeId o = place(n);
-      const graph::Node& node = b_[o];
-      if (node.operands.empty() && node.op->name != "parameter") {
-        inside[n] = body.make(*node.op, {}, node.attrs);
-      } else {
-        inside[n] = body.param(fmt::format("outer{}", constants.size()), b_.type(o));
-        constants.push_back(o);
-      }
-    }
-    for (size_t i = 0; i < parameters.size(); ++i)
-      inside[parameters[i]] = body.param(fmt::format("p{}", i), nodes_.nodes[parameters[i] - first_].type());
-    for (size_t i = 0; i < wanted.size(); ++i)
-      if (const NodeId n = first_ + static_cast<NodeId>(i); wanted[i] && !inside.count(n))
-        inside[n] = copy(body, n, inside);
-    for (NodeId r : results) body.result(inside.at(r));
-    return body.finish();
-  }
-  std::vector<NodeId> constants;
-
-  // A value that does not vary, outside.
-  NodeId place(NodeId n) {
-    if (n < first_) return n;
-    std::vector<NodeId> stack{n};
-    while (!stack.empty()) {
-      const NodeId top = stack.back();
-      const size_t before = stack.size();
-      std::map<NodeId, NodeId> operands;
-      for (NodeId q : nodes_.nodes[top - first_].operands) {
-        if (q >= first_ && outside_[q - first_] == kNone) stack.push_back(q);
-        operands[q] = q < first_ ? q : outside_[q - first_];
-      }
-      if (stack.size() > before) continue;
-      stack.pop_back();
-      if (outside_[top - first_] == kNone) outside_[top - first_] = copy(b_, top, operands);
-    }
-    return outside_[n - first_];
-  }
-
- private:
-  NodeId copy(graph::Builder& to, NodeId n, const std::map<NodeId, NodeId>& map) const {
-    const graph::Node& node = nodes_.nodes[n - first_];
-    std::vector<NodeId> operands;
-    for (NodeId q : node.operands) operands.push_back(map.at(q));
-    if (const Loc* loc = nodes_.locs.find(n - first_)) to.set_location(*loc);
-    const NodeId made = node.op->name == "get"
-                            ? to.get(operands[0], static_cast<int>(node.attrs.integer("index")))
-                            : to.make(*node.op, std::move(operands), node.attrs);
-    if (const std::string* name = nodes_.names.find(n - first_)) to.name(made, *name);
-    return made;
-  }
-
-  graph::Builder& b_;
-  NodeId first_;
-  graph::Function nodes_;  // by number above first_
-  std::vector<bool> varies_;
-  std::vector<NodeId> outside_;
-};
 
 }  // namespace
 
@@ -322,15 +229,12 @@ std::vector<NodeId> Elaborator::outline(Scan& here, std::vector<NodeId> paramete
                                         const std::vector<NodeId>& initial,
                                         const std::vector<NodeId>& results) {
   const size_t carries = parameters.size();
-  Outliner o(b_, here.first);
-  for (NodeId p : parameters) o.vary(p);
-  for (const Scan::Slice& s : here.slices) o.vary(s.parameter), parameters.push_back(s.parameter);
-  o.vary(here.step);
+  for (const Scan::Slice& s : here.slices) parameters.push_back(s.parameter);
   parameters.push_back(here.step);
-  o.settle();
+  LoopBody o(b_, here.first, parameters);
   GRADC_CHECK(module_ != nullptr, "a scan needs a module for its body");
   const std::string name = fmt::format("{}.scan{}", b_.function().name, ++scans_);
-  module_->functions[name] = o.function(name, parameters, results);
+  module_->functions[name] = o.function(name, results);
   std::vector<NodeId> operands = o.constants;
   operands.insert(operands.end(), initial.begin(), initial.end());
   for (const Scan::Slice& s : here.slices) operands.push_back(moved_axis(o.place(s.from), s.axis, 0));

@@ -28,6 +28,7 @@ Unit ModelCompiler::run(uint32_t file) {
   if (!s_.diagnostics.has_errors()) survey();
   if (s_.diagnostics.has_errors()) return {};
   build();
+  note_functions();
   for (const auto& [name, f] : unit_.module.functions) {
     try {
       graph::check_slices(f);

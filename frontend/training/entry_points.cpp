@@ -21,8 +21,16 @@ void ModelCompiler::build() {
 }
 
 void ModelCompiler::keep(graph::Function f) {
-  if (!s_.options.fma) f.notes["fma"] = "off";
+  entries_.insert(f.name);
   unit_.module.functions[f.name] = std::move(f);
+}
+
+// What holds for functions: bodies of loops and differentiated parts among them.
+void ModelCompiler::note_functions() {
+  for (auto& [name, f] : unit_.module.functions) {
+    if (!s_.options.fma) f.notes["fma"] = "off";
+    if (entries_.count(name) == 0) f.notes["private"] = "yes";
+  }
 }
 
 void ModelCompiler::build_init() {

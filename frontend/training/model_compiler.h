@@ -76,6 +76,7 @@ class ModelCompiler {
   // the other functions (entry_points.cpp)
   void build();
   void keep(graph::Function f);
+  void note_functions();
   void build_init();
   graph::Function without_inputs(graph::Function f, const Pass& p);
   graph::Function rebuilt(const graph::Function& f);
@@ -90,7 +91,7 @@ class ModelCompiler {
   TrainFields fields_;
   std::map<std::string, int64_t> dims_;
   std::string batch_dim_ = "B";
-  std::set<std::string> frozen_;
+  std::set<std::string> frozen_, entries_;
   std::vector<std::shared_ptr<Instance>> owners_;
   int fits_ = 0;
   int64_t sums_ = 0, shifts_ = 0;

@@ -87,7 +87,7 @@ void ModelCompiler::build_training() {
     inner.e.builder().result(checks.found, check_output());
     inner.e.builder().result(checks.any);
   }
-  keep(inner.e.builder().finish());
+  unit_.module.functions["loss"] = inner.e.builder().finish();
   build_step(inner, stored, std::move(checks.sites));
 }
 

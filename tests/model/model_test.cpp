@@ -158,6 +158,20 @@ TEST(Model, F64AndWithoutFma) {
   expect_same_training(b.compiled, 2, 5, 6);
 }
 
+// The bodies of loops and what is differentiated are functions of their own, and round as their callers do.
+TEST(Model, WithoutFmaHoldsForEveryFunction) {
+  ModelOptions o;
+  o.frontend.fma = false;
+  const TestModel m(with_training("model m(x: [B, 8]) -> (logits: [B, 3]) {\n  h = x\n"
+                                  "  scan t in 4 { h = h * 0.5 + x * h }\n  g = grad(sum(h * h), h)\n"
+                                  "  logits = g |> Dense{3}\n}\n",
+                                  "sgd{}"),
+                    o);
+  ASSERT_TRUE(m.ok());
+  for (const auto& [name, f] : m.compiled.unit.module.functions) EXPECT_EQ(f.notes.at("fma"), "off") << name;
+  expect_same_training(m.compiled, 2, 5, 6);
+}
+
 // ---- training
 
 struct Trained {

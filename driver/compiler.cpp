@@ -149,12 +149,10 @@ runtime::Entry make_entry(const step::Step& s) {
   return e;
 }
 
-Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& sources) {
   Compiled c;
   Stopwatch watch;
-  c.unit = frontend::compile_model(sources, file, o.frontend, diagnostics);
-  diagnostics.check();
-  c.timing.frontend_ms = watch.lap_ms();
+  c.unit = std::move(unit);
   c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
   c.timing.passes_ms = watch.lap_ms();
   const StateLayout layout = lay_out(c.unit);
@@ -170,13 +168,27 @@ Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Dia
   return c;
 }
 
-Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
-  Compiled c = lower_model(sources, file, o, diagnostics);
+Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+  Stopwatch watch;
+  frontend::Unit unit = frontend::compile_model(sources, file, o.frontend, diagnostics);
+  diagnostics.check();
+  const double frontend_ms = watch.lap_ms();
+  Compiled c = lower_unit(std::move(unit), o, sources);
+  c.timing.frontend_ms = frontend_ms;
+  return c;
+}
+
+void generate_code(Compiled& c, const ModelOptions& o) {
   Stopwatch watch;
   c.code = codegen::jit(c.steps, o.compile.codegen);
   c.from_cache = c.code->from_cache();
   for (auto& [name, e] : c.program.entries) e.function = c.code->entry(name);
   c.timing.codegen_ms = watch.lap_ms();
+}
+
+Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+  Compiled c = lower_model(sources, file, o, diagnostics);
+  generate_code(c, o);
   return c;
 }
 

@@ -41,7 +41,12 @@ struct Compiled {
 // Text to tables, primitive functions and steps, without machine code. Mistakes are in `diagnostics`; then it
 // throws CompileError.
 Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics);
-// The same, with machine code in this process.
+// What is behind the frontend: a unit that text, an importer or a builder (frontend/assembly) made. `sources`
+// are those of its places.
+Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& sources);
+// Machine code in this process for what was lowered.
+void generate_code(Compiled& c, const ModelOptions& o);
+// Text to a program that can be called.
 Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics);
 
 // The Program's row for one step.

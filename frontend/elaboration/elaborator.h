@@ -30,6 +30,7 @@ class Elaborator {
 
   Session& session() { return s_; }
   graph::Builder& builder() { return b_; }
+  const graph::Builder& builder() const { return b_; }
   graph::Builder& finish() { return finish_; }
   Mode mode() const { return mode_; }
 

@@ -208,11 +208,11 @@ void Elaborator::parameter(const Stmt& st, Scope& scope) {
       fail(st.loc, fmt::format("two parameters have the path '{}'; name one with as \"...\"", path));
     Slot& s = slot(path, StateSpec::Role::Param, type, user_place(st.loc));
     v = wrap(s.node);
-    v.origin = fmt::format("param {}, {}", st.name, at(s_, st.loc));
-    if (mode_ == Mode::Init)
-      s.initial = initial_value(evaluate_partial(st.values[0], scope), type, path, st.values[0].loc);
+    if (mode_ == Mode::Init)  // what another first value reads of it is its own
+      v = *(s.initial = initial_value(evaluate_partial(st.values[0], scope), type, path, st.values[0].loc));
     else
       evaluate_partial(st.values[0], scope);  // its mistakes are found in every mode
+    v.origin = fmt::format("param {}, {}", st.name, at(s_, st.loc));
     owner.members[st.name] = v;
   }
   v.loc = st.loc;
@@ -254,9 +254,11 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
       fitted = {path, v};
     }
   }
-  if (!known && mode_ == Mode::Init)
+  if (!known && mode_ == Mode::Init) {
     s.initial = fit ? wrap(b_.constant(0, type.dtype, type.shape))
                     : initial_value(evaluate_partial(init, scope), type, path, init.loc);
+    now.node = s.initial->node;
+  }
   owner.members[st.name] = now;
   scope.names[st.name] = now;
 }

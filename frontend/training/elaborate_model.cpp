@@ -165,7 +165,7 @@ void ModelCompiler::elaborate_all() {
     shifts_ = static_cast<int64_t>(p.e.shifts.size());
     if (s_.diagnostics.has_errors()) return;
     find_unreached(p, l.node);
-    optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
+    elaborate_updates(p);
   } catch (const CompileError& error) {
     p.e.report(error);
   }

@@ -33,24 +33,47 @@ void ModelCompiler::note_functions() {
   }
 }
 
-void ModelCompiler::build_init() {
-  Pass p(s_, "init", Mode::Init, &unit_.module);
-  if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
-  if (train_ != nullptr) optimise(p, {}, p.e.wrap(p.e.builder().constant(0, DType::F64)));
-  graph::Builder& b = p.e.builder();
-  for (const std::string& path : p.e.slot_order()) {
-    const Slot& s = p.e.slots().at(path);
-    if (train_ == nullptr) unit_.state.push_back(s.spec);
-    b.result(s.initial->node, "", s.node);
+// First values are made before there is any data.
+void ModelCompiler::refuse_inputs(const Pass& p, const StateSpec& spec, graph::NodeId first) const {
+  const graph::Builder& b = p.e.builder();
+  std::vector<graph::NodeId> work{first};
+  std::set<graph::NodeId> seen;
+  while (!work.empty()) {
+    const graph::NodeId n = work.back();
+    work.pop_back();
+    if (!seen.insert(n).second) continue;
+    for (const auto& [name, input] : p.inputs)
+      if (n == input)
+        throw CompileError(spec.loc,
+                           fmt::format("the first value of {} depends on the input {}", spec.path, name));
+    work.insert(work.end(), b[n].operands.begin(), b[n].operands.end());
   }
-  add_checks(p);
-  keep(without_inputs(b.finish(), p));
 }
 
-// @init reads no inputs: the model ran only to meet its parameters.
-graph::Function ModelCompiler::without_inputs(graph::Function f, const Pass& p) {
-  for (const auto& [name, n] : p.inputs) f.params.erase(std::find(f.params.begin(), f.params.end(), n));
-  return rebuilt(f);
+// The model runs only to meet its parameters; of what it reads, the seed alone may reach their first values.
+void ModelCompiler::build_init() {
+  Pass p(s_, "init.values", Mode::Init, &unit_.module);
+  if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
+  graph::Builder& b = p.e.builder();
+  if (train_ == nullptr)
+    for (const std::string& path : p.e.slot_order()) unit_.state.push_back(p.e.slots().at(path).spec);
+  for (const StateSpec& spec : unit_.state) {
+    if (spec.role == StateSpec::Role::OptimizerSlot) break;  // they are the last
+    auto s = p.e.slots().find(spec.path);
+    if (s == p.e.slots().end())
+      throw CompileError(spec.loc, fmt::format("param {} is there only while training; declare it outside "
+                                               "`if training`",
+                                               spec.path));
+    refuse_inputs(p, spec, s->second.initial->node);
+    b.result(s->second.initial->node);
+  }
+  Checks checks = finish_checked(p);
+  graph::Function& f = unit_.module.functions["init.values"];
+  f.params = {p.e.seed_node};
+  f = rebuilt(f);
+  assemble_init(unit_, "init.values", std::move(checks), train_ != nullptr ? &parts_ : nullptr,
+                check_output());
+  entries_.insert("init");
 }
 
 // A copy with the nodes alone that results need.

@@ -1,5 +1,5 @@
-// The compilation of one file: the model is elaborated once for each entry point, and the training step is
-// put together from the loss, its gradient and the optimiser.
+// The compilation of one file: the model is elaborated once for each entry point; loss, optimiser and
+// learning rate become functions of which frontend/assembly puts the training step together.
 #pragma once
 
 #include <map>
@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "frontend/assembly/assembly.h"
 #include "frontend/elaboration/elaborator.h"
 #include "frontend/elaboration/index_check.h"
 #include "frontend/frontend.h"
@@ -63,22 +64,20 @@ class ModelCompiler {
   void elaborate_all();
   void find_unreached(Pass& p, graph::NodeId from);
 
-  // the training step; the optimiser runs once for each parameter (training_step.cpp)
-  using Gradients = std::map<std::string, Value>;
-  std::map<std::string, Value> optimise(Pass& p, const Gradients& gradients, Value lr);
-  Value learning_rate(Pass& p, graph::NodeId total);
+  // the parts of the training step (training_step.cpp)
+  void elaborate_updates(Pass& p);
+  UpdatePart elaborate_update(const Type& type, const std::string& path, const std::string& name);
+  void elaborate_schedule();
   void build_training();
-  void build_step(Pass& inner, const std::vector<std::string>& stored, std::vector<IndexCheck> sites);
-  void store(graph::Builder& b, const std::vector<std::pair<graph::NodeId, graph::NodeId>>& updates,
-             graph::NodeId bad);
-  void clip(Pass& p, Gradients& gradients);
+  Checks finish_checked(Pass& p);
+  Source source_of_parameter(const Pass& p, graph::NodeId n) const;
 
   // the other functions (entry_points.cpp)
   void build();
   void keep(graph::Function f);
   void note_functions();
   void build_init();
-  graph::Function without_inputs(graph::Function f, const Pass& p);
+  void refuse_inputs(const Pass& p, const StateSpec& spec, graph::NodeId first) const;
   graph::Function rebuilt(const graph::Function& f);
   void build_predict();
   void build_fit(int phase);
@@ -92,7 +91,8 @@ class ModelCompiler {
   std::map<std::string, int64_t> dims_;
   std::string batch_dim_ = "B";
   std::set<std::string> frozen_, entries_;
-  std::vector<std::shared_ptr<Instance>> owners_;
+  TrainingParts parts_;
+  std::map<std::string, int> update_of_type_, update_of_path_;  // positions in parts_.updates
   int fits_ = 0;
   int64_t sums_ = 0, shifts_ = 0;
 };

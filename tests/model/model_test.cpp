@@ -172,6 +172,24 @@ TEST(Model, WithoutFmaHoldsForEveryFunction) {
   expect_same_training(m.compiled, 2, 5, 6);
 }
 
+TEST(Model, FirstValuesMayReadEachOther) {
+  const TestModel m(
+      with_training("layer keep{}(p: [...], g: [...], lr, step) -> p {\n  state first: [...] = p + 1\n"
+                    "  p = first\n}\n"
+                    "model m(x: [B, 8]) -> (logits: [B, 3]) {\n  param a: [3] = 2\n"
+                    "  param b: [3] = a * 3\n  state s: [3] = b + 1\n"
+                    "  logits = x |> Dense{3}\n  logits = logits * a * b * s\n}\n",
+                    "keep{}"));
+  ASSERT_TRUE(m.ok());
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(1);
+  const runtime::SafeTensors state = runner.save();
+  EXPECT_EQ(state.tensors.at("b").at(0), 6);
+  EXPECT_EQ(state.tensors.at("s").at(2), 7);
+  EXPECT_EQ(state.tensors.at("__opt__/first/b").at(1), 7);
+  expect_same_training(m.compiled, 2, 3, 6);
+}
+
 // ---- training
 
 struct Trained {

@@ -1,0 +1,63 @@
+// Entry points put together from graph functions: the loss, the optimiser's update, the learning rate, the
+// first values. The language hands these over, and so may an importer or a builder: nothing here knows a
+// syntax tree.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "frontend/frontend.h"
+
+namespace gradc::frontend {
+
+// What a parameter of a function stands for in the entry point that calls it.
+struct Source {
+  enum class Kind : uint8_t { Input, State, Step, Seed, Shifts };
+  Kind kind = Kind::Input;
+  size_t index = 0;  // of the unit's inputs or states
+};
+
+// A function that checks numbers has two results behind its others: the positions found, and a bool scalar,
+// whether there is any (frontend/elaboration/index_check.h).
+using Checks = std::vector<IndexCheck>;
+
+// (parameters...) -> (loss; sums of the metrics; the states in `stored`; the shifts of the next batch, where
+// the function has a parameter for them; what its checks found).
+struct LossPart {
+  std::string function;
+  std::vector<Source> parameters;
+  std::vector<size_t> stored;  // positions among the unit's states
+  Checks checks;
+};
+
+// The optimiser over parameters of one type.
+struct UpdatePart {
+  std::string
+      function;  // (param, gradient, lr: f64[], finished steps: f64[]; slots) -> (param, slots; checks)
+  std::string initial;             // (param) -> slots
+  std::vector<std::string> slots;  // "m", "v"
+  std::vector<Loc> locs;           // of the slots
+  Checks checks;
+};
+
+struct TrainingParts {
+  std::map<std::string, graph::DimInfo> dims;
+  LossPart loss;
+  std::vector<UpdatePart> updates;
+  // By state: which of `updates` trains it, or -1. States and parameters without one keep their value.
+  std::vector<int> update_of;
+  std::string schedule;  // (step: i64[], total: i64[]) -> (lr: f64[]; checks); "": lr is an input of the step
+  Checks schedule_checks;
+  double clip = 0;  // the largest norm of all gradients together; 0: any
+  std::string check_output = "checks";
+};
+
+// @train_step. The slots of the optimiser become states of the unit, behind those that are there.
+void assemble_training_step(Unit& unit, const TrainingParts& parts);
+// @init: (seed) -> the first value of every state. `values` gives those that the model declares, from the
+// seed alone; `training` those of the optimiser's slots, where there is one.
+void assemble_init(Unit& unit, const std::string& values, Checks checks, const TrainingParts* training,
+                   const std::string& check_output);
+
+}  // namespace gradc::frontend

@@ -45,8 +45,8 @@ step::Step lower_function(const graph::Module& primitive, const graph::Function&
                           passes::StepReport* report) {
   check_dims(f);
   passes::StepOptions s = step_options(o);
-  s.lower.state_offsets = state_offsets;
-  s.lower.state_bytes = state_bytes;
+  s.fuse.state_offsets = state_offsets;
+  s.fuse.state_bytes = state_bytes;
   return passes::build_step(primitive, f, s, report);
 }
 

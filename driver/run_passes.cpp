@@ -7,6 +7,24 @@ namespace gradc {
 
 using passes::Stage;
 
+namespace {
+
+// The function that a text of graph functions is about.
+const graph::Function& chosen(const graph::Module& m, const std::string& name) {
+  const graph::Function& f = m.functions.size() == 1 ? m.functions.begin()->second : m.at(name);
+  check_dims(f);
+  return f;
+}
+
+std::string from_fused(const graph::Module& m, const passes::FusedStep& fused, const passes::StepOptions& o) {
+  if (o.after == "fuse") return passes::print(m, fused);
+  step::Step s = passes::run_lower(m, fused);
+  passes::run_step_passes(s, o);
+  return step::print(s);
+}
+
+}  // namespace
+
 std::string run_passes(const std::string& text, uint32_t file, const PassRange& range,
                        const CompileOptions& options) {
   const passes::PassInfo* from = passes::find_pass(range.from);
@@ -14,25 +32,29 @@ std::string run_passes(const std::string& text, uint32_t file, const PassRange& 
   if (from && after && after < from)
     throw CompileError({}, fmt::format("pass {} stands before {}: there is nothing from the one to the other",
                                        after->name, from->name));
-  const Stage last = after ? after->stage : Stage::Step;
   passes::StepOptions o = step_options(options);
+  o.from = range.from;
   o.after = range.after;
-  if (from && from->stage == Stage::Step) {
-    o.from = range.from;
+  const Stage first = from ? from->stage : Stage::Graph;
+  if (first == Stage::Step) {
     step::Step s = step::parse_step(text, file);
     step::verify(s);
     passes::run_step_passes(s, o);
     return step::print(s);
   }
+  if (first == Stage::Lower) {
+    const passes::ParsedStep p = passes::parse_fused(text, file);
+    graph::verify(p.module);
+    passes::verify(p.module, p.fused);
+    check_dims(p.module.at(p.fused.entry));
+    return from_fused(p.module, p.fused, o);
+  }
   graph::Module m = graph::parse(text, file);
   graph::verify(m);
-  if (!from || from->stage == Stage::Graph) m = passes::run_graph_passes(m, {range.from, range.after});
-  if (last == Stage::Graph) return graph::print(m);
-  const graph::Function& f = m.functions.size() == 1 ? m.functions.begin()->second : m.at(range.function);
-  check_dims(f);
-  if (last == Stage::Lower && after->name != "lower") return passes::describe(passes::fuse(m, f), f);
-  if (last == Stage::Lower) o.after = "pad";  // none of the passes on steps
-  return step::print(passes::build_step(m, f, o));
+  if (first == Stage::Graph) m = passes::run_graph_passes(m, {range.from, range.after});
+  if (after && after->stage == Stage::Graph) return graph::print(m);
+  const graph::Function& f = chosen(m, range.function);
+  return from_fused(m, passes::run_fuse(m, f, o), o);
 }
 
 }  // namespace gradc

@@ -9,10 +9,11 @@ namespace gradc {
 
 struct PassRange {
   std::string from, after;  // names of passes; "" for the first and the last
-  std::string function;     // which one is lowered; a file with one function needs no name
+  std::string function;     // which one is lowered; a file with one function, or with groups, needs no name
 };
 
-// The text after the passes. Graph text, or from a pass on steps on, step text. Mistakes in it are
+// The text after the passes, in the form that the first of them takes and the last of them gives: graph text,
+// graph text with groups, or step text. Mistakes in it are
 // CompileErrors with a place in `file`; what a pass breaks is a PassFailure.
 std::string run_passes(const std::string& text, uint32_t file, const PassRange& range,
                        const CompileOptions& o);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "ir/graph/text.h"
 #include "passes/graph/expand.h"
 #include "passes/step/step_passes.h"
 #include "support/diagnostic.h"
@@ -26,10 +27,13 @@ constexpr std::array kPasses{
              "drops what differentiation built in vain: numerics sees one canonical graph", prune},
     PassInfo{"numerics", Stage::Graph, false,
              "last of those that may change a rounding; all after it are exact", numerics},
-    PassInfo{"fuse", Stage::Lower, true, "over whole functions, while every value is still a node"},
-    PassInfo{"pad", Stage::Lower, true, "rows of temporaries are kept apart when buffers are made"},
+    PassInfo{"fuse", Stage::Fuse, true, "over whole functions, while every value is still a node"},
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},
+    PassInfo{"pad", Stage::Step, true, "when all buffers are known; schedules look at pitches", nullptr,
+             [](step::Step& s, const StepOptions&, StepReport* report, bool off) {
+               if (!off) pad_rows(s, report);
+             }},
     PassInfo{"schedule", Stage::Step, true, "once a distinct kernel, when layouts are known", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
                if (!off) schedule_kernels(s, o.schedule, report);
@@ -60,14 +64,19 @@ class Window {
 
 // Runs `work`; what goes wrong inside is told with the pass and its input.
 template <class Print, class F>
-void guarded(std::string_view pass, Print&& input, F&& work) {
+void guarded(std::string_view pass, Print&& input, F&& work, const std::string& function = "") {
   try {
     work();
-  } catch (const PassFailure&) {
-    throw;
   } catch (const InternalError& e) {
-    throw PassFailure(pass, input(), e.what());
+    throw PassFailure(pass, input(), function, e.what());
   }
+}
+
+// The text of a function and of those that it names.
+std::string print_reached(const graph::Module& m, const graph::Function& f) {
+  std::string out;
+  for (const graph::Function* g : graph::reached(m, f)) out += (out.empty() ? "" : "\n") + graph::print(*g);
+  return out;
 }
 
 }  // namespace
@@ -124,14 +133,35 @@ void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report) {
   }
 }
 
-step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,
-                      StepReport* report) {
-  LowerOptions lower = o.lower;
-  lower.fuse.enabled = !contains(o.without, "fuse");
-  lower.pad_rows = !contains(o.without, "pad");
+FusedStep run_fuse(const graph::Module& m, const graph::Function& f, const StepOptions& o,
+                   StepReport* report) {
+  FuseOptions options = o.fuse;
+  options.enabled = !contains(o.without, "fuse");
+  FusedStep fused;
+  guarded(
+      "fuse", [&] { return print_reached(m, f); },
+      [&] {
+        fused = fuse(m, f, options, report ? &report->fusion_moves : nullptr);
+        verify(m, fused);
+      },
+      f.name);
+  return fused;
+}
+
+step::Step run_lower(const graph::Module& m, const FusedStep& fused, StepReport* report) {
   step::Step s;
   guarded(
-      "lower", [&] { return graph::print(m); }, [&] { s = lower_function(m, f, lower, report); });
+      "lower", [&] { return print(m, fused); },
+      [&] {
+        s = lower_function(m, fused, report);
+        step::verify(s);
+      });
+  return s;
+}
+
+step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,
+                      StepReport* report) {
+  step::Step s = run_lower(m, run_fuse(m, f, o, report), report);
   run_step_passes(s, o, report);
   return s;
 }

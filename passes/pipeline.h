@@ -17,14 +17,14 @@
 namespace gradc::passes {
 
 struct StepOptions {
-  LowerOptions lower;
+  FuseOptions fuse;
   ScheduleOptions schedule;
   std::vector<std::string> without;
   std::string from, after;
 };
 
-// What a pass works on: all functions of a module, one of them on its way to a step, or a step.
-enum class Stage : uint8_t { Graph, Lower, Step };
+// What a pass takes: all functions of a module, one of them with what it names, its groups, or a step.
+enum class Stage : uint8_t { Graph, Fuse, Lower, Step };
 
 struct PassInfo {
   std::string_view name;
@@ -39,11 +39,15 @@ const PassInfo* find_pass(std::string_view name);
 // Throws CompileError that lists what there is, for a pass that does not exist or cannot be switched off.
 void check_without(const std::vector<std::string>& without);
 
-// A pass broke its own rules. `input` is what it was given, as text that `gradc opt --from=PASS` reads.
+// A pass broke its own rules. `input` is what it was given, as text that `gradc opt --from=PASS` reads;
+// `function` is which one of it was on its way to a step, "" where the text says so or the pass takes all.
 struct PassFailure : InternalError {
-  PassFailure(std::string_view pass_name, std::string text, const std::string& why)
-      : InternalError(fmt::format("pass {}: {}", pass_name, why)), pass(pass_name), input(std::move(text)) {}
-  std::string pass, input;
+  PassFailure(std::string_view pass_name, std::string text, std::string function_name, const std::string& why)
+      : InternalError(fmt::format("pass {}: {}", pass_name, why)),
+        pass(pass_name),
+        input(std::move(text)),
+        function(std::move(function_name)) {}
+  std::string pass, input, function;
 };
 
 struct PipelineOptions {
@@ -52,11 +56,15 @@ struct PipelineOptions {
 
 // Every function made primitive: no calls, no value_and_grad; dead nodes gone; every rounding decided.
 graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o = {});
+// The pass `fuse` on a primitive function, and `lower` on what it gives.
+FusedStep run_fuse(const graph::Module& m, const graph::Function& f, const StepOptions& o,
+                   StepReport* report = nullptr);
+step::Step run_lower(const graph::Module& m, const FusedStep& fused, StepReport* report = nullptr);
+// The passes on steps alone.
+void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report = nullptr);
 // One primitive function to a step that can be compiled.
 step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,
                       StepReport* report = nullptr);
-// The passes on steps alone.
-void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report = nullptr);
 
 // Whether a function is compiled to a step of its own: init, train_step, eval_step, finish, predict, fit_N,
 // ...

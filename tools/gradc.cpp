@@ -120,7 +120,7 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   opt->add_option("--after", a.after,
                   "the last pass to run; without --from numerics if absent, else the last there is")
       ->check(CLI::IsMember(pass_names(false)));
-  opt->add_option("--function", a.function, "which function, after the graph passes")->capture_default_str();
+  opt->add_option("--function", a.function, "which function is fused and lowered")->capture_default_str();
   machine_options(opt, a);
   opt->add_option("-o,--output", a.output, "where to write; standard output if absent");
   CLI::App* make = add("new", "write a model file for a table");
@@ -145,7 +145,7 @@ int dispatch(const Arguments& a, const std::string& command, Sources& sources) {
 }
 
 // The input of a pass that failed, kept in a file of its own, and how to run it again.
-std::string reproducer(const passes::PassFailure& e) {
+std::string reproducer(const passes::PassFailure& e, const Arguments& a) {
   const char* folder = std::getenv("TMPDIR");
   std::string path = std::string(folder && *folder ? folder : "/tmp") + "/gradc-" + e.pass + "-XXXXXX";
   const int fd = mkstemp(path.data());
@@ -156,9 +156,14 @@ std::string reproducer(const passes::PassFailure& e) {
     if (n <= 0) break;
     done += static_cast<size_t>(n);
   }
-  const bool whole = close(fd) == 0 && done == e.input.size();
-  return whole ? fmt::format("its input is kept: gradc opt --from={} --after={} {}\n", e.pass, e.pass, path)
-               : "";
+  if (close(fd) != 0 || done != e.input.size()) return "";
+  std::string options = fmt::format("--from={} --after={}", e.pass, e.pass);
+  if (!e.function.empty()) options += " --function=" + e.function;
+  const Arguments plain;
+  if (a.cpu != plain.cpu) options += " --cpu=" + a.cpu;
+  if (a.lanes != plain.lanes) options += fmt::format(" --lanes={}", a.lanes);
+  for (const std::string& pass : a.without) options += " --without=" + pass;
+  return fmt::format("its input is kept: gradc opt {} {}\n", options, path);
 }
 
 // What was printed and did not arrive, on a full disk say, is no success.
@@ -205,7 +210,7 @@ int run(int argc, char** argv) {
            : e.kind == Failure::Usage    ? kUsage
                                          : kError;
   } catch (const passes::PassFailure& e) {
-    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n" << reproducer(e);
+    std::cerr << "gradc: internal error: " << printable(e.what()) << "\n" << reproducer(e, a);
     return kInternal;
   } catch (const InternalError& e) {
     std::cerr << "gradc: internal error: " << printable(e.what()) << "\n";

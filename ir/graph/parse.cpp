@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ir/graph/builder.h"
+#include "ir/graph/text.h"
 #include "ir/scanner.h"
 #include "support/diagnostic.h"
 
@@ -23,6 +24,11 @@ class Parser : Scanner {
     }
     return m;
   }
+  NamedFunction named_function(const Module& m) {
+    Function f = function(m);
+    return {std::move(f), std::move(names_)};
+  }
+  size_t position() const { return all_.size() - t_.size(); }
 
  private:
   // --- functions -----------------------------------------------------------------------------------------
@@ -241,5 +247,12 @@ class Parser : Scanner {
 }  // namespace
 
 Module parse(std::string_view text, uint32_t file) { return Parser(text, file).module(); }
+
+NamedFunction parse_function_at(std::string_view text, size_t& at, uint32_t file, const Module& m) {
+  Parser p(text, file, at);
+  NamedFunction f = p.named_function(m);
+  at = p.position();
+  return f;
+}
 
 }  // namespace gradc::graph

@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "ir/graph/op_def.h"
+#include "ir/graph/text.h"
 #include "support/check.h"
 
 namespace gradc::graph {
@@ -11,6 +12,8 @@ namespace {
 class Printer {
  public:
   explicit Printer(const Function& f) : f_(f) { assign_names(); }
+
+  const std::vector<std::string>& names() const { return names_; }
 
   std::string text() const {
     std::string out = fmt::format("func @{}{}(", f_.name, dims());
@@ -89,25 +92,36 @@ class Printer {
 }  // namespace
 
 std::string print(const Function& f) { return Printer(f).text(); }
+std::vector<std::string> text_names(const Function& f) { return Printer(f).names(); }
 
 namespace {
 
-// Functions that others name come before them, as the parser wants.
-void print_after_callees(const Module& m, const Function& f, std::set<std::string>& done, std::string& out) {
+void reach(const Module& m, const Function& f, std::set<std::string>& done,
+           std::vector<const Function*>& out) {
   if (!done.insert(f.name).second) return;
   for (const Node& n : f.nodes)
     for (const auto& [attr, value] : n.attrs.list())
       if (auto* r = std::get_if<FunctionRef>(&value))
-        if (const Function* callee = m.find(r->name)) print_after_callees(m, *callee, done, out);
-  out += (out.empty() ? "" : "\n") + print(f);
+        if (const Function* callee = m.find(r->name)) reach(m, *callee, done, out);
+  out.push_back(&f);
 }
 
 }  // namespace
 
-std::string print(const Module& m) {
-  std::string out;
+std::vector<const Function*> reached(const Module& m, const Function& f) {
   std::set<std::string> done;
-  for (const auto& [name, f] : m.functions) print_after_callees(m, f, done, out);
+  std::vector<const Function*> out;
+  reach(m, f, done, out);
+  return out;
+}
+
+// Functions that others name come before them, as the parser wants.
+std::string print(const Module& m) {
+  std::set<std::string> done;
+  std::vector<const Function*> list;
+  for (const auto& [name, f] : m.functions) reach(m, f, done, list);
+  std::string out;
+  for (const Function* f : list) out += (out.empty() ? "" : "\n") + print(*f);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <queue>
 
+#include "ir/graph/text.h"
 #include "passes/fuse/donation.h"
 #include "passes/fuse/ordered_graph.h"
 #include "support/check.h"
@@ -29,8 +30,8 @@ struct DraftGroup {
 
 class Fuser {
  public:
-  Fuser(const Function& f, const FuseOptions& o)
-      : f_(f), options_(o), reads_(f), donation_(decide_donation(f, reads_)) {}
+  Fuser(const Function& f, bool enabled, std::map<std::string, int>& moves)
+      : f_(f), enabled_(enabled), moves_(moves), reads_(f), donation_(decide_donation(f, reads_)) {}
 
   Fusion run() {
     prepare();
@@ -48,19 +49,13 @@ class Fuser {
 
   void prepare() {
     const size_t n = f_.nodes.size();
-    fusion_.storage.assign(n, Storage::Inline);
-    fusion_.group_of.assign(n, -1);
+    group_of_.assign(n, -1);
     fusion_.copied = donation_.copied;
     result_.assign(n, false);
     uses_.resize(n);
     position_.resize(n);
     for (const graph::Result& r : f_.results) result_[r.node] = true;
     for (size_t p = 0; p < n; ++p) position_[donation_.order[p]] = p;
-    for (NodeId i = 0; i < n; ++i)
-      if (is_param(i))
-        fusion_.storage[i] = Storage::Memory;
-      else if (!has_meaning(i))
-        fusion_.storage[i] = Storage::Opaque;
     find_carried_reductions();
   }
 
@@ -106,15 +101,15 @@ class Fuser {
     if (uses_[p].empty() && !result_[p]) return;  // read by nobody
     if (!has_meaning(p)) {
       new_group(p, true);
-    } else if (options_.enabled && may_inline(p)) {
+    } else if (enabled_ && may_inline(p)) {
       const NodeId c = uses_[p][0].consumer;
-      groups_[fusion_.group_of[c]].weight += reads_.weight(p);
+      groups_[group_of_[c]].weight += reads_.weight(p);
       const std::vector<ResolvedRead> before = reads_.of(c);
       reads_.inline_into(p, c);
-      ++fusion_.moves["inline"];
+      ++moves_["inline"];
       note_reads(c, before);
       return;
-    } else if (!options_.enabled || !join(p)) {
+    } else if (!enabled_ || !join(p)) {
       new_group(p, false);
     }
     note_reads(p);
@@ -124,7 +119,7 @@ class Fuser {
   bool may_inline(NodeId p) {
     if (result_[p] || !is_map(p) || uses_[p].size() != 1 || uses_[p][0].maps.size() != 1) return false;
     const NodeId c = uses_[p][0].consumer;
-    if (!has_meaning(c) || !has_room(p, groups_[fusion_.group_of[c]])) return false;
+    if (!has_meaning(c) || !has_room(p, groups_[group_of_[c]])) return false;
     // What reads a donated buffer keeps its place before the buffer's writer, or reads what that writer
     // overwrites.
     for (NodeId w : donation_.after[p]) {
@@ -150,16 +145,16 @@ class Fuser {
     if (!opaque) g.axes.assign(meaning(p).axes.begin(), meaning(p).axes.begin() + meaning(p).outputs);
     groups_.push_back(std::move(g));
     order_.add();
-    ++fusion_.moves["new group"];
+    ++moves_["new group"];
     add(p, static_cast<int>(groups_.size()) - 1, followers(p));
   }
 
   // Groups that must run after p's: those that read it, and those that overwrite what it reads.
   std::vector<int> followers(NodeId p) const {
     std::vector<int> out;
-    for (const Use& u : uses_[p]) out.push_back(fusion_.group_of[u.consumer]);
+    for (const Use& u : uses_[p]) out.push_back(group_of_[u.consumer]);
     for (NodeId w : donation_.after[p])
-      if (fusion_.group_of[w] >= 0) out.push_back(fusion_.group_of[w]);
+      if (group_of_[w] >= 0) out.push_back(group_of_[w]);
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
@@ -171,7 +166,7 @@ class Fuser {
     g.weight += reads_.weight(p);
     g.first = std::min(g.first, position_[p]);
     if (overwrites(p)) g.writers.push_back(p);
-    fusion_.group_of[p] = group;
+    group_of_[p] = group;
     for (int next : followers) order_.add_edge(group, next);
     if (has_meaning(p) && meaning(p).combine != Combiner::None) {
       if (is_contraction(p))
@@ -192,7 +187,7 @@ class Fuser {
     constexpr size_t kTried = 8;
     const std::vector<int> after = followers(p);
     std::map<int, std::vector<const Use*>> uses;
-    for (const Use& u : uses_[p]) uses[fusion_.group_of[u.consumer]].push_back(&u);
+    for (const Use& u : uses_[p]) uses[group_of_[u.consumer]].push_back(&u);
     std::vector<int> candidates;
     for (const auto& [g, list] : uses) candidates.push_back(g);
     std::sort(candidates.begin(), candidates.end(),
@@ -205,10 +200,10 @@ class Fuser {
       if (depth < static_cast<int>(group.axes.size())) {
         group.axes.resize(static_cast<size_t>(depth));
         group.cut = true;
-        ++fusion_.moves["cut"];
+        ++moves_["cut"];
       }
       group.cut |= meaning(p).outputs > depth;  // p becomes an array over its inner axes
-      ++fusion_.moves[meaning(p).combine == Combiner::None ? "join map" : "join reduction"];
+      ++moves_[meaning(p).combine == Combiner::None ? "join map" : "join reduction"];
       add(p, g, after);
       return true;
     }
@@ -278,8 +273,8 @@ class Fuser {
 
   Fusion finish() {
     emit_groups(order_groups());
-    for (NodeId i = 0; i < f_.nodes.size(); ++i)
-      if (fusion_.group_of[i] < 0 && !is_param(i)) fusion_.storage[i] = Storage::Inline;
+    fusion_.in_place.assign(f_.nodes.size(), false);
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) fusion_.in_place[i] = group_of_[i] < 0 && !is_param(i);
     return std::move(fusion_);
   }
 
@@ -292,10 +287,10 @@ class Fuser {
       if (a >= 0 && b >= 0 && a != b) next[a].push_back(b), ++waiting[b];
     };
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
-      const int g = fusion_.group_of[i];
+      const int g = group_of_[i];
       if (g < 0) continue;
-      for (const ResolvedRead& r : reads_.of(i)) edge(fusion_.group_of[r.node], g);
-      for (NodeId w : donation_.after[i]) edge(g, fusion_.group_of[w]);
+      for (const ResolvedRead& r : reads_.of(i)) edge(group_of_[r.node], g);
+      for (NodeId w : donation_.after[i]) edge(g, group_of_[w]);
     }
     using Key = std::pair<size_t, int>;
     std::priority_queue<Key, std::vector<Key>, std::greater<>> ready;
@@ -314,34 +309,36 @@ class Fuser {
   }
 
   void emit_groups(const std::vector<int>& sorted) {
-    std::vector<int> renumber(groups_.size(), -1);
     for (int g : sorted) {
       DraftGroup& draft = groups_[g];
       std::sort(draft.members.begin(), draft.members.end(),
                 [&](NodeId a, NodeId b) { return position_[a] < position_[b]; });
-      Group out{draft.axes, {}, draft.opaque};
+      Group out{{}, {}, draft.opaque};
+      for (const Dim& extent : draft.axes) out.axes.push_back({axis_name(out.axes.size()), extent});
       for (NodeId m : draft.members) out.members.push_back(member(m, g));
-      renumber[g] = static_cast<int>(fusion_.groups.size());
       fusion_.groups.push_back(std::move(out));
     }
-    for (int& g : fusion_.group_of)
-      if (g >= 0) g = renumber[g];
   }
+  // i, j, k, l, then i4, i5, ...
+  static std::string axis_name(size_t n) { return n < 4 ? std::string(1, "ijkl"[n]) : fmt::format("i{}", n); }
 
-  Member member(NodeId m, int g) {
-    if (!has_meaning(m)) return {m, Storage::Opaque, true};
-    Member out{m, Storage::Register, result_[m]};
-    if (meaning(m).outputs > static_cast<int>(groups_[g].axes.size())) out.storage = Storage::Scratch;
-    for (const Use& u : uses_[m]) out.memory |= fusion_.group_of[u.consumer] != g;
-    fusion_.storage[m] = out.memory ? Storage::Memory : out.storage;
+  Member member(NodeId m, int g) const {
+    Member out{m, static_cast<int>(groups_[g].axes.size()), Storage::Memory, result_[m] || !has_meaning(m)};
+    for (const Use& u : uses_[m])
+      if (group_of_[u.consumer] != g)
+        out.memory = true;
+      else
+        out.storage = meaning(m).outputs > out.depth ? Storage::Scratch : Storage::Register;
     return out;
   }
 
   const Function& f_;
-  FuseOptions options_;
+  bool enabled_;
+  std::map<std::string, int>& moves_;
   ReadTable reads_;
   Donation donation_;
   Fusion fusion_;
+  std::vector<int> group_of_;  // by node; -1 for nodes computed in place and parameters
   std::vector<bool> result_;
   std::vector<uint64_t> carried_;
   std::vector<size_t> position_;
@@ -352,26 +349,17 @@ class Fuser {
 
 }  // namespace
 
-Fusion fuse(const graph::Module&, const graph::Function& f, const FuseOptions& o) {
-  return Fuser(f, o).run();
-}
-
-std::string describe(const Fusion& fusion, const graph::Function& f) {
-  std::string out;
-  auto name = [&](NodeId n) {
-    const std::string* given = f.names.find(n);
-    return given ? "%" + *given : fmt::format("%{}", n);
-  };
-  for (const Group& g : fusion.groups) {
-    out += fmt::format("group {}{}:", str(g.axes), g.opaque ? " opaque" : "");
-    for (const Member& m : g.members) {
-      out += fmt::format(" {}:{}", name(m.node), f[m.node].op->name);
-      if (m.storage == Storage::Scratch) out += "(scratch)";
-      if (m.memory) out += "(memory)";
-    }
-    out += "\n";
-  }
-  return out;
+FusedStep fuse(const graph::Module& m, const Function& f, const FuseOptions& o,
+               std::map<std::string, int>* moves) {
+  FusedStep s{f.name, {}, {}, o.state_bytes};
+  std::map<std::string, int> made;
+  for (const Function* g : graph::reached(m, f))
+    s.functions.emplace(g->name, Fuser(*g, o.enabled, made).run());
+  for (NodeId p : f.params)
+    if (auto it = o.state_offsets.find(f.names.at(p)); it != o.state_offsets.end()) s.state[p] = it->second;
+  if (moves)
+    for (const auto& [move, n] : made) (*moves)[move] += n;
+  return s;
 }
 
 }  // namespace gradc::passes

@@ -1,9 +1,12 @@
 // Fused groups: which nodes are computed together, over which shared outer axes, and where each value lives.
-// A group becomes one kernel. Nothing here or in fuse.cpp names an op: legality comes from meanings alone.
+// A group is a loop tree as data and becomes one kernel. Nothing here or in fuse.cpp names an op: legality
+// comes from meanings alone.
 #pragma once
 
 #include <map>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "ir/graph/graph.h"
@@ -13,43 +16,66 @@ namespace gradc::passes {
 
 using graph::NodeId;
 
-// Where the value of a node lives.
+// How the other members of its group read a member.
 enum class Storage : uint8_t {
-  Inline,    // recomputed where it is read
-  Register,  // one value for each iteration of the group's axes
-  Scratch,   // an array over the node's inner axes, of one thread, for each iteration of the group's axes
-  Memory,    // a buffer; possibly besides one of the above
-  Opaque,    // computed by an own kernel or by control flow into buffers
+  Register,  // one value for each iteration of the axes it lives in
+  Scratch,   // an array over its inner axes, of one thread, for each iteration of the axes it lives in
+  Memory,    // not at all: it is in its buffer alone
+};
+
+struct Axis {
+  std::string name;
+  Dim extent;
 };
 
 struct Member {
-  NodeId node;
-  Storage storage;      // how the group's other members read it: Register or Scratch
-  bool memory = false;  // also written to its buffer
+  NodeId node = graph::kNone;
+  int depth = 0;  // in how many of the group's axes it lives, outermost first; so far in all of them
+  Storage storage = Storage::Register;
+  bool memory = false;  // written to its buffer
 };
 
-// Members are in execution order. Every member's leading axes are the group's axes; what remains are its
-// inner axes and its reduction axes. `opaque` groups hold one node without a meaning.
+// Members are in execution order. Every member's leading axes are the axes it lives in; what remains are its
+// inner axes and its reduction axes. An `opaque` group holds one node without a meaning and has no axes.
 struct Group {
-  std::vector<Dim> axes;
+  std::vector<Axis> axes;
   std::vector<Member> members;
   bool opaque = false;
 };
 
 struct Fusion {
-  std::vector<Group> groups;         // in an order that respects data and donation
-  std::vector<Storage> storage;      // by node; Memory for parameters
-  std::vector<int> group_of;         // by node; -1 for inline nodes and parameters
-  std::set<NodeId> copied;           // donated parameters whose new value needs a copy at the end
-  std::map<std::string, int> moves;  // how often each kind of placement was made, for tests and `explain`
+  std::vector<Group> groups;   // in an order that respects data and donation
+  std::vector<bool> in_place;  // by node: recomputed where it is read; neither a parameter nor a member
+  std::set<NodeId> copied;     // donated parameters whose new value needs a copy at the end
+};
+
+// A function on its way to a step: its groups, and those of the functions that its control flow names.
+struct FusedStep {
+  std::string entry;
+  std::map<std::string, Fusion> functions;
+  std::map<NodeId, int64_t> state;  // parameters of the entry in the state region: their first bytes there
+  int64_t state_bytes = 0;
 };
 
 struct FuseOptions {
   bool enabled = true;  // off: every node that is not free becomes a group of its own
+  std::map<std::string, int64_t> state_offsets;  // parameters that live in the state region, by name
+  int64_t state_bytes = 0;
 };
-Fusion fuse(const graph::Module& m, const graph::Function& f, const FuseOptions& o = {});
+// `moves`: how often each kind of placement was made is added to it, for tests and reports.
+FusedStep fuse(const graph::Module& m, const graph::Function& f, const FuseOptions& o,
+               std::map<std::string, int>* moves = nullptr);
 
-// A one-line account of each group, for `--emit=schedule` and tests.
-std::string describe(const Fusion& fusion, const graph::Function& f);
+// The functions' graph text, each followed by its groups; the entry is the last.
+std::string print(const graph::Module& m, const FusedStep& s);
+// Reads what print gives; throws CompileError with the place of a mistake. That values are where their
+// readers look for them is left to verify.
+struct ParsedStep {
+  graph::Module module;
+  FusedStep fused;
+};
+ParsedStep parse_fused(std::string_view text, uint32_t file = 0);
+// Invariants are listed at the top of verify_fusion.cpp; throws InternalError.
+void verify(const graph::Module& m, const FusedStep& s);
 
 }  // namespace gradc::passes

@@ -30,6 +30,18 @@ ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   }
 }
 
+ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
+    : f_(f), inline_(std::move(in_place)) {
+  const size_t n = f.nodes.size();
+  meanings_.resize(n);
+  weight_.assign(n, 1);
+  reads_.resize(n);
+  for (NodeId i = 0; i < n; ++i) {
+    if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
+    compute(i);
+  }
+}
+
 // Free nodes only move or name elements: their body is one read, one constant or one axis.
 bool ReadTable::is_free(NodeId n) const {
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;

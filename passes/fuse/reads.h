@@ -24,7 +24,10 @@ struct ResolvedRead {
 
 class ReadTable {
  public:
+  // Nodes that only move or name elements are computed in place.
   explicit ReadTable(const graph::Function& f);
+  // The nodes that `in_place` says are.
+  ReadTable(const graph::Function& f, std::vector<bool> in_place);
 
   const std::vector<std::optional<Meaning>>& meanings() const { return meanings_; }
   // Operands that are computed in place where they are read.

@@ -31,8 +31,7 @@ GroupKeys::Key GroupKeys::key(const LowerInput& in, const Group& group,
   auto buffer = [&](NodeId n) {  // the buffer of a node and its layout
     const NodeId s = storage(n);
     const Layout l = layout_of(s);
-    for (uint64_t v : {place_of(s), shape(l.shape), shape(l.strides), static_cast<uint64_t>(l.prefix)})
-      k.numbers.push_back(v);
+    for (uint64_t v : {place_of(s), shape(l.shape), static_cast<uint64_t>(l.prefix)}) k.numbers.push_back(v);
   };
   for (size_t i = 0; i < stack.size(); ++i) {
     const NodeId n = stack[i];
@@ -40,7 +39,7 @@ GroupKeys::Key GroupKeys::key(const LowerInput& in, const Group& group,
     auto member = members.find(n);
     k.numbers.push_back(static_cast<uint64_t>(node.type().dtype));
     k.numbers.push_back(shape(node.type().shape));
-    if (member == members.end() && in.fusion.storage[n] != Storage::Inline) {
+    if (member == members.end() && !in.fusion.in_place[n]) {
       buffer(n);
       continue;
     }

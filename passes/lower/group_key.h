@@ -14,7 +14,7 @@ namespace gradc::passes {
 
 // What a kernel sees of the place where a node's value lies.
 struct Layout {
-  Shape shape, strides;
+  Shape shape;
   size_t prefix = 0;  // leading axes that the step fixes
 };
 

@@ -23,10 +23,10 @@ struct View {
 
 class StepBuilder {
  public:
-  StepBuilder(const graph::Module& m, const Function& f, const LowerOptions& o, StepReport* report)
-      : m_(m), options_(o), report_(report) {
+  StepBuilder(const graph::Module& m, const Function& f, const FusedStep& fused, StepReport* report)
+      : m_(m), fused_(fused), report_(report) {
     s_.name = f.name;
-    s_.state_bytes = o.state_bytes;
+    s_.state_bytes = fused.state_bytes;
     // In the order in which the inputs name them: the batch, first axis of the first input, is first.
     for (NodeId p : f.params)
       for (const gradc::Dim& d : f.type(p).shape) {
@@ -55,8 +55,8 @@ class StepBuilder {
 
   View parameter(const Function& f, NodeId p) {
     const std::string& name = f.names.at(p);
-    auto it = options_.state_offsets.find(name);
-    const bool state = it != options_.state_offsets.end();
+    auto it = fused_.state.find(p);
+    const bool state = it != fused_.state.end();
     const int b = buffer(name, f.type(p), state ? step::Region::State : step::Region::Io);
     if (state)
       s_.buffers[b].offset = it->second;
@@ -76,27 +76,11 @@ class StepBuilder {
   }
 
   int buffer(const std::string& name, const Type& t, step::Region region) {
-    step::Buffer b{unique(name), t.dtype, t.shape, {}, region, -1};
-    if (region == step::Region::Scratch && options_.pad_rows) b.strides = padded(t);
-    s_.buffers.push_back(std::move(b));
+    s_.buffers.push_back({unique(name), t.dtype, t.shape, {}, region, -1});
     return static_cast<int>(s_.buffers.size()) - 1;
   }
   View scratch(const std::string& name, const Type& t) {
     return {buffer(name, t, step::Region::Scratch), {}};
-  }
-
-  // Rows whose pitch is a multiple of 1 KB meet in few cache sets; 16 elements more keep them apart.
-  static Shape padded(const Type& t) {
-    if (t.rank() < 2 || !t.shape.back().is_constant()) return {};
-    const int64_t row = t.shape.back().constant_part();
-    if (row < 128 || row * size_of(t.dtype) % 1024 != 0) return {};
-    Shape strides(t.shape.size(), Index(1));
-    Index pitch(row + 16);
-    for (size_t i = t.shape.size() - 1; i-- > 0;) {
-      strides[i] = pitch;
-      pitch = pitch * t.shape[i];
-    }
-    return strides;
   }
 
   std::string unique(const std::string& name) {
@@ -112,17 +96,14 @@ class StepBuilder {
     return it->second;
   }
 
-  Layout layout(const View& v) const {
-    return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].strides, v.prefix.size()};
-  }
+  Layout layout(const View& v) const { return {s_.buffers[v.buffer].shape, v.prefix.size()}; }
 
-  // Gives a kernel's parameter buffers the layouts of the views: slices become leading indices by kernel
-  // parameters. Returns its number.
+  // Gives a kernel's parameter buffers the shapes of the views' buffers: slices become leading indices by
+  // kernel parameters. Returns its number.
   int bind(kernel::Kernel k, const std::vector<View>& views) {
     std::map<int, std::vector<Index>> prefix;
     for (size_t b = 0; b < views.size(); ++b) {
       k.buffers[b].shape = s_.buffers[views[b].buffer].shape;
-      k.buffers[b].strides = s_.buffers[views[b].buffer].strides;
       for (size_t i = 0; i < views[b].prefix.size(); ++i) {
         k.params.push_back(k.vars++);
         prefix[static_cast<int>(b)].push_back(Index::var(k.params.back()));
@@ -188,7 +169,7 @@ class StepBuilder {
   }
 
   const graph::Module& m_;
-  LowerOptions options_;
+  const FusedStep& fused_;
   StepReport* report_;
   bool fma_ = true;
   Step s_;
@@ -215,9 +196,7 @@ struct StepBuilder::FunctionLowering {
   std::map<std::vector<uint64_t>, Known> known = {};
 
   void run(Body& out) {
-    const Fusion fusion = fuse(b.m_, f, b.options_.fuse);
-    if (b.report_)
-      for (const auto& [move, n] : fusion.moves) b.report_->fusion_moves[move] += n;
+    const Fusion& fusion = b.fused_.functions.at(f.name);
     for (size_t p = 0; p < f.params.size(); ++p) views[f.params[p]] = params[p];
     bind_results(fusion);
     for (const Group& g : fusion.groups) {
@@ -493,8 +472,9 @@ Step StepBuilder::run(const Function& f) {
 
 }  // namespace
 
-Step lower_function(const graph::Module& m, const Function& f, const LowerOptions& o, StepReport* report) {
-  return StepBuilder(m, f, o, report).run(f);
+Step lower_function(const graph::Module& m, const FusedStep& fused, StepReport* report) {
+  const Function& f = m.at(fused.entry);
+  return StepBuilder(m, f, fused, report).run(f);
 }
 
 }  // namespace gradc::passes

@@ -1,9 +1,6 @@
-// From a primitive graph function to a step of naive kernels: fuses, lowers the groups, expands control flow
-// into step loops and branches, orders kernels and adds copies.
+// From fused groups to a step of naive kernels: lowers the groups, expands control flow into step loops and
+// branches, adds copies.
 #pragma once
-
-#include <map>
-#include <string>
 
 #include "ir/step/step.h"
 #include "passes/fuse/fusion.h"
@@ -11,14 +8,6 @@
 
 namespace gradc::passes {
 
-struct LowerOptions {
-  std::map<std::string, int64_t> state_offsets;  // parameters that live in the state region, by name
-  int64_t state_bytes = 0;
-  FuseOptions fuse;
-  bool pad_rows = true;  // rows of buffers are kept apart from a multiple of 1 KB
-};
-
-step::Step lower_function(const graph::Module& m, const graph::Function& f, const LowerOptions& o,
-                          StepReport* report);
+step::Step lower_function(const graph::Module& m, const FusedStep& fused, StepReport* report);
 
 }  // namespace gradc::passes

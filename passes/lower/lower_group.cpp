@@ -29,12 +29,13 @@ class GroupLowerer {
     for (size_t a = 0; a < group_.axes.size(); ++a) {
       vars.push_back(new_var());
       outer.push_back(Index::var(vars.back()));
-      extents_[vars.back()] = group_.axes[a];
+      extents_[vars.back()] = group_.axes[a].extent;
     }
     Body body = scoped([&] {
       for (const Member& m : group_.members) lower_member(m, outer);
     });
-    for (size_t a = vars.size(); a-- > 0;) body = {make_for({vars[a], group_.axes[a], LoopKind::Axis, body})};
+    for (size_t a = vars.size(); a-- > 0;)
+      body = {make_for({vars[a], group_.axes[a].extent, LoopKind::Axis, body})};
     k_.body = std::move(body);
     for (Buffer& b : locals_) k_.buffers.push_back(b);
     return {std::move(k_), std::move(parameters_)};
@@ -65,7 +66,7 @@ class GroupLowerer {
       const NodeId n = stack.back();
       stack.pop_back();
       if (!seen.insert(n).second) continue;
-      if (n != member && !members_.count(n) && in_.fusion.storage[n] != Storage::Inline) {
+      if (n != member && !members_.count(n) && !in_.fusion.in_place[n]) {
         declare(storage(n), Space::In);
         continue;
       }
@@ -209,8 +210,7 @@ class GroupLowerer {
       if (it->second.storage == Storage::Register && !guards.empty()) v = guarded(v, t, guards, fill);
       return v;
     }
-    if (in_.fusion.storage[n] != Storage::Inline)
-      return load(buffer_of_.at(storage(n)), at, guards, literal(t, fill));
+    if (!in_.fusion.in_place[n]) return load(buffer_of_.at(storage(n)), at, guards, literal(t, fill));
     const Value v = evaluate(n, graph::meaning_of(f_, n), at, guards);
     return guards.empty() ? v : guarded(v, t, guards, fill);
   }

@@ -7,6 +7,8 @@
 
 namespace gradc::passes {
 
+// Rows of temporaries are kept apart in the caches; kernels learn the strides.
+void pad_rows(step::Step& s, StepReport* report);
 // Every kernel's axis loops become tiles, vectors and a parallel loop. Fills `schedule` of the report's rows.
 void schedule_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Barriers where two threads could meet; `needless`: after every kernel, for tests.

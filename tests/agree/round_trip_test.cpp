@@ -1,5 +1,6 @@
-// Kernel and step text: what is printed is read back as what it was, over the examples and random graphs;
-// what is wrong is told with its place.
+// Kernel and step text, and graph text with groups: what is printed is read back as what it was, over the
+// examples, the texts of the passes' tests and random graphs; what is wrong is told with its place.
+#include <filesystem>
 #include <fstream>
 
 #include "agree/harness.h"
@@ -23,11 +24,50 @@ void expect_round_trip(const step::Step& s) {
   step::verify(again);
 }
 
+// The groups of a function of primitives; what is read back lowers to the same step.
+void expect_fused_round_trip(const graph::Module& made, const std::string& name) {
+  const CompileOptions o;
+  const graph::Module m = graph::parse(graph::print(made));  // no two nodes of one name
+  const graph::Function& f = m.at(name);
+  for (const char* without : {"", "fuse"}) {
+    passes::StepOptions options = step_options(o);
+    if (*without) options.without = {without};
+    const passes::FusedStep fused = passes::run_fuse(m, f, options);
+    const std::string text = passes::print(m, fused);
+    const passes::ParsedStep again = passes::parse_fused(text);
+    ASSERT_EQ(passes::print(again.module, again.fused), text);
+    passes::verify(again.module, again.fused);
+    ASSERT_EQ(step::print(passes::run_lower(again.module, again.fused)),
+              step::print(passes::run_lower(m, fused)));
+  }
+}
+
+std::string read(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST(RoundTrip, GroupsOfTheTestsOfPasses) {
+  int functions = 0;
+  for (const passes::PassInfo& p : passes::all_passes()) {
+    if (p.stage != passes::Stage::Graph && p.stage != passes::Stage::Fuse) continue;
+    for (const auto& e :
+         std::filesystem::directory_iterator(GRADC_SOURCE_DIR "/tests/passes/" + std::string(p.name))) {
+      if (e.path().extension() != ".in") continue;
+      SCOPED_TRACE(e.path());
+      const graph::Module m = passes::run_graph_passes(graph::parse(read(e.path())));
+      for (const auto& [name, f] : m.functions) expect_fused_round_trip(m, name), ++functions;
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+  EXPECT_GT(functions, 15);
+}
+
 TEST(RoundTrip, Examples) {
   for (const char* file : {"mnist_sgd.ir", "mnist_adam.ir"}) {
-    std::ifstream in(std::string(GRADC_SOURCE_DIR) + "/examples/ir/" + file);
-    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    const std::string text = read(std::string(GRADC_SOURCE_DIR) + "/examples/ir/" + file);
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
+    expect_fused_round_trip(m, "train_step");
     for (const int lanes : {4, 8, 16})
       expect_round_trip(lower_function(m, m.at("train_step"), options_of({lanes, {}, ""}), {}, 0));
   }
@@ -39,6 +79,7 @@ TEST(RoundTrip, RandomGraphs) {
     const std::string text = graph::print(RandomGraph(seed).make());
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
     expect_round_trip(lower_function(m, m.at("f"), options_of({4 << (seed % 3), {}, ""}), {}, 0));
+    expect_fused_round_trip(m, "f");
     if (testing::Test::HasFailure()) return;
   }
 }
@@ -56,6 +97,61 @@ void expect_mistake(const std::string& text, const std::string& why, const std::
     EXPECT_TRUE(std::string_view(text).substr(at.begin).starts_with(where))
         << "at: " << text.substr(at.begin, 20);
   }
+}
+
+TEST(RoundTrip, MistakesInGroups) {
+  const std::string good = R"(func @g(%x: f32[B,4]) -> (f32[B]) {
+  %e: f32[B,4] = exp(%x)
+  %s: f32[B] = reduce_sum(%e) {axes=[1]}
+  return %s
+}
+
+fuse @g {
+  group (i: B) {
+    %e depth 1 scratch
+    %s depth 1 memory
+  }
+}
+
+func @f(%w: f32[8], %x: f32[8], %i: i32[2], %u: f32[2]) -> (f32[8] into %w, f32[8], f32[8]) {
+  %t: f32[8] = scatter_add(%x, %i, %u)
+  %c: f32[8] = constant() {dtype=f32, shape=[8], value=2.0}
+  %n: f32[8] = mul(%x, %c)
+  return %x, %n, %t
+}
+
+fuse @f state=128 {
+  group opaque { %t }
+  group (i: 8) {
+    %n depth 1 register memory
+  }
+  inline %c
+  copied %w
+  state %w at 64
+}
+)";
+  const passes::ParsedStep read_back = passes::parse_fused(good);
+  EXPECT_EQ(read_back.fused.entry, "f");
+  const auto parse = [](const std::string& t) { passes::parse_fused(t, 7); };
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  expect_mistake(with("fuse @g", "fuse @h"), "@h does not stand before its groups", " {", parse);
+  expect_mistake(good.substr(0, good.find("fuse @f")), "expected 'fuse @f'", "", parse);
+  expect_mistake(good.substr(0, good.find("fuse @g")) + good.substr(good.find("func @f")),
+                 "expected 'fuse @g'", "func @f", parse);
+  expect_mistake(with("func @f", "func @g"), "@g is defined twice", "func @g", parse);
+  expect_mistake(good + "fuse @f {\n}", "@f has groups already", " {\n}", parse);
+  expect_mistake(with("(i: B)", "(i: B, i: 4)"), "axis i is named twice", ": 4", parse);
+  expect_mistake(with("%e depth", "%q depth"), "%q is not defined", " depth", parse);
+  expect_mistake(with("%s depth", "%e depth"), "%e has a place already", " depth", parse);
+  expect_mistake(with("%s depth 1 memory", ""), "%s is in no group", "}\n\nfunc @f", parse);
+  expect_mistake(with("%s depth 1", "%s depth 2"), "depth 2 of 1 axes", " memory", parse);
+  expect_mistake(with("%s depth 1 memory", "%s depth 1 disk"), "expected 'memory'", "disk", parse);
+  expect_mistake(with("{ %t }", "{ }"), "an opaque group has one member", "\n  group", parse);
+  expect_mistake(with("copied %w", "copied %n"), "expected a parameter", "\n  state", parse);
 }
 
 TEST(RoundTrip, MistakesInKernels) {

@@ -319,6 +319,20 @@ class Faults(Folder):
         (self.dir / "f.ir").write_text("func @f(%x: f32[8]) -> (y: f32[8]) {\n  %y = tanh(%x)\n  return %y\n}\n")
         self.assertGreater(json.loads(gradc("bench", "f.ir", "--function", "f", "--rounds", 11, cwd=self.dir))["threads"], 0)
 
+    def test_a_pass_that_fails_keeps_what_reproduces_it(self):
+        (self.dir / "f.ir").write_text(
+            "func @g(%x: f32[2]) -> (f32[2]) {\n  %y = exp(%x)\n  return %y\n}\n"
+            "func @h(%x: f32[2]) -> (y: f32[2]) {\n  %y = call(%x) {function=@g}\n  return %y\n}\n"
+        )
+        error = gradc("opt", "f.ir", "--from=fuse", "--function=h", "--lanes=4", "--without=pad", cwd=self.dir, code=70)
+        self.assertIn("internal error: pass lower: ", error)
+        command = error.splitlines()[1].split("its input is kept: gradc ")[1].split()
+        self.assertEqual(command[:-1], ["opt", "--from=lower", "--after=lower", "--lanes=4", "--without=pad"])
+        again = gradc(*command, cwd=self.dir, code=70)
+        self.assertEqual(again.splitlines()[0], error.splitlines()[0])
+        for kept in (command[-1], again.split()[-1]):
+            os.remove(kept)
+
     def test_new_writes_what_check_accepts(self):
         (self.dir / "sub").mkdir()
         (self.dir / "sub/model.csv").write_text('"a ""q""",b,y\n' + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(20)))

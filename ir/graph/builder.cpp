@@ -13,13 +13,14 @@ Builder::Builder(std::string name, const Module* module) : module_(module) {
 
 Builder::Builder(Function f, const Module* module) : function_(std::move(f)), module_(module) {
   for (NodeId i = 0; i < function_.nodes.size(); ++i)
-    if (function_[i].op->name != "parameter") interned_.emplace(key_hash(function_[i]), i);
+    if (function_[i].op->name != "parameter") intern(i, key_hash(function_[i]));
 }
 
 size_t Builder::key_hash(const Node& n) const {
   size_t h = std::hash<const void*>{}(n.op);
   for (NodeId q : n.operands) h = h * 1099511628211ULL + q;
-  return h * 31 + n.attrs.hash();
+  h = h * 31 + n.attrs.hash();
+  return (h ^ (h >> 32)) * 0x9E3779B97F4A7C15ULL >> 8;  // the table takes the low bits
 }
 
 NodeId Builder::param(std::string_view name, Type type) {
@@ -36,27 +37,40 @@ NodeId Builder::make(std::string_view op_name, std::vector<NodeId> operands, Att
 }
 
 NodeId Builder::find(const Node& n, size_t hash) const {
-  for (auto [it, end] = interned_.equal_range(hash); it != end; ++it) {
-    const Node& old = function_[it->second];
-    if (old.op == n.op && old.operands == n.operands && old.attrs == n.attrs) return it->second;
+  const size_t mask = interned_.size() - 1;
+  for (size_t at = hash & mask; !interned_.empty() && interned_[at].node != kNone; at = (at + 1) & mask) {
+    if (interned_[at].hash != hash) continue;
+    const Node& old = function_[interned_[at].node];
+    if (old.op == n.op && old.operands == n.operands && old.attrs == n.attrs) return interned_[at].node;
   }
   return kNone;
+}
+
+void Builder::intern(NodeId id, size_t hash) {
+  if (2 * ++taken_ > interned_.size()) {
+    std::vector<Place> old(std::max<size_t>(64, 2 * interned_.size()));
+    old.swap(interned_);
+    taken_ = 1;
+    for (const Place& p : old)
+      if (p.node != kNone) intern(p.node, p.hash);
+  }
+  const size_t mask = interned_.size() - 1;
+  size_t at = hash & mask;
+  while (interned_[at].node != kNone) at = (at + 1) & mask;
+  interned_[at] = {hash, id};
 }
 
 NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs) {
   Node n{&def, std::move(operands), std::move(attrs), {}};
   const size_t h = key_hash(n);
   if (const NodeId old = find(n, h); old != kNone) return old;
-  std::vector<Type> types;
-  for (NodeId q : n.operands) {
+  for (NodeId q : n.operands)
     GRADC_CHECK(q < function_.nodes.size(), "{} reads a node that does not exist", def.name);
-    types.push_back(function_.type(q));
-  }
   try {
-    const int count = static_cast<int>(types.size());
+    const int count = static_cast<int>(n.operands.size());
     if (count < def.min_operands || (def.max_operands >= 0 && count > def.max_operands))
       throw CompileError({}, fmt::format("{} takes {} operands, not {}", def.name, def.min_operands, count));
-    n.types = def.infer({types, n.attrs, module_});
+    n.types = def.infer({{function_, n.operands}, n.attrs, module_});
   } catch (CompileError& e) {
     if (!e.diagnostic.loc) e.diagnostic.loc = loc_;
     throw;
@@ -67,7 +81,7 @@ NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs
 NodeId Builder::copy(const Function& from, NodeId id, std::vector<NodeId> operands) {
   const Node& old = from[id];
   for (size_t i = 0; i < operands.size(); ++i)
-    if (!(function_.type(operands[i]) == from.type(old.operands[i])))
+    if (!(function_[operands[i]].types == from[old.operands[i]].types))
       return make(*old.op, std::move(operands), old.attrs);
   Node n{old.op, std::move(operands), old.attrs, {}};
   const size_t h = key_hash(n);
@@ -79,7 +93,7 @@ NodeId Builder::copy(const Function& from, NodeId id, std::vector<NodeId> operan
 NodeId Builder::append(Node n, size_t hash) {
   const NodeId id = static_cast<NodeId>(function_.nodes.size());
   function_.nodes.push_back(std::move(n));
-  interned_.emplace(hash, id);
+  intern(id, hash);
   if (loc_) function_.locs.set(id, loc_);
   return id;
 }
@@ -101,12 +115,6 @@ Function Builder::finish() { return std::move(function_); }
 Function Builder::take_back(NodeId first) {
   Function taken;
   for (NodeId i = first; i < function_.nodes.size(); ++i) {
-    auto [it, end] = interned_.equal_range(key_hash(function_[i]));
-    for (; it != end; ++it)
-      if (it->second == i) {
-        interned_.erase(it);
-        break;
-      }
     if (const std::string* name = function_.names.find(i)) taken.names.set(i - first, *name);
     if (const Loc* loc = function_.locs.find(i)) taken.locs.set(i - first, *loc);
     function_.names.set(i, {});
@@ -114,6 +122,11 @@ Function Builder::take_back(NodeId first) {
     taken.nodes.push_back(std::move(function_.nodes[i]));
   }
   function_.nodes.resize(first);
+  std::vector<Place> all(interned_.size());
+  all.swap(interned_);
+  taken_ = 0;
+  for (const Place& p : all)
+    if (p.node < first) intern(p.node, p.hash);
   std::erase_if(function_.params, [&](NodeId p) { return p >= first; });
   return taken;
 }

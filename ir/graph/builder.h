@@ -5,7 +5,6 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "ir/graph/graph.h"
@@ -80,11 +79,18 @@ class Builder {
   size_t key_hash(const Node& n) const;
   NodeId find(const Node& n, size_t hash) const;
   NodeId append(Node n, size_t hash);
+  void intern(NodeId id, size_t hash);
 
   Function function_;
   const Module* module_;
   Loc loc_;
-  std::unordered_multimap<size_t, NodeId> interned_;
+  // Nodes by hash, in a table with open addressing: a power of two of places, at most half of them taken.
+  struct Place {
+    size_t hash = 0;
+    NodeId node = kNone;
+  };
+  std::vector<Place> interned_;
+  size_t taken_ = 0;
 };
 
 // Copies a node of `from` into `b` with operands mapped through `map`, keeping name and place.

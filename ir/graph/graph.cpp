@@ -58,9 +58,7 @@ Order order_of(const Node& n) {
 Meaning meaning_of(const Function& f, NodeId id) {
   const Node& n = f[id];
   GRADC_CHECK(n.op->meaning, "op {} has no meaning", n.op->name);
-  std::vector<Type> operands;
-  for (NodeId q : n.operands) operands.push_back(f.type(q));
-  return n.op->meaning({operands, n.attrs, nullptr}, n.types[0]);
+  return n.op->meaning({{f, n.operands}, n.attrs, nullptr}, n.types[0]);
 }
 
 }  // namespace gradc::graph

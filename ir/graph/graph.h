@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ir/graph/attr.h"
@@ -20,11 +23,34 @@ struct OpDef;
 using NodeId = uint32_t;
 inline constexpr NodeId kNone = ~0u;
 
+// The types of a node's results. Immutable and shared: a copy of a node copies a pointer.
+class Types {
+ public:
+  Types() = default;
+  Types(std::vector<Type> list)  // NOLINT: a list of types is that
+      : list_(std::make_shared<const std::vector<Type>>(std::move(list))) {}
+  Types(std::initializer_list<Type> list) : Types(std::vector<Type>(list)) {}
+
+  size_t size() const { return list_ ? list_->size() : 0; }
+  bool empty() const { return size() == 0; }
+  const Type& operator[](size_t i) const { return (*list_)[i]; }
+  auto begin() const { return list().begin(); }
+  auto end() const { return list().end(); }
+  bool operator==(const Types& o) const { return list_ == o.list_ || list() == o.list(); }
+
+ private:
+  const std::vector<Type>& list() const {
+    static const std::vector<Type> none;
+    return list_ ? *list_ : none;
+  }
+  std::shared_ptr<const std::vector<Type>> list_;
+};
+
 struct Node {
   const OpDef* op = nullptr;
   std::vector<NodeId> operands;
   Attrs attrs;
-  std::vector<Type> types;  // one, except for control flow and value_and_grad
+  Types types;  // one, except for control flow and value_and_grad
 
   const Type& type() const { return types[0]; }
 };

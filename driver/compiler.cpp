@@ -23,23 +23,6 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-struct StateLayout {
-  std::map<std::string, int64_t> offsets;
-  int64_t bytes = 0;
-};
-
-// State tensors lie side by side, 64-byte aligned, in the order of the tables.
-StateLayout lay_out(const frontend::Unit& unit) {
-  StateLayout layout;
-  for (const frontend::StateSpec& s : unit.state) {
-    const Dim count = element_count(s.type.shape);
-    GRADC_CHECK(count.is_constant(), "state {} has no constant shape", s.path);
-    layout.offsets[s.parameter()] = layout.bytes;
-    layout.bytes += (count.constant_part() * size_of(s.type.dtype) + 63) / 64 * 64;
-  }
-  return layout;
-}
-
 // A constant or a multiple of one of the dimensions.
 std::optional<runtime::Extent> simple_extent(const Index& e, const std::vector<step::Dim>& dims) {
   if (e.is_constant()) return runtime::Extent{e.constant_part(), -1};
@@ -74,18 +57,18 @@ runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<st
   return out;
 }
 
-runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
+runtime::Tensor tensor_of(const std::string& name, const Type& type, const Layout& layout, int64_t offset,
+                          const std::vector<step::Dim>& dims) {
   runtime::Tensor t;
-  t.name = b.name;
-  t.dtype = runtime_type(b.dtype);
-  t.offset = b.offset;
-  Index stride(1);
-  for (size_t i = b.shape.size(); i-- > 0;) {
-    t.shape.insert(t.shape.begin(), extent_of(b.shape[i], dims));
-    t.strides.insert(t.strides.begin(), extent_of(b.strides.empty() ? stride : b.strides[i], dims));
-    stride = stride * b.shape[i];
-  }
+  t.name = name;
+  t.dtype = runtime_type(type.dtype);
+  t.layout = runtime_layout(layout);
+  t.offset = offset;
+  for (const Dim& d : type.shape) t.shape.push_back(extent_of(d, dims));
   return t;
+}
+runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
+  return tensor_of(b.name, {b.dtype, b.shape}, b.layout, b.offset, dims);
 }
 
 runtime::Role role_of(frontend::StateSpec::Role r) {
@@ -101,13 +84,17 @@ uint64_t hash_onto(uint64_t hash, std::string_view text) {
   return (hash ^ 0xFF) * 1099511628211ULL;
 }
 
-void fill_program(Compiled& c, const StateLayout& layout, const Sources& sources) {
+void fill_program(Compiled& c, const passes::StateTable& state, const Sources& sources) {
   runtime::Program& p = c.program;
-  p.state_bytes = layout.bytes;
-  for (const frontend::StateSpec& s : c.unit.state) {
-    step::Buffer b{s.path, s.type.dtype,        s.type.shape,
-                   {},     step::Region::State, layout.offsets.at(s.parameter())};
-    p.state.push_back({tensor_of(b, {}), role_of(s.role)});
+  p.state_bytes = state.bytes;
+  for (size_t i = 0; i < state.rows.size(); ++i) {
+    const passes::StateRow& row = state.rows[i];
+    const bool copy = row.derived_from >= 0;
+    const frontend::StateSpec& s = c.unit.state[copy ? static_cast<size_t>(row.derived_from) : i];
+    p.state.push_back(
+        {tensor_of(s.path + (copy ? "/copy" : ""), s.type, row.place.layout, row.place.offset, {}),
+         role_of(s.role)});
+    p.state.back().tensor.derived_from = row.derived_from;
   }
   if (c.unit.train) {
     p.metrics = c.unit.train->metrics;
@@ -155,16 +142,16 @@ Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& s
   c.unit = std::move(unit);
   c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
   c.timing.passes_ms = watch.lap_ms();
-  const StateLayout layout = lay_out(c.unit);
+  passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
   for (const auto& [name, f] : c.primitive.functions) {
     const bool wanted = o.only.empty() || std::find(o.only.begin(), o.only.end(), name) != o.only.end();
     if (!passes::is_entry(name) || !wanted) continue;
     c.reports.emplace_back();
-    c.steps.push_back(
-        lower_function(c.primitive, f, o.compile, layout.offsets, layout.bytes, &c.reports.back()));
+    state.row_of_param = state_rows(c.unit, f);
+    c.steps.push_back(lower_function(c.primitive, f, o.compile, state, &c.reports.back()));
   }
   c.timing.lower_ms = watch.lap_ms();
-  fill_program(c, layout, sources);
+  fill_program(c, state.table, sources);
   return c;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "driver/lower_function.h"
+#include "driver/state_table.h"
 #include "frontend/frontend.h"
 #include "ir/step/step.h"
 #include "passes/pipeline.h"
@@ -19,6 +20,7 @@ struct ModelOptions {
   CompileOptions compile;
   std::vector<std::string> only;  // entries to compile; empty: all
   passes::PipelineOptions pipeline;
+  ChooseLayout layouts;  // how states lie; plain where absent. For tests: no command chooses any.
 };
 
 struct Timing {

@@ -71,8 +71,41 @@ std::string list_text(const std::vector<runtime::Extent>& list, const std::vecto
 }
 
 std::string tensor_text(const runtime::Tensor& t, const std::vector<std::string>& dims) {
-  return fmt::format("{} {}, strides {}", runtime::name_of(t.dtype), list_text(t.shape, dims),
-                     list_text(t.strides, dims));
+  return fmt::format("{} {}", runtime::name_of(t.dtype), list_text(t.shape, dims));
+}
+
+// Of indices, which are not negative: so that C's division is ours.
+std::string c_text(const Index& e) {
+  std::string sum;
+  for (const Index::Term& t : e.terms()) {
+    std::string product;
+    for (const Atom& a : t.factors) {
+      const bool division = a.kind == Atom::Kind::FloorDiv;
+      GRADC_CHECK(a.kind == Atom::Kind::Var || division || a.kind == Atom::Kind::Mod, "{} in C", e.str());
+      product += product.empty() ? "" : " * ";
+      product += a.args ? fmt::format("({} {} {})", c_text(a.args->first), division ? "/" : "%",
+                                      c_text(a.args->second))
+                        : fmt::format("(int64_t)(i{})", a.var);
+    }
+    sum += (sum.empty() ? "" : " + ") + fmt::format("INT64_C({}) * {}", t.coefficient, product);
+  }
+  return sum.empty() ? fmt::format("INT64_C({})", e.constant_part()) : "(" + sum + ")";
+}
+
+// A state with a layout of its own: a macro that finds its elements.
+std::string layout_text(const runtime::Tensor& t, const std::string& macro) {
+  if (t.layout.plain()) return "";
+  const int rank = static_cast<int>(t.shape.size());
+  Shape shape;
+  std::vector<Index> at;
+  std::string names;
+  for (int a = 0; a < rank; ++a) {
+    shape.emplace_back(t.shape[static_cast<size_t>(a)].scale);
+    at.push_back(Index::var(a));
+    names += (a > 0 ? ", i" : "i") + std::to_string(a);
+  }
+  return fmt::format("#define {}_AT({}) {}\n", macro, names,
+                     c_text(compiler_layout(t.layout, rank).address(shape, at)));
 }
 
 constexpr const char* kHead =
@@ -84,8 +117,9 @@ constexpr const char* kHead =
  *   scratch  {1}SCRATCH_BYTES(threads): has no contents between calls.
  * A call: fill the inputs, fill a table with <entry>_table (dimensions up to their maximum), call the entry. With one
  * thread: tid 0, nthreads 1, barrier NULL. With n: every thread calls with its own tid and a common barrier, whose wait()
- * returns once all n have called it. No result depends on n. Tensors are row-major where strides say so; offsets are in
- * bytes, strides in elements.
+ * returns once all n have called it. No result depends on n. Offsets are in bytes. Tensors are row-major, but for those
+ * of the state with a macro _AT, which gives the place of an element, counted in elements; bytes between them are 0
+ * before init. Who writes a state of which there are copies writes the copies too.
  */
 #ifndef {1}{3}_H
 #define {1}{3}_H
@@ -115,9 +149,11 @@ std::string tensors_text(const runtime::Entry& e, const std::string& macro) {
     s += fmt::format("#define {}MAX_{} INT64_C({})\n", macro, dims(e.dims[d]), e.max_dims[d]);
   for (const auto* list : {&e.inputs, &e.outputs}) {
     const MacroNames names = names_of(*list);
-    for (const runtime::Tensor& t : *list)
+    for (const runtime::Tensor& t : *list) {
+      GRADC_CHECK(t.layout.plain(), "{} has a layout, which callers do not know of", t.name);
       s += fmt::format("#define {}{}_{} INT64_C({}) /* {}: {} */\n", macro, list == &e.inputs ? "IN" : "OUT",
                        names(t.name), t.offset, comment_text(t.name), tensor_text(t, e.dims));
+    }
   }
   return s;
 }
@@ -142,6 +178,14 @@ std::string entry_text(const runtime::Entry& e, const std::string& prefix, const
     body += fmt::format("  table[{}] = INT64_C({});\n", dims + i, e.offsets[i]);
   body += fmt::format("  table[0] {}= {};\n", length == 0 ? "" : "+", build);
   return s + fmt::format("static inline void {}_table({}) {{\n{}}}\n\n", function, parameters, body);
+}
+
+std::string state_text(const runtime::Program& p, const runtime::Tensor& t, const std::string& macro) {
+  std::string about = tensor_text(t, {});
+  if (t.derived_from >= 0) about += ", a copy of " + p.state[static_cast<size_t>(t.derived_from)].tensor.name;
+  return fmt::format("#define {} INT64_C({}) /* {}: {} */\n", macro, t.offset, comment_text(t.name),
+                     comment_text(about)) +
+         layout_text(t, macro);
 }
 
 }  // namespace
@@ -181,8 +225,7 @@ std::string c_header(const Compiled& c, const std::string& prefix, const codegen
   MacroNames names({"BYTES"});
   for (const runtime::StateTensor& t : p.state) names.add(t.tensor.name);
   for (const runtime::StateTensor& t : p.state)
-    s += fmt::format("#define {}STATE_{} INT64_C({}) /* {}: {} */\n", macro, names(t.tensor.name),
-                     t.tensor.offset, comment_text(t.tensor.name), tensor_text(t.tensor, {}));
+    s += state_text(p, t.tensor, macro + "STATE_" + names(t.tensor.name));
   s += "\n";
   for (const auto& [name, e] : p.entries) s += entry_text(e, prefix, build);
   return s + "#ifdef __cplusplus\n}\n#endif\n\n#endif\n";

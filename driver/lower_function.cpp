@@ -36,17 +36,16 @@ passes::StepOptions step_options(const CompileOptions& o) {
   if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
   s.schedule.force_rows = o.force_rows;
   s.schedule.force_columns = o.force_columns;
+  s.layouts = o.layouts;
   s.without = o.without;
   return s;
 }
 
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
-                          const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,
-                          passes::StepReport* report) {
+                          const passes::StateBinding& state, passes::StepReport* report) {
   check_dims(f);
   passes::StepOptions s = step_options(o);
-  s.fuse.state_offsets = state_offsets;
-  s.fuse.state_bytes = state_bytes;
+  s.fuse.state = state;
   return passes::build_step(primitive, f, s, report);
 }
 

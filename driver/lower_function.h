@@ -18,16 +18,16 @@ struct CompileOptions {
   // Scalar operations below which a kernel stays on one thread; 0 for the machine's own number.
   int64_t parallel_threshold = 0;
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
+  passes::BufferLayouts layouts;              // of buffers that are not state, for tests
 };
 
 // CompileError where a dimension has no maximum, for which memory is planned, or where a slice leaves its
 // operand at some size up to the maxima.
 void check_dims(const graph::Function& f);
 passes::StepOptions step_options(const CompileOptions& o);
-// `state_offsets`: parameters that live in the state region, by name.
+// `state`: where the parameters lie that are state; none is without.
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
-                          const std::map<std::string, int64_t>& state_offsets, int64_t state_bytes,
-                          passes::StepReport* report = nullptr);
+                          const passes::StateBinding& state = {}, passes::StepReport* report = nullptr);
 Machine machine_of(const codegen::Target& t);
 
 }  // namespace gradc

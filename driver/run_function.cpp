@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "ir/kernel/flat_index.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
 
@@ -38,25 +39,18 @@ struct Region {
   std::byte* data() { return memory.data(); }
 };
 
-// Copies a row-major tensor to or from a buffer with strides.
-void copy_strided(const step::Buffer& b, const std::map<std::string, int64_t>& dims, std::byte* region,
-                  Tensor& t, bool in) {
-  const std::vector<int64_t> shape = concrete(b.shape, dims);
-  const std::vector<int64_t> strides = b.strides.empty() ? std::vector<int64_t>{} : concrete(b.strides, dims);
-  const int64_t size = size_of(b.dtype);
+// Copies a row-major tensor to or from a buffer.
+void copy_tensor(const step::Buffer& b, const std::map<std::string, int64_t>& dims, std::byte* region,
+                 Tensor& t, bool in) {
+  const auto copy = [&](std::byte* place, std::byte* element, int64_t bytes) {
+    if (bytes > 0) std::memcpy(in ? place : element, in ? element : place, static_cast<size_t>(bytes));
+  };
   std::byte* base = region + b.offset;
-  if (strides.empty()) {
-    if (t.bytes() > 0)
-      in ? std::memcpy(base, t.data(), static_cast<size_t>(t.bytes()))
-         : std::memcpy(t.data(), base, static_cast<size_t>(t.bytes()));
-    return;
-  }
-  for (int64_t i = 0; i < t.count(); ++i) {
-    int64_t rest = i, at = 0;
-    for (size_t d = shape.size(); d-- > 0; rest /= shape[d]) at += rest % shape[d] * strides[d];
-    in ? std::memcpy(base + at * size, t.data() + i * size, static_cast<size_t>(size))
-       : std::memcpy(t.data() + i * size, base + at * size, static_cast<size_t>(size));
-  }
+  if (b.layout.is_plain()) return copy(base, t.data(), t.bytes());
+  const int64_t size = size_of(b.dtype);
+  int64_t i = 0;
+  for (const int64_t at : kernel::places(b.layout, b.shape, dims))
+    copy(base + at * size, t.data() + i++ * size, size);
 }
 
 // The regions of a call, with its arguments in place.
@@ -78,7 +72,7 @@ struct Call {
     std::memset(io.data(), 0xFF, static_cast<size_t>(io.memory.bytes()));  // what nobody writes is NaN
     for (size_t i = 0; i < args.size(); ++i) {
       Tensor copy = args[i].clone();
-      copy_strided(s.buffers[s.inputs[i]], dims, io.data(), copy, true);
+      copy_tensor(s.buffers[s.inputs[i]], dims, io.data(), copy, true);
     }
   }
 
@@ -97,7 +91,7 @@ struct Call {
           static_cast<size_t>(std::find(f.params.begin(), f.params.end(), r.into) - f.params.begin());
       const step::Buffer& b = s.buffers[donated ? s.inputs[p] : s.outputs[output++]];
       Tensor t(b.dtype, concrete(b.shape, dims));
-      copy_strided(b, dims, io.data(), t, false);
+      copy_tensor(b, dims, io.data(), t, false);
       out.push_back(std::move(t));
     }
     return out;
@@ -125,7 +119,7 @@ void call_entry(gradc_entry_v1 entry, void* state, void* io, void* scratch, cons
 }
 
 CompiledFunction::CompiledFunction(const graph::Module& m, const graph::Function& f, const CompileOptions& o)
-    : f_(f), step_(lower_function(m, f, o, {}, 0, &report_)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
+    : f_(f), step_(lower_function(m, f, o, {}, &report_)), code_(codegen::jit({&step_, 1}, o.codegen)) {}
 
 CompiledFunction::CompiledFunction(const graph::Function& f, step::Step s, const CompileOptions& o)
     : f_(f), step_(std::move(s)), code_(codegen::jit({&step_, 1}, o.codegen)) {}

@@ -121,6 +121,33 @@ DType Scanner::dtype() {
   if (!t) fail(fmt::format("unknown element type '{}'", w));
   return *t;
 }
+Layout Scanner::layout(int rank) {
+  std::vector<int> order;
+  std::vector<Layout::Block> blocks;
+  std::vector<int64_t> padding;
+  auto axis = [&] {
+    const int64_t a = integer();
+    if (a < 0 || a >= rank) fail(fmt::format("axis {} of {}", a, rank));
+    return static_cast<int>(a);
+  };
+  auto list = [&](std::string_view w, auto&& item) {
+    if (!eat_word(w)) return;
+    expect("[");
+    do item();
+    while (eat(","));
+    expect("]");
+  };
+  list("order", [&] { order.push_back(axis()); });
+  list("blocks", [&] {
+    const int a = axis();
+    expect(":");
+    blocks.push_back({a, integer()});
+  });
+  list("pad", [&] { padding.push_back(integer()); });
+  const std::string why = Layout::fault(rank, order, blocks, padding);
+  if (!why.empty()) fail(why);
+  return Layout::make(rank, std::move(order), std::move(blocks), std::move(padding));
+}
 Type Scanner::type() {
   const DType t = dtype();
   return {t, shape()};

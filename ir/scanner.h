@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "ir/layout.h"
 #include "ir/scalar.h"
 #include "ir/type.h"
 #include "support/source.h"
@@ -45,6 +46,8 @@ class Scanner {
   Shape shape();
   Type type();
   DType dtype();
+  // What Layout::str prints, of a tensor with that rank; plain where none of its words stands here.
+  Layout layout(int rank);
 
   std::string_view all_, t_;
   uint32_t file_;

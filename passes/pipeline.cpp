@@ -5,7 +5,6 @@
 
 #include "ir/graph/text.h"
 #include "passes/graph/expand.h"
-#include "passes/step/step_passes.h"
 #include "support/diagnostic.h"
 
 namespace gradc::passes {
@@ -31,8 +30,8 @@ constexpr std::array kPasses{
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},
     PassInfo{"pad", Stage::Step, true, "when all buffers are known; schedules look at pitches", nullptr,
-             [](step::Step& s, const StepOptions&, StepReport* report, bool off) {
-               if (!off) pad_rows(s, report);
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
+               if (!off) pad_rows(s, o.layouts, report);
              }},
     PassInfo{"schedule", Stage::Step, true, "once a distinct kernel, when layouts are known", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {

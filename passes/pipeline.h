@@ -12,6 +12,7 @@
 #include "ir/step/step.h"
 #include "passes/lower/lower_function.h"
 #include "passes/report.h"
+#include "passes/step/step_passes.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -19,6 +20,7 @@ namespace gradc::passes {
 struct StepOptions {
   FuseOptions fuse;
   ScheduleOptions schedule;
+  BufferLayouts layouts;  // instead of what `pad` chooses, for tests
   std::vector<std::string> without;
   std::string from, after;
 };

@@ -30,14 +30,30 @@ struct Extent {
   int64_t at(const std::vector<int64_t>& dims) const { return dim < 0 ? scale : scale * dims[dim]; }
 };
 
-// A named tensor in a region. The logical tensor is row-major `shape`; in memory element (i0, i1, ...) is at
-// offset + size_of(dtype) * sum(i_n * strides[n]). Plain tensors have the row-major strides.
+// Where the elements of a tensor lie. The physical axes are the logical ones in `order` (empty: as they are),
+// outermost first, and within all of them the blocks, each of which holds low digits of an axis's index. An
+// axis with blocks has ceil(extent / their product) places outside of them. `padding` (empty: none) counts
+// the unused places behind each physical axis; they are 0. With nothing given the tensor is row-major.
+struct Block {
+  int32_t axis = 0;
+  int64_t size = 0;
+};
+struct Layout {
+  std::vector<int32_t> order;
+  std::vector<Block> blocks;
+  std::vector<int64_t> padding;
+  bool plain() const { return order.empty() && blocks.empty() && padding.empty(); }
+};
+
+// A named tensor in a region: a logical tensor of `shape`, and how it lies there. Callers and files see the
+// logical one alone, row-major; runtime/packing.h goes between the two.
 struct Tensor {
   std::string name;
   DType dtype = DType::F32;
   std::vector<Extent> shape;
-  std::vector<Extent> strides;  // in elements; the same length as shape
-  int64_t offset = 0;           // bytes from the start of the region, at the planned maximum
+  Layout layout;
+  int64_t offset = 0;     // bytes from the start of the region, at the planned maximum
+  int derived_from = -1;  // the row of Program::state of which this one is a copy in another layout
 };
 
 enum class Role : uint8_t { Param, State, OptimizerSlot };  // where a state tensor comes from

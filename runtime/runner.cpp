@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/error.h"
+#include "runtime/packing.h"
 
 namespace gradc::runtime {
 namespace {
@@ -15,24 +16,8 @@ std::vector<int64_t> at(const std::vector<Extent>& extents, const std::vector<in
   return out;
 }
 
-// Copies between a packed row-major block and one with strides, innermost runs at a time.
-void copy_block(std::byte* strided, std::byte* packed, std::span<const int64_t> shape,
-                std::span<const int64_t> strides, int64_t size, bool in) {
-  if (shape.empty()) {
-    in ? std::memcpy(strided, packed, static_cast<size_t>(size))
-       : std::memcpy(packed, strided, static_cast<size_t>(size));
-    return;
-  }
-  if (shape.size() == 1 && strides[0] == 1) {
-    const auto bytes = static_cast<size_t>(shape[0] * size);
-    in ? std::memcpy(strided, packed, bytes) : std::memcpy(packed, strided, bytes);
-    return;
-  }
-  int64_t step = size;
-  for (size_t i = 1; i < shape.size(); ++i) step *= shape[i];
-  for (int64_t i = 0; i < shape[0]; ++i)
-    copy_block(strided + i * strides[0] * size, packed + i * step, shape.subspan(1), strides.subspan(1), size,
-               in);
+Packing packing_of(const Tensor& t, const std::vector<int64_t>& dims) {
+  return {t.layout, at(t.shape, dims), size_of(t.dtype)};
 }
 
 int64_t scratch_of(const Entry& e, int threads) {
@@ -101,26 +86,22 @@ void Runner::set(const std::string& input, std::span<const double> values) {
     throw Error(Failure::Usage, "input '" + input + "' has " + std::to_string(a.count()) + " values, not " +
                                     std::to_string(values.size()));
   for (size_t i = 0; i < values.size(); ++i) a.set(static_cast<int64_t>(i), values[i]);
-  copy_block(place(*t), a.bytes.data(), a.shape, at(t->strides, dims_), size_of(t->dtype), true);
+  packing_of(*t, dims_).pack(a.bytes.data(), place(*t));
 }
 
 void Runner::set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows) {
   if (!entry_->checks.empty()) rows_.assign(rows.begin(), rows.end());
   const Tensor* t = entry_->field(input);
   if (t == nullptr) return;
-  const std::vector<int64_t> shape = at(t->shape, dims_), strides = at(t->strides, dims_);
+  const std::vector<int64_t> shape = at(t->shape, dims_);
   if (t->dtype != from.dtype || shape.size() != from.shape.size() ||
       !std::equal(shape.begin() + 1, shape.end(), from.shape.begin() + 1))
     throw Error(Failure::Data, "field '" + input + "' is " + name_of(from.dtype) + shape_text(from.shape) +
                                    ", the program reads " + name_of(t->dtype) + shape_text(shape));
-  const int64_t size = size_of(t->dtype), row = from.row_bytes();
-  const std::span<const int64_t> inner_shape(shape.begin() + 1, shape.end()),
-      inner_strides(strides.begin() + 1, strides.end());
-  for (size_t i = 0; i < rows.size(); ++i) {
-    auto* source = const_cast<std::byte*>(from.bytes.data()) + rows[i] * row;
-    copy_block(place(*t) + static_cast<int64_t>(i) * strides[0] * size, source, inner_shape, inner_strides,
-               size, true);
-  }
+  const Packing packing(t->layout, shape, size_of(t->dtype));
+  packing.clear(place(*t));
+  for (size_t i = 0; i < rows.size(); ++i)
+    packing.pack_row(static_cast<int64_t>(i), from.bytes.data() + rows[i] * from.row_bytes(), place(*t));
 }
 
 void Runner::call() {
@@ -157,9 +138,7 @@ Array Runner::output(const std::string& name) const {
   if (t == nullptr)
     throw Error(Failure::Usage, "the entry '" + entry_->name + "' has no output '" + name + "'");
   Array a = make_array(t->dtype, at(t->shape, dims_));
-  auto* from = const_cast<std::byte*>(io_.data()) + t->offset;
-  if (a.count() > 0)
-    copy_block(from, a.bytes.data(), a.shape, at(t->strides, dims_), size_of(t->dtype), false);
+  packing_of(*t, dims_).unpack(io_.data() + t->offset, a.bytes.data());
   return a;
 }
 
@@ -224,11 +203,9 @@ std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
 SafeTensors Runner::save(bool all) const {
   SafeTensors out;
   for (const StateTensor& s : program_.state) {
-    if (!all && s.role == Role::OptimizerSlot) continue;
+    if (s.tensor.derived_from >= 0 || (!all && s.role == Role::OptimizerSlot)) continue;
     Array a = make_array(s.tensor.dtype, at(s.tensor.shape, {}));
-    auto* from = const_cast<std::byte*>(state_.data()) + s.tensor.offset;
-    if (a.count() > 0)
-      copy_block(from, a.bytes.data(), a.shape, at(s.tensor.strides, {}), size_of(a.dtype), false);
+    packing_of(s.tensor, {}).unpack(state_.data() + s.tensor.offset, a.bytes.data());
     out.tensors.emplace(s.tensor.name, std::move(a));
   }
   return out;
@@ -238,6 +215,7 @@ void Runner::load(const SafeTensors& from, const std::string& file) {
   std::string shapes, missing, unexpected;
   auto add = [](std::string& list, const std::string& s) { list += (list.empty() ? "" : ", ") + s; };
   for (const StateTensor& s : program_.state) {
+    if (s.tensor.derived_from >= 0) continue;
     auto it = from.tensors.find(s.tensor.name);
     if (it == from.tensors.end()) {
       if (s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
@@ -249,8 +227,9 @@ void Runner::load(const SafeTensors& from, const std::string& file) {
                       ", needs " + name_of(s.tensor.dtype) + shape_text(shape));
   }
   for (const auto& [name, a] : from.tensors) {
-    const bool known = std::any_of(program_.state.begin(), program_.state.end(),
-                                   [&](const StateTensor& s) { return s.tensor.name == name; });
+    const bool known = std::any_of(program_.state.begin(), program_.state.end(), [&](const StateTensor& s) {
+      return s.tensor.derived_from < 0 && s.tensor.name == name;
+    });
     if (!known && name.rfind("__opt__/", 0) != 0) add(unexpected, name);
   }
   if (!shapes.empty() || !missing.empty() || !unexpected.empty()) {
@@ -260,13 +239,12 @@ void Runner::load(const SafeTensors& from, const std::string& file) {
       text += std::string(shapes.empty() && missing.empty() ? "" : "; ") + "unexpected " + unexpected;
     throw Error(Failure::Mismatch, text);
   }
-  for (const StateTensor& s : program_.state) {
-    auto it = from.tensors.find(s.tensor.name);
+  for (const StateTensor& s : program_.state) {  // copies take what their original takes
+    const int original = s.tensor.derived_from;
+    auto it = from.tensors.find(original < 0 ? s.tensor.name
+                                             : program_.state[static_cast<size_t>(original)].tensor.name);
     if (it == from.tensors.end()) continue;
-    auto* source = const_cast<std::byte*>(it->second.bytes.data());
-    if (it->second.count() > 0)
-      copy_block(state_.data() + s.tensor.offset, source, it->second.shape, at(s.tensor.strides, {}),
-                 size_of(s.tensor.dtype), true);
+    packing_of(s.tensor, {}).pack(it->second.bytes.data(), state_.data() + s.tensor.offset);
   }
 }
 
@@ -293,8 +271,8 @@ bool all_finite(const std::byte* from, int64_t n) {
 const StateTensor* Runner::not_finite() const {
   for (const StateTensor& s : program_.state) {
     if (s.role != Role::Param || (s.tensor.dtype != DType::F32 && s.tensor.dtype != DType::F64)) continue;
-    int64_t n = 1;  // state tensors are packed
-    for (const Extent& e : s.tensor.shape) n *= e.scale;
+    // Padding is 0, so that it may be looked at too.
+    const int64_t n = packing_of(s.tensor, {}).packed_bytes() / size_of(s.tensor.dtype);
     const std::byte* from = state_.data() + s.tensor.offset;
     if (!(s.tensor.dtype == DType::F32 ? all_finite<float>(from, n) : all_finite<double>(from, n))) return &s;
   }

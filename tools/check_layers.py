@@ -11,7 +11,7 @@ ALLOWED = {
     "runtime": {"runtime"},
     "driver": {"driver", "frontend", "passes", "codegen", "runtime", "ir", "support"},
     "tools": set(LIBRARY) | {"tools"},
-    "tests": set(LIBRARY) | {"agree", "fuzz", "model", "ops"},
+    "tests": set(LIBRARY) | {"agree", "fuzz", "layouts", "model", "ops"},
 }
 ALSO = {"codegen": {"runtime/abi.h", "runtime/program.h"}}
 root = pathlib.Path(__file__).resolve().parent.parent

@@ -47,7 +47,7 @@ void run_compile(const Arguments& a, const graph::Module& m) {
   const graph::Module primitive = passes::run_graph_passes(m);
   const CompileOptions o = ir_options(a);
   passes::StepReport report;
-  const step::Step s = lower_function(primitive, primitive.at(a.function), o, {}, 0, &report);
+  const step::Step s = lower_function(primitive, primitive.at(a.function), o, {}, &report);
   if (a.object) check_prefix(a.prefix);
   if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
   if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));

@@ -53,7 +53,7 @@ std::string bytes_text(int64_t n) {
 int64_t parameters(const runtime::Program& p) {
   int64_t n = 0;
   for (const runtime::StateTensor& s : p.state) {
-    if (s.role != runtime::Role::Param) continue;
+    if (s.role != runtime::Role::Param || s.tensor.derived_from >= 0) continue;
     int64_t count = 1;
     for (const runtime::Extent& e : s.tensor.shape) count *= e.scale;
     n += count;

@@ -63,4 +63,23 @@ int64_t FlatIndex::operator()(std::span<const int64_t> vars) const {
   return sum;
 }
 
+std::vector<int64_t> places(const Layout& layout, const Shape& shape,
+                            const std::map<std::string, int64_t>& dims) {
+  std::vector<Index> vars;
+  std::vector<int64_t> extents, out;
+  int64_t count = 1;
+  for (const Dim& d : shape) {
+    vars.push_back(Index::var(static_cast<int>(vars.size())));
+    extents.push_back(FlatIndex(d, dims)({}));
+    count *= extents.back();
+  }
+  const FlatIndex address(layout.address(shape, vars), dims);
+  std::vector<int64_t> at(shape.size());
+  for (int64_t i = 0; i < count; ++i) {
+    out.push_back(address(at));
+    for (size_t a = at.size(); a-- > 0 && ++at[a] == extents[a];) at[a] = 0;
+  }
+  return out;
+}
+
 }  // namespace gradc::kernel

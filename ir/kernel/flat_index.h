@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ir/index.h"
+#include "ir/layout.h"
 
 namespace gradc::kernel {
 
@@ -36,5 +37,9 @@ class FlatIndex {
   std::vector<Linear> linear_;
   std::vector<Product> products_;
 };
+
+// The places of all elements of a buffer, in the row-major order of their indices.
+std::vector<int64_t> places(const Layout& layout, const Shape& shape,
+                            const std::map<std::string, int64_t>& dims);
 
 }  // namespace gradc::kernel

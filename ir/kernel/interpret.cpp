@@ -73,8 +73,9 @@ struct Code {
 
 // A buffer at these dimensions; tiles have memory of their own.
 struct Room {
-  std::vector<int64_t> shape, strides;  // in elements
-  int64_t size = 0;                     // bytes of an element
+  std::vector<int64_t> shape;
+  FlatIndex address;  // of an element, over its indices
+  int64_t size = 0;   // bytes of an element
   bool local = false;
   Memory memory;
   std::vector<std::byte> own;
@@ -170,10 +171,13 @@ class Interpreter::Machine {
     Room r;
     r.size = size_of(b.dtype);
     r.local = b.space == Space::Scratch || b.space == Space::Tile;
-    int64_t count = 1;
-    for (const Dim& d : b.shape) r.shape.push_back(FlatIndex(d, dims)({}));
-    for (size_t i = r.shape.size(); i-- > 0; count *= r.shape[i]) r.strides.insert(r.strides.begin(), count);
-    for (size_t i = 0; i < b.strides.size(); ++i) r.strides[i] = FlatIndex(b.strides[i], dims)({});
+    std::vector<Index> at;
+    for (const Dim& d : b.shape) {
+      at.push_back(Index::var(static_cast<int>(at.size())));
+      r.shape.push_back(FlatIndex(d, dims)({}));
+    }
+    r.address = {b.layout.address(b.shape, at), dims};
+    const int64_t count = FlatIndex(b.layout.size(b.shape), dims)({});
     if (r.local) r.written.assign(static_cast<size_t>(count), 0);
     if (b.space == Space::Tile) {
       r.own.resize(static_cast<size_t>(count * r.size));
@@ -232,15 +236,16 @@ class Interpreter::Machine {
 
   // --- memory ---------------------------------------------------------------------------------------------
   // The element's number in the buffer's memory.
-  int64_t element(int buffer, const std::vector<FlatIndex>& at) const {
+  int64_t element(int buffer, const std::vector<FlatIndex>& at) {
     const Room& r = rooms_[static_cast<size_t>(buffer)];
-    int64_t offset = 0;
+    at_.clear();
     for (size_t a = 0; a < at.size(); ++a) {
       const int64_t i = at[a](vars_);
       GRADC_CHECK(i >= 0 && i < r.shape[a], "@{}: index {} of {} on axis {} of %{}", k_.name, i, r.shape[a],
                   a, k_.buffers[buffer].name);
-      offset += i * r.strides[a];
+      at_.push_back(i);
     }
+    const int64_t offset = r.address(at_);
     GRADC_CHECK((offset + 1) * r.size <= r.memory.bytes, "@{}: element {} is beyond the {} bytes of %{}",
                 k_.name, offset, r.memory.bytes, k_.buffers[buffer].name);
     return offset;
@@ -280,7 +285,7 @@ class Interpreter::Machine {
     GRADC_CHECK(n > 0 && (n & (n - 1)) == 0, "@{}: a tree over {} elements", k_.name, n);
     std::vector<std::byte> lanes;
     for (int64_t l = 0; l < n; ++l) {
-      const std::byte* from = read(t.tile, first + l * r.strides.back());
+      const std::byte* from = read(t.tile, first + l);  // tiles are plain
       lanes.insert(lanes.end(), from, from + r.size);
     }
     for (int64_t stride = n / 2; stride > 0; stride /= 2)
@@ -291,7 +296,7 @@ class Interpreter::Machine {
 
   const Kernel& k_;
   Options o_;
-  std::vector<int64_t> vars_;
+  std::vector<int64_t> vars_, at_;
   std::vector<Slot> values_;
   std::vector<Room> rooms_;
   std::unique_ptr<Code> code_;

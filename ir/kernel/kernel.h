@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "ir/index.h"
+#include "ir/layout.h"
 #include "ir/meaning.h"
 #include "ir/scalar.h"
 #include "ir/type.h"
@@ -37,7 +38,8 @@ struct Buffer {
   DType dtype = DType::F32;
   Shape shape;
   Space space = Space::In;
-  Shape strides;  // in elements; empty means row-major
+  Layout layout = {};
+  int derived_from = -1;  // the parameter of which this one is a copy in another layout
 };
 
 using Value = int32_t;  // defined once, visible in the statements after it and in the bodies nested there

@@ -76,10 +76,8 @@ class Parser : Scanner {
     const Type t = type();
     b.dtype = t.dtype;
     b.shape = t.shape;
-    if (eat_word("strides")) {
-      b.strides = shape();
-      if (b.strides.size() != b.shape.size()) fail(fmt::format("{} strides for {}", str(b.strides), t.str()));
-    }
+    b.layout = layout(t.rank());
+    if (eat_word("of")) b.derived_from = buffer();
     return b;
   }
   void declare(Buffer b) {
@@ -221,9 +219,9 @@ class Parser : Scanner {
     f.extent = index();
     f.kind = eat_word("axis")       ? LoopKind::Axis
              : eat_word("parallel") ? LoopKind::Parallel
-             : eat_word("vector") ? LoopKind::Vector
-             : eat_word("unroll") ? LoopKind::Unroll
-                                  : LoopKind::Serial;
+             : eat_word("vector")   ? LoopKind::Vector
+             : eat_word("unroll")   ? LoopKind::Unroll
+                                    : LoopKind::Serial;
     if (f.kind == LoopKind::Unroll && !f.extent.is_constant()) fail("an unrolled loop is constant");
     expect("{");
     vars_ = inside;

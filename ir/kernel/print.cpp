@@ -40,8 +40,9 @@ class Printer {
   std::string buffer(int b) const { return canonical_ ? fmt::format("%b{}", b) : "%" + k_.buffers[b].name; }
   std::string declaration(size_t b) const {
     const Buffer& d = k_.buffers[b];
-    std::string out = fmt::format("{}: {}{}", buffer(static_cast<int>(b)), name_of(d.dtype), str(d.shape));
-    if (!d.strides.empty()) out += " strides " + str(d.strides);
+    std::string out = fmt::format("{}: {}{}{}", buffer(static_cast<int>(b)), name_of(d.dtype), str(d.shape),
+                                  d.layout.str());
+    if (d.derived_from >= 0) out += " of " + buffer(d.derived_from);
     return out;
   }
   // Variables and values are numbered in order of appearance, so that equal kernels print equally.

@@ -1,7 +1,8 @@
 // Invariants: values and variables are defined once and before use, in scope; indices have the rank of their
-// buffer; types of operations follow the scalar table; tiles have constant shapes; parameters precede locals;
-// in-parameters are not written and tiles are not guarded; loop kinds nest as kernel.h says. Not checked:
-// that indices stay inside (the interpreter does), that vector and parallel iterations are independent.
+// buffer; types of operations follow the scalar table; tiles have constant shapes and no layout; copies are
+// of an earlier parameter with their type and shape; parameters precede locals; in-parameters are not written
+// and tiles are not guarded; loop kinds nest as kernel.h says. Not checked: that indices stay inside (the
+// interpreter does), that vector and parallel iterations are independent.
 #include <set>
 
 #include "ir/kernel/kernel.h"
@@ -22,14 +23,23 @@ class Verifier {
       local |= is_local;
       for (const Dim& d : b.shape)
         GRADC_CHECK(!is_local || d.is_constant(), "@{}: {} has no constant shape", k_.name, b.name);
-      GRADC_CHECK(b.strides.empty() || b.strides.size() == b.shape.size(), "@{}: strides of {}", k_.name,
-                  b.name);
+      layout(b, is_local);
     }
     for (int p : k_.params) vars_.insert(p);
     body(k_.body, LoopKind::Serial, true);
   }
 
  private:
+  void layout(const Buffer& b, bool is_local) const {
+    GRADC_CHECK(b.layout.fits(static_cast<int>(b.shape.size())), "@{}: the layout of {}", k_.name, b.name);
+    GRADC_CHECK(b.space != Space::Tile || b.layout.is_plain(), "@{}: tile {} has a layout", k_.name, b.name);
+    if (b.derived_from < 0) return;
+    GRADC_CHECK(!is_local && &k_.buffers[b.derived_from] < &b, "@{}: what {} is derived from", k_.name,
+                b.name);
+    const Buffer& from = k_.buffers[b.derived_from];
+    GRADC_CHECK(from.dtype == b.dtype && from.shape == b.shape, "@{}: {} is no copy of {}", k_.name, b.name,
+                from.name);
+  }
   void define(Value v, DType t) {
     GRADC_CHECK(v >= 0 && v < k_.values && !types_.count(v),
                 "@{}: value {} is defined twice or out of range\n{}", k_.name, v, print(k_));
@@ -110,8 +120,8 @@ class Verifier {
     index(f->extent);
     GRADC_CHECK(f->kind != LoopKind::Parallel || outermost,
                 "@{}: the parallel loop is the outermost and only statement", k_.name);
-    GRADC_CHECK(f->kind != LoopKind::Axis || outermost || inside == LoopKind::Axis, "@{}: an axis within a loop",
-                k_.name);
+    GRADC_CHECK(f->kind != LoopKind::Axis || outermost || inside == LoopKind::Axis,
+                "@{}: an axis within a loop", k_.name);
     GRADC_CHECK(f->kind != LoopKind::Unroll || f->extent.is_constant(), "@{}: an unrolled loop is constant",
                 k_.name);
     GRADC_CHECK(inside != LoopKind::Vector || f->kind == LoopKind::Unroll, "@{}: a loop within a vector loop",

@@ -2,10 +2,12 @@
 // up to a barrier or a branch, and then performed thread by thread. A branch is no barrier: races are looked
 // for between what stands before and after it as well.
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <optional>
 #include <random>
 
+#include "ir/kernel/flat_index.h"
 #include "ir/step/access_log.h"
 #include "ir/step/step.h"
 #include "support/check.h"
@@ -35,9 +37,26 @@ class Interpretation {
   void run() {
     body(s_.body);
     statement(Barrier{});
+    for (const Buffer& b : s_.buffers)
+      if (b.derived_from >= 0) check_copy(b);
   }
 
  private:
+  // A copy holds what its original holds.
+  void check_copy(const Buffer& copy) const {
+    const Buffer& original = s_.buffers[copy.derived_from];
+    const std::vector<int64_t> from = kernel::places(original.layout, original.shape, o_.dims),
+                               to = kernel::places(copy.layout, copy.shape, o_.dims);
+    const int64_t size = size_of(copy.dtype);
+    const auto base = [&](const Buffer& b) {
+      return memory_[static_cast<size_t>(&b - s_.buffers.data())].base;
+    };
+    for (size_t i = 0; i < from.size(); ++i)
+      GRADC_CHECK(std::memcmp(base(copy) + to[i] * size, base(original) + from[i] * size,
+                              static_cast<size_t>(size)) == 0,
+                  "@{}: %{} is not what %{} is", s_.name, copy.name, original.name);
+  }
+
   struct Pending {
     const Run* run;
     std::vector<int64_t> params;

@@ -65,9 +65,8 @@ class Parser : Scanner {
     const Type t = type();
     b.dtype = t.dtype;
     b.shape = t.shape;
-    if (eat_word("strides")) b.strides = shape();
-    if (!b.strides.empty() && b.strides.size() != b.shape.size())
-      fail(fmt::format("{} strides for {}", str(b.strides), t.str()));
+    b.layout = layout(t.rank());
+    if (eat_word("of")) b.derived_from = buffer_named();
     b.region = eat_word("state") ? Region::State : eat_word("io") ? Region::Io : Region::Scratch;
     if (b.region == Region::Scratch) expect_word("scratch");
     expect_word("at");

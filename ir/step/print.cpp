@@ -21,8 +21,8 @@ class Printer {
           fmt::format("{}{} <= {} plan {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max, s_.dims[i].plan);
     out += fmt::format("] state={} io={} scratch={} {{\n", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
     for (const Buffer& b : s_.buffers) {
-      out += fmt::format("  buffer %{}: {}{}", b.name, name_of(b.dtype), str(b.shape));
-      if (!b.strides.empty()) out += " strides " + str(b.strides);
+      out += fmt::format("  buffer %{}: {}{}{}", b.name, name_of(b.dtype), str(b.shape), b.layout.str());
+      if (b.derived_from >= 0) out += " of %" + s_.buffers[b.derived_from].name;
       out += fmt::format(" {} at {}\n", kRegions[static_cast<int>(b.region)], b.offset);
     }
     out += "  inputs" + names(s_.inputs) + "\n  outputs" + names(s_.outputs) + "\n";

@@ -10,7 +10,7 @@ ThreadScratch thread_scratch(const kernel::Kernel& k) {
   for (const kernel::Buffer& b : k.buffers) {
     if (b.space != kernel::Space::Scratch) continue;
     t.offsets.push_back(t.bytes);
-    t.bytes += (element_count(b.shape).constant_part() * size_of(b.dtype) + 63) / 64 * 64;
+    t.bytes += (b.layout.size(b.shape).constant_part() * size_of(b.dtype) + 63) / 64 * 64;
   }
   return t;
 }
@@ -36,8 +36,7 @@ int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims) {
                         return it->second;
                       });
   };
-  if (b.strides.empty() || b.shape.empty()) return value(element_count(b.shape)) * size_of(b.dtype);
-  return value(b.shape[0]) * value(b.strides[0]) * size_of(b.dtype);
+  return value(b.layout.size(b.shape)) * size_of(b.dtype);
 }
 
 }  // namespace gradc::step

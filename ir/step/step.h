@@ -22,9 +22,10 @@ struct Buffer {
   std::string name;
   DType dtype = DType::F32;
   Shape shape;
-  Shape strides;  // in elements; empty means row-major
+  Layout layout = {};
   Region region = Region::Scratch;
-  int64_t offset = -1;  // bytes within the region at the planned maximum; -1 before memory is planned
+  int64_t offset = -1;    // bytes within the region at the planned maximum; -1 before memory is planned
+  int derived_from = -1;  // the buffer of which this one is a copy in another layout
 };
 
 struct Dim {
@@ -85,7 +86,7 @@ struct Range {
 };
 Range range_of(int64_t extent, int64_t tid, int64_t nthreads);
 
-// The bytes of a buffer, strides and dtype included, for given dimensions.
+// The bytes of a buffer, layout and dtype included, for given dimensions.
 int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims);
 
 std::string print(const Step& s);

@@ -1,6 +1,9 @@
-// Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and strides;
+// Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and layout;
+// copies are of an earlier buffer of their region, type and shape, and who writes one writes the other;
 // planned buffers are aligned and inside their region; a branch's condition is one bool. Not checked: that
-// barriers suffice (the interpreter does).
+// barriers suffice and that copies are what their originals are (the interpreter does).
+#include <set>
+
 #include "ir/step/step.h"
 #include "support/check.h"
 
@@ -18,7 +21,7 @@ void verify_run(const Step& s, const Run& r) {
   for (size_t i = 0; i < parameters; ++i) {
     const Buffer& b = s.buffers[r.buffers[i]];
     const kernel::Buffer& p = k.buffers[i];
-    GRADC_CHECK(b.dtype == p.dtype && b.shape == p.shape && b.strides == p.strides,
+    GRADC_CHECK(b.dtype == p.dtype && b.shape == p.shape && b.layout == p.layout,
                 "@{}: buffer {} given to {} of @{}", s.name, b.name, p.name, k.name);
   }
 }
@@ -43,6 +46,42 @@ void verify_body(const Step& s, const Body& body) {
   }
 }
 
+// By the runs of a body.
+void collect_written(const Step& s, const Body& body, std::set<int>& written) {
+  for (const Stmt& st : body) {
+    if (auto* r = std::get_if<Run>(&st))
+      for (size_t i = 0; i < r->buffers.size(); ++i)
+        if (s.kernels[r->kernel].buffers[i].space != kernel::Space::In) written.insert(r->buffers[i]);
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) collect_written(s, (*f)->body, written);
+    if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
+      collect_written(s, (*i)->then_body, written);
+      collect_written(s, (*i)->else_body, written);
+    }
+  }
+}
+
+void verify_copies(const Step& s) {
+  std::set<int> written;
+  collect_written(s, s.body, written);
+  for (const Buffer& b : s.buffers) {
+    const int copy = static_cast<int>(&b - s.buffers.data());
+    if (b.derived_from < 0 || written.count(copy) == written.count(b.derived_from)) continue;
+    const std::string &original = s.buffers[b.derived_from].name,
+                      &first = written.count(copy) ? b.name : original;
+    GRADC_CHECK(false, "@{} writes {} but not its {} {}", s.name, first,
+                written.count(copy) ? "original" : "copy", written.count(copy) ? original : b.name);
+  }
+}
+
+void verify_layout(const Step& s, const Buffer& b) {
+  GRADC_CHECK(b.layout.fits(static_cast<int>(b.shape.size())), "@{}: the layout of {}", s.name, b.name);
+  if (b.derived_from < 0) return;
+  GRADC_CHECK(&s.buffers[b.derived_from] < &b, "@{}: what {} is derived from", s.name, b.name);
+  const Buffer& from = s.buffers[b.derived_from];
+  GRADC_CHECK(from.dtype == b.dtype && from.shape == b.shape && from.region == b.region,
+              "@{}: {} is no copy of {}", s.name, b.name, from.name);
+}
+
 }  // namespace
 
 void verify(const Step& s) {
@@ -50,6 +89,7 @@ void verify(const Step& s) {
   for (const Dim& d : s.dims) dims[d.name] = d.max;
   const int64_t sizes[] = {s.state_bytes, s.io_bytes, s.scratch_bytes};
   for (const Buffer& b : s.buffers) {
+    verify_layout(s, b);
     if (b.offset < 0) continue;
     const int64_t end = b.offset + bytes_of(b, dims);
     GRADC_CHECK(b.offset % 64 == 0 && end <= sizes[static_cast<int>(b.region)], "@{}: buffer {} ends at {}",
@@ -57,6 +97,7 @@ void verify(const Step& s) {
   }
   for (const kernel::Kernel& k : s.kernels) kernel::verify(k);
   verify_body(s, s.body);
+  verify_copies(s);
 }
 
 }  // namespace gradc::step

@@ -351,12 +351,18 @@ class Fuser {
 
 FusedStep fuse(const graph::Module& m, const Function& f, const FuseOptions& o,
                std::map<std::string, int>* moves) {
-  FusedStep s{f.name, {}, {}, o.state_bytes};
+  FusedStep s{f.name, {}, {}, o.state.table.bytes};
   std::map<std::string, int> made;
   for (const Function* g : graph::reached(m, f))
     s.functions.emplace(g->name, Fuser(*g, o.enabled, made).run());
-  for (NodeId p : f.params)
-    if (auto it = o.state_offsets.find(f.names.at(p)); it != o.state_offsets.end()) s.state[p] = it->second;
+  for (size_t p = 0; p < o.state.row_of_param.size(); ++p) {
+    const int row = o.state.row_of_param[p];
+    if (row < 0) continue;
+    FusedState& state = s.state[f.params.at(p)];
+    state.place = o.state.table.rows.at(static_cast<size_t>(row)).place;
+    for (const StateRow& r : o.state.table.rows)
+      if (r.derived_from == row) state.copies.push_back(r.place);
+  }
   if (moves)
     for (const auto& [move, n] : made) (*moves)[move] += n;
   return s;

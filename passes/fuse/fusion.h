@@ -11,6 +11,7 @@
 
 #include "ir/graph/graph.h"
 #include "ir/graph/op_def.h"
+#include "passes/state_table.h"
 
 namespace gradc::passes {
 
@@ -49,18 +50,23 @@ struct Fusion {
   std::set<NodeId> copied;     // donated parameters whose new value needs a copy at the end
 };
 
+// Where a parameter that is state lies, and the copies of it.
+struct FusedState {
+  StatePlace place;
+  std::vector<StatePlace> copies = {};
+};
+
 // A function on its way to a step: its groups, and those of the functions that its control flow names.
 struct FusedStep {
   std::string entry;
   std::map<std::string, Fusion> functions;
-  std::map<NodeId, int64_t> state;  // parameters of the entry in the state region: their first bytes there
+  std::map<NodeId, FusedState> state;  // parameters of the entry in the state region
   int64_t state_bytes = 0;
 };
 
 struct FuseOptions {
   bool enabled = true;  // off: every node that is not free becomes a group of its own
-  std::map<std::string, int64_t> state_offsets;  // parameters that live in the state region, by name
-  int64_t state_bytes = 0;
+  StateBinding state;
 };
 // `moves`: how often each kind of placement was made is added to it, for tests and reports.
 FusedStep fuse(const graph::Module& m, const graph::Function& f, const FuseOptions& o,

@@ -51,6 +51,12 @@ std::string body(const Fusion& fusion, const std::vector<std::string>& names) {
   return out + list("inline", in_place, names) + list("copied", fusion.copied, names);
 }
 
+std::string text(const FusedState& s) {
+  std::string out = fmt::format("{} at {}", s.place.layout.str(), s.place.offset);
+  for (const StatePlace& c : s.copies) out += fmt::format(" copy{} at {}", c.layout.str(), c.offset);
+  return out;
+}
+
 // --- reading -----------------------------------------------------------------------------------------------
 class Parser : Scanner {
  public:
@@ -155,8 +161,14 @@ class Parser : Scanner {
 
   void state() {
     const NodeId p = parameter();
-    expect_word("at");
-    p_.fused.state[p] = integer();
+    const auto place = [&] {
+      StatePlace s{layout(f_->type(p).rank()), 0};
+      expect_word("at");
+      s.offset = integer();
+      return s;
+    };
+    FusedState& s = p_.fused.state[p] = {place()};
+    while (eat_word("copy")) s.copies.push_back(place());
   }
 
   NodeId node() {
@@ -196,7 +208,7 @@ std::string print(const graph::Module& m, const FusedStep& s) {
     if (state) out += fmt::format(" state={}", s.state_bytes);
     out += " {\n" + body(s.functions.at(f->name), names);
     if (f->name == s.entry)
-      for (const auto& [p, at] : s.state) out += fmt::format("  state %{} at {}\n", names[p], at);
+      for (const auto& [p, state] : s.state) out += fmt::format("  state %{}{}\n", names[p], text(state));
     out += "}\n";
   }
   return out;

@@ -157,10 +157,14 @@ void verify(const graph::Module& m, const FusedStep& s) {
   const Function& entry = m.at(s.entry);
   for (const Function* f : graph::reached(m, entry))
     GRADC_CHECK(s.functions.count(f->name), "@{} has no groups", f->name);
-  for (const auto& [p, at] : s.state)
-    GRADC_CHECK(p < entry.nodes.size() && entry[p].op->name == "parameter" && at >= 0 && at % 64 == 0 &&
-                    at <= s.state_bytes,
-                "a node of @{} is state at {}", s.entry, at);
+  for (const auto& [p, state] : s.state) {
+    std::vector<StatePlace> places = state.copies;
+    places.push_back(state.place);
+    for (const auto& [layout, at] : places)
+      GRADC_CHECK(p < entry.nodes.size() && entry[p].op->name == "parameter" &&
+                      layout.fits(entry.type(p).rank()) && at >= 0 && at % 64 == 0 && at <= s.state_bytes,
+                  "a node of @{} is state at {}", s.entry, at);
+  }
 }
 
 }  // namespace gradc::passes

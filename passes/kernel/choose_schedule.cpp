@@ -168,12 +168,18 @@ class Chooser {
       const std::optional<Index> c = a.coefficient_of(var);
       if (!c) continue;
       if (!c->is(1) && !c->is(0)) wants = true;
-      const Shape strides = strides_of(b);
-      if (b.shape.size() >= 2 && c->is(1) && strides[b.shape.size() - 2].is_constant() &&
-          strides[b.shape.size() - 2].constant_part() * size_of(b.dtype) % 1024 == 0)
-        wants = true;
+      if (c->is(1) && row_pitch(b) * size_of(b.dtype) % 1024 == 0) wants = true;
     }
     return wants;
+  }
+
+  // Elements from one row to the next where that is a constant; else 1.
+  static int64_t row_pitch(const Buffer& b) {
+    if (b.shape.size() < 2) return 1;
+    std::vector<Index> at(b.shape.size());
+    at[at.size() - 2] = Index::var(0);
+    const std::optional<Index> pitch = address(b, at).coefficient_of(0);
+    return pitch ? pitch->constant().value_or(1) : 1;
   }
 
   const Kernel& k_;

@@ -118,18 +118,6 @@ class Renumber {
 
 Body renumber(const Body& body, Kernel& k) { return Renumber(k).copy(body); }
 
-Shape strides_of(const Buffer& b) {
-  if (!b.strides.empty() || b.shape.empty()) return b.strides;
-  Shape strides(b.shape.size(), Index(1));
-  for (size_t i = b.shape.size() - 1; i-- > 0;) strides[i] = strides[i + 1] * b.shape[i + 1];
-  return strides;
-}
-
-Index address(const Buffer& b, const std::vector<Index>& at) {
-  const Shape strides = strides_of(b);
-  Index sum;
-  for (size_t i = 0; i < at.size(); ++i) sum += at[i] * strides[i];
-  return sum;
-}
+Index address(const Buffer& b, const std::vector<Index>& at) { return b.layout.address(b.shape, at); }
 
 }  // namespace gradc::passes

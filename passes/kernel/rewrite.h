@@ -22,8 +22,6 @@ kernel::Body substitute(const kernel::Body& body, int var, const Index& by);
 // A copy whose loop variables, bound variables and values are new.
 kernel::Body renumber(const kernel::Body& body, kernel::Kernel& k);
 
-// Row-major or declared strides of a buffer, in elements.
-Shape strides_of(const kernel::Buffer& b);
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 

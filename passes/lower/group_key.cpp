@@ -5,10 +5,11 @@ namespace gradc::passes {
 uint64_t GroupKeys::attributes(const graph::Attrs& a) {
   return attributes_.emplace(a, attributes_.size()).first->second;
 }
+uint64_t GroupKeys::layout(const Layout& l) { return layouts_.emplace(l, layouts_.size()).first->second; }
 uint64_t GroupKeys::shape(const Shape& s) { return shapes_.emplace(s, shapes_.size()).first->second; }
 
 GroupKeys::Key GroupKeys::key(const LowerInput& in, const Group& group,
-                              const std::function<Layout(NodeId)>& layout_of) {
+                              const std::function<Place(NodeId)>& storage_place) {
   Key k;
   const graph::Function& f = in.function;
   std::unordered_map<NodeId, uint64_t> number;  // places in k.nodes
@@ -30,8 +31,9 @@ GroupKeys::Key GroupKeys::key(const LowerInput& in, const Group& group,
   }
   auto buffer = [&](NodeId n) {  // the buffer of a node and its layout
     const NodeId s = storage(n);
-    const Layout l = layout_of(s);
-    for (uint64_t v : {place_of(s), shape(l.shape), static_cast<uint64_t>(l.prefix)}) k.numbers.push_back(v);
+    const Place p = storage_place(s);
+    for (uint64_t v : {place_of(s), shape(p.shape), layout(p.layout), static_cast<uint64_t>(p.prefix)})
+      k.numbers.push_back(v);
   };
   for (size_t i = 0; i < stack.size(); ++i) {
     const NodeId n = stack[i];

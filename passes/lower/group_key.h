@@ -13,8 +13,9 @@
 namespace gradc::passes {
 
 // What a kernel sees of the place where a node's value lies.
-struct Layout {
+struct Place {
   Shape shape;
+  Layout layout;
   size_t prefix = 0;  // leading axes that the step fixes
 };
 
@@ -24,11 +25,12 @@ class GroupKeys {
     std::vector<uint64_t> numbers;
     std::vector<NodeId> nodes;  // in the order in which they were met
   };
-  Key key(const LowerInput& in, const Group& group, const std::function<Layout(NodeId)>& layout_of);
+  Key key(const LowerInput& in, const Group& group, const std::function<Place(NodeId)>& storage_place);
 
  private:
   uint64_t attributes(const graph::Attrs& a);
   uint64_t shape(const Shape& s);
+  uint64_t layout(const Layout& l);
 
   struct HashAttrs {
     size_t operator()(const graph::Attrs& a) const { return a.hash(); }
@@ -42,6 +44,7 @@ class GroupKeys {
   };
   std::unordered_map<graph::Attrs, uint64_t, HashAttrs> attributes_;
   std::unordered_map<Shape, uint64_t, HashShape> shapes_;
+  std::map<Layout, uint64_t> layouts_;
 };
 
 }  // namespace gradc::passes

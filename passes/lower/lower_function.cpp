@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "passes/lower/group_key.h"
 #include "support/check.h"
@@ -53,15 +54,29 @@ class StepBuilder {
     }
   }
 
-  View parameter(const Function& f, NodeId p) {
+  // Where a parameter lies and, if it is state, the copies of it.
+  struct Parameter {
+    View view;
+    std::vector<View> copies;
+  };
+  Parameter parameter(const Function& f, NodeId p) {
     const std::string& name = f.names.at(p);
+    const Type& type = f.type(p);
     auto it = fused_.state.find(p);
-    const bool state = it != fused_.state.end();
-    const int b = buffer(name, f.type(p), state ? step::Region::State : step::Region::Io);
-    if (state)
-      s_.buffers[b].offset = it->second;
-    else
-      s_.inputs.push_back(b);
+    if (it == fused_.state.end()) {
+      s_.inputs.push_back(buffer(name, type, step::Region::Io));
+      return {{s_.inputs.back(), {}}, {}};
+    }
+    Parameter out{state_buffer(name, type, it->second.place, -1), {}};
+    for (const StatePlace& copy : it->second.copies)
+      out.copies.push_back(state_buffer(name + ".copy", type, copy, out.view.buffer));
+    return out;
+  }
+  View state_buffer(const std::string& name, const Type& type, const StatePlace& place, int derived_from) {
+    const int b = buffer(name, type, step::Region::State);
+    s_.buffers[b].layout = place.layout;
+    s_.buffers[b].offset = place.offset;
+    s_.buffers[b].derived_from = derived_from;
     return {b, {}};
   }
 
@@ -76,7 +91,7 @@ class StepBuilder {
   }
 
   int buffer(const std::string& name, const Type& t, step::Region region) {
-    s_.buffers.push_back({unique(name), t.dtype, t.shape, {}, region, -1});
+    s_.buffers.push_back({unique(name), t.dtype, t.shape, {}, region});
     return static_cast<int>(s_.buffers.size()) - 1;
   }
   View scratch(const std::string& name, const Type& t) {
@@ -96,14 +111,17 @@ class StepBuilder {
     return it->second;
   }
 
-  Layout layout(const View& v) const { return {s_.buffers[v.buffer].shape, v.prefix.size()}; }
+  Place place(const View& v) const {
+    return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].layout, v.prefix.size()};
+  }
 
-  // Gives a kernel's parameter buffers the shapes of the views' buffers: slices become leading indices by
-  // kernel parameters. Returns its number.
+  // Gives a kernel's parameter buffers the shapes and layouts of the views' buffers: slices become leading
+  // indices by kernel parameters. Returns its number.
   int bind(kernel::Kernel k, const std::vector<View>& views) {
     std::map<int, std::vector<Index>> prefix;
     for (size_t b = 0; b < views.size(); ++b) {
       k.buffers[b].shape = s_.buffers[views[b].buffer].shape;
+      k.buffers[b].layout = s_.buffers[views[b].buffer].layout;
       for (size_t i = 0; i < views[b].prefix.size(); ++i) {
         k.params.push_back(k.vars++);
         prefix[static_cast<int>(b)].push_back(Index::var(k.params.back()));
@@ -164,6 +182,7 @@ class StepBuilder {
     kernel::Body body{kernel::Load{l.kernel.values++, 0, at, {}, {}}, kernel::Store{1, at, 0}};
     for (int a = t.rank(); a-- > 0;) body = {kernel::make_for({a, t.shape[a], kernel::LoopKind::Axis, body})};
     l.kernel.body = std::move(body);
+    if (s_.buffers[to.buffer].derived_from == from.buffer) l.kernel.buffers[1].derived_from = 0;
     if (report_) ++report_->copies;
     emit(std::move(l), {from, to}, "copy", out);
   }
@@ -277,7 +296,7 @@ struct StepBuilder::FunctionLowering {
 
   void lower(const Fusion& fusion, const Group& g, Body& out) {
     const LowerInput in{f, fusion, storage_of, b.fma_};
-    const GroupKeys::Key key = keys.key(in, g, [&](NodeId n) { return b.layout(view_of(n)); });
+    const GroupKeys::Key key = keys.key(in, g, [&](NodeId n) { return b.place(view_of(n)); });
     const std::string name = "k_" + name_of(g.members.back().node);
     auto it = known.find(key.numbers);
     if (it == known.end()) it = known.emplace(key.numbers, lower_new(in, g, key, name)).first;
@@ -460,13 +479,22 @@ struct StepBuilder::FunctionLowering {
 };
 
 Step StepBuilder::run(const Function& f) {
-  std::vector<View> params;
-  for (NodeId p : f.params) params.push_back(parameter(f, p));
-  FunctionLowering body{*this, f, params, {}};
+  std::set<NodeId> written;
+  for (const graph::Result& r : f.results) written.insert(r.into);
+  std::vector<View> views;
+  std::vector<std::pair<NodeId, Parameter>> refreshed;  // states whose copies this step writes
   std::map<NodeId, View> view_of_param;
-  for (size_t p = 0; p < params.size(); ++p) view_of_param[f.params[p]] = params[p];
+  for (NodeId p : f.params) {
+    Parameter made = parameter(f, p);
+    view_of_param[p] = made.view;
+    views.push_back(made.copies.empty() || written.count(p) ? made.view : made.copies[0]);
+    if (written.count(p)) refreshed.emplace_back(p, std::move(made));
+  }
+  FunctionLowering body{*this, f, views, {}};
   for (size_t r = 0; r < f.results.size(); ++r) body.dests.push_back(destination(f, r, view_of_param));
   body.run(s_.body);
+  for (const auto& [p, made] : refreshed)
+    for (const View& to : made.copies) copy(made.view, to, f.type(p), s_.body);
   return std::move(s_);
 }
 

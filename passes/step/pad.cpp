@@ -9,24 +9,20 @@ namespace {
 
 using namespace step;
 
-Shape padded(const Buffer& b) {
+Layout padded(const Buffer& b) {
   if (b.region != Region::Scratch || b.shape.size() < 2 || !b.shape.back().is_constant()) return {};
   const int64_t row = b.shape.back().constant_part();
   if (row < 128 || row * size_of(b.dtype) % 1024 != 0) return {};
-  Shape strides(b.shape.size(), Index(1));
-  Index pitch(row + 16);
-  for (size_t i = b.shape.size() - 1; i-- > 0;) {
-    strides[i] = pitch;
-    pitch = pitch * b.shape[i];
-  }
-  return strides;
+  std::vector<int64_t> padding(b.shape.size());
+  padding.back() = 16;
+  return Layout::padded(static_cast<int>(b.shape.size()), std::move(padding));
 }
 
-// Gives each run a kernel that knows the strides of its buffers: a kernel that runs on buffers of several
-// strides becomes several.
-class Restrider {
+// Gives each run a kernel that knows the layouts of its buffers: a kernel that runs on buffers of several
+// layouts becomes several.
+class KernelLayouts {
  public:
-  Restrider(Step& s, StepReport* report) : s_(s), report_(report) {}
+  KernelLayouts(Step& s, StepReport* report) : s_(s), report_(report) {}
 
   void run() {
     s_.body = body(s_.body);
@@ -54,12 +50,12 @@ class Restrider {
   }
 
   int kernel_for(const Run& r) {
-    std::vector<Shape> strides;
-    for (int b : r.buffers) strides.push_back(s_.buffers[b].strides);
-    auto [it, fresh] = number_.emplace(std::pair(r.kernel, strides), static_cast<int>(kernels_.size()));
+    std::vector<Layout> layouts;
+    for (int b : r.buffers) layouts.push_back(s_.buffers[b].layout);
+    auto [it, fresh] = number_.emplace(std::pair(r.kernel, layouts), static_cast<int>(kernels_.size()));
     if (fresh) {
       kernels_.push_back(s_.kernels[r.kernel]);
-      for (size_t i = 0; i < strides.size(); ++i) kernels_.back().buffers[i].strides = strides[i];
+      for (size_t i = 0; i < layouts.size(); ++i) kernels_.back().buffers[i].layout = layouts[i];
     }
     return it->second;
   }
@@ -68,16 +64,19 @@ class Restrider {
   StepReport* report_;
   size_t runs_ = 0;
   std::vector<kernel::Kernel> kernels_;
-  std::map<std::pair<int, std::vector<Shape>>, int> number_;
+  std::map<std::pair<int, std::vector<Layout>>, int> number_;
 };
 
 }  // namespace
 
-void pad_rows(Step& s, StepReport* report) {
+void pad_rows(Step& s, const BufferLayouts& layouts, StepReport* report) {
   bool any = false;
-  for (Buffer& b : s.buffers)
-    if (b.strides.empty()) any |= !(b.strides = padded(b)).empty();
-  if (any) Restrider(s, report).run();
+  for (Buffer& b : s.buffers) {
+    if (b.region == Region::State || !b.layout.is_plain()) continue;
+    b.layout = layouts ? layouts({b.dtype, b.shape}, b.region) : padded(b);
+    any |= !b.layout.is_plain();
+  }
+  if (any) KernelLayouts(s, report).run();
 }
 
 }  // namespace gradc::passes

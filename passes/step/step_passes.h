@@ -1,14 +1,19 @@
 // The passes on steps, one function each; pipeline.cpp lists them with the reasons for their order.
 #pragma once
 
+#include <functional>
+
 #include "ir/step/step.h"
 #include "passes/kernel/schedule.h"
 #include "passes/report.h"
 
 namespace gradc::passes {
 
-// Rows of temporaries are kept apart in the caches; kernels learn the strides.
-void pad_rows(step::Step& s, StepReport* report);
+// The layout of a buffer of inputs, outputs or temporaries.
+using BufferLayouts = std::function<Layout(const Type&, step::Region)>;
+// Rows of temporaries are kept apart in the caches, or buffers lie as `layouts` says where that is given;
+// kernels learn how.
+void pad_rows(step::Step& s, const BufferLayouts& layouts, StepReport* report);
 // Every kernel's axis loops become tiles, vectors and a parallel loop. Fills `schedule` of the report's rows.
 void schedule_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Barriers where two threads could meet; `needless`: after every kernel, for tests.

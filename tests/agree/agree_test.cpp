@@ -140,7 +140,7 @@ func @f(%s: f32[16,16], %t: f32[8]) -> (f32[16,16] into %s, f32[8] into %t) {
   expect_agreement(text, "f", {0}, {}, {1, 2, 3}, 3);
   const graph::Module m = passes::run_graph_passes(graph::parse(text));
   passes::StepReport report;
-  lower_function(m, m.at("f"), {}, {}, 0, &report);
+  lower_function(m, m.at("f"), {}, {}, &report);
   EXPECT_EQ(report.copies, 1);
 }
 

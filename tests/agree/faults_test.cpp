@@ -152,7 +152,7 @@ class Hunt {
       args_.push_back(random_arguments(f_, dims, 1 + 31 * args_.size() * args_.size()));
       want_.push_back(interpret(m_, f_, args_.back()));
     }
-    text_ = step::print(lower_function(m_, f_, o_, {}, 0));
+    text_ = step::print(lower_function(m_, f_, o_));
   }
 
   const std::string& text() const { return text_; }

@@ -45,8 +45,8 @@ inline void count_decisions(const graph::Module& primitive, const CompileOptions
   CompileOptions naive = options;
   naive.without.push_back("schedule");
   const graph::Function& f = primitive.at("f");
-  const step::Step s = lower_function(primitive, f, options, {}, 0, &report);
-  const step::Step before = lower_function(primitive, f, naive, {}, 0);
+  const step::Step s = lower_function(primitive, f, options, {}, &report);
+  const step::Step before = lower_function(primitive, f, naive);
   for (const auto& [move, n] : report.fusion_moves) c[move] += n;
   c["copy"] += report.copies;
   for (const auto& note : report.kernels)

@@ -69,7 +69,7 @@ TEST(RoundTrip, Examples) {
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
     expect_fused_round_trip(m, "train_step");
     for (const int lanes : {4, 8, 16})
-      expect_round_trip(lower_function(m, m.at("train_step"), options_of({lanes, {}, ""}), {}, 0));
+      expect_round_trip(lower_function(m, m.at("train_step"), options_of({lanes, {}, ""})));
   }
 }
 
@@ -78,7 +78,7 @@ TEST(RoundTrip, RandomGraphs) {
     SCOPED_TRACE(seed);
     const std::string text = graph::print(RandomGraph(seed).make());
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
-    expect_round_trip(lower_function(m, m.at("f"), options_of({4 << (seed % 3), {}, ""}), {}, 0));
+    expect_round_trip(lower_function(m, m.at("f"), options_of({4 << (seed % 3), {}, ""})));
     expect_fused_round_trip(m, "f");
     if (testing::Test::HasFailure()) return;
   }

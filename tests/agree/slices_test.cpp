@@ -14,7 +14,7 @@ void lower(const std::string& limit, const std::string& dims) {
       "](%w: f32[8,4], %x: f32[B]) -> (f32[B]) {\n  %s = slice(%w) {start=[0,0], limit=[8," + limit +
       "], stride=[1,1]}\n  %r = reduce_sum(%s) {axes=[0,1]}\n  %b = broadcast(%r) {dims=[], shape=[B]}\n"
       "  %y = add(%x, %b)\n  return %y\n}\n"));
-  lower_function(m, m.at("f"), {}, {}, 0);
+  lower_function(m, m.at("f"), {});
 }
 
 TEST(Slices, TheMaximaOfDimensionsDecide) {

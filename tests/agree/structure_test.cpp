@@ -20,7 +20,7 @@ Planned plan(const std::string& file) {
   const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   const graph::Module m = passes::run_graph_passes(graph::parse(text));
   Planned p;
-  p.step = lower_function(m, m.at("train_step"), {}, {}, 0, &p.report);
+  p.step = lower_function(m, m.at("train_step"), {}, {}, &p.report);
   return p;
 }
 

@@ -103,7 +103,7 @@ TEST(GridTiles, AreWhatWasForced) {
     CompileOptions o = options_of({8, {}, ""});
     o.force_rows = 5, o.force_columns = 8;
     passes::StepReport report;
-    lower_function(m, m.at("f"), o, {}, 0, &report);
+    lower_function(m, m.at("f"), o, {}, &report);
     bool forced = false;
     for (const auto& k : report.kernels)
       forced |= k.schedule.columns == 8 || (k.schedule.row_axis >= 0 && k.schedule.rows == 5);

@@ -9,8 +9,10 @@ namespace gradc::passes {
 
 // Rows of temporaries are kept apart in the caches; kernels learn the strides.
 void pad_rows(step::Step& s, StepReport* report);
-// Every kernel's axis loops become tiles, vectors and a parallel loop. Fills `schedule` of the report's rows.
-void schedule_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// A schedule for every kernel. Fills `work` and `schedule` of the report's rows.
+void plan_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// The schedules carried out: every kernel's axis loops become tiles, vectors and a parallel loop.
+void schedule_kernels(step::Step& s);
 // Barriers where two threads could meet; `needless`: after every kernel, for tests.
 void insert_barriers(step::Step& s, bool needless);
 // Offsets for io and scratch; without `reuse` no two buffers share bytes.

@@ -33,9 +33,14 @@ constexpr std::array kPasses{
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
                if (!off) pad_rows(s, o.layouts, report);
              }},
-    PassInfo{"schedule", Stage::Step, true, "once a distinct kernel, when layouts are known", nullptr,
-             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
-               if (!off) schedule_kernels(s, o.schedule, report);
+    PassInfo{"plan", Stage::Step, false, "once a distinct kernel, when layouts are known", nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool) {
+               plan_kernels(s, o.schedule, report);
+             }},
+    PassInfo{"schedule", Stage::Step, true, "what is planned, carried out", nullptr,
+             [](step::Step& s, const StepOptions&, StepReport*, bool off) {
+               if (off) s.schedules.clear();
+               schedule_kernels(s);
              }},
     PassInfo{"barriers", Stage::Step, true, "when schedules have said which kernels threads share", nullptr,
              [](step::Step& s, const StepOptions&, StepReport*, bool off) { insert_barriers(s, off); }},

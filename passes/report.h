@@ -12,8 +12,9 @@ namespace gradc::passes {
 struct StepReport {
   struct KernelNote {
     std::string name, members;
-    int kernel = 0;  // its number in the step
-    Schedule schedule;
+    int kernel = 0;   // its number in the step
+    double work = 0;  // scalar operations at planned dimensions
+    kernel::Schedule schedule;
   };
   std::vector<KernelNote> kernels;  // in the order of their runs
   std::map<std::string, int> fusion_moves;

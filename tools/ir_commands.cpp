@@ -90,7 +90,7 @@ void run_bench(const Arguments& a, const graph::Module& m) {
   const int threads = a.threads > 0 ? a.threads : runtime::available_cores();
   const std::vector<double> ms = compiled.measure(synthetic_arguments(f, dims), threads, a.rounds);
   double work = 0;
-  for (const auto& k : compiled.report().kernels) work += k.schedule.work;
+  for (const auto& k : compiled.report().kernels) work += k.work;
   fmt::print(
       "{{\"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, \"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, "
       "\"threads\": {}, "

@@ -15,11 +15,7 @@ class Parser : Scanner {
   using Scanner::Scanner;
 
   Step step() {
-    for (skip(); t_.starts_with("kernel"); skip()) {
-      size_t at = all_.size() - t_.size();
-      s_.kernels.push_back(kernel::parse_kernel_at(all_, at, file_));
-      t_ = all_.substr(at);
-    }
+    for (skip(); t_.starts_with("kernel") || t_.starts_with("schedule"); skip()) scheduled_kernel();
     header();
     while (eat_word("buffer")) buffer();
     expect_word("inputs");
@@ -32,6 +28,28 @@ class Parser : Scanner {
   }
 
  private:
+  // With its schedule before it; all kernels have one or none has.
+  void scheduled_kernel() {
+    size_t at = all_.size() - t_.size();
+    std::string scheduled;
+    if (t_.starts_with("schedule")) {
+      kernel::NamedSchedule s = kernel::parse_schedule_at(all_, at, file_);
+      scheduled = s.kernel;
+      s_.schedules.push_back(std::move(s.schedule));
+      t_ = all_.substr(at);
+      skip();
+    }
+    const Loc place = here();
+    s_.kernels.push_back(kernel::parse_kernel_at(all_, at, file_));
+    t_ = all_.substr(at);
+    const std::string& name = s_.kernels.back().name;
+    if (!scheduled.empty() && scheduled != name)
+      throw CompileError(place, fmt::format("the schedule before @{} is one of @{}", name, scheduled));
+    if (!s_.schedules.empty() && s_.schedules.size() != s_.kernels.size())
+      throw CompileError(
+          place, fmt::format("{} of {} kernels have a schedule", s_.schedules.size(), s_.kernels.size()));
+  }
+
   void header() {
     expect_word("step");
     expect("@");

@@ -1,4 +1,5 @@
-// Step text: dimensions, buffers with their places, kernels, then the order in which they run.
+// Step text: kernels, each behind its schedule if it has one, then dimensions, buffers with their places, and
+// the order in which kernels run.
 #include <fmt/format.h>
 
 #include "ir/step/step.h"
@@ -14,7 +15,10 @@ class Printer {
 
   std::string text() const {
     std::string out;
-    for (const kernel::Kernel& k : s_.kernels) out += kernel::print(k) + "\n";
+    for (size_t k = 0; k < s_.kernels.size(); ++k) {
+      if (k < s_.schedules.size()) out += kernel::print(s_.schedules[k], s_.kernels[k].name);
+      out += kernel::print(s_.kernels[k]) + "\n";
+    }
     out += fmt::format("step @{}[", s_.name);
     for (size_t i = 0; i < s_.dims.size(); ++i)
       out +=

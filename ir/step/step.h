@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ir/kernel/kernel.h"
+#include "ir/kernel/schedule.h"
 
 namespace gradc::step {
 
@@ -65,6 +66,8 @@ struct Step {
   std::vector<Dim> dims;
   std::vector<Buffer> buffers;
   std::vector<kernel::Kernel> kernels;  // no two equal
+  std::vector<kernel::Schedule>
+      schedules;  // by kernel, while they are planned and not carried out; else empty
   Body body;
   int vars = 0;
   int64_t state_bytes = 0, io_bytes = 0, scratch_bytes = 0;  // at the planned maximum, after memory planning

@@ -1,7 +1,8 @@
 // Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and layout;
 // copies are of an earlier buffer of their region, type and shape, and who writes one writes the other;
-// planned buffers are aligned and inside their region; a branch's condition is one bool. Not checked: that
-// barriers suffice and that copies are what their originals are (the interpreter does).
+// planned buffers are aligned and inside their region; a branch's condition is one bool; all kernels have a
+// schedule or none has. Not checked: that barriers suffice and that copies are what their originals are (the
+// interpreter does), that schedules fit their kernels (replaying them does).
 #include <set>
 
 #include "ir/step/step.h"
@@ -96,6 +97,8 @@ void verify(const Step& s) {
                 s.name, b.name, end);
   }
   for (const kernel::Kernel& k : s.kernels) kernel::verify(k);
+  GRADC_CHECK(s.schedules.empty() || s.schedules.size() == s.kernels.size(),
+              "@{}: {} schedules of {} kernels", s.name, s.schedules.size(), s.kernels.size());
   verify_body(s, s.body);
   verify_copies(s);
 }

@@ -1,4 +1,5 @@
-// Carries a schedule out: splits, reorders and distributes the loops of a naive kernel.
+// Writes the loops that a schedule's steps result in: splits, reorders and distributes those of a naive
+// kernel.
 #include <algorithm>
 
 #include "passes/kernel/rewrite.h"
@@ -19,7 +20,7 @@ struct Loop {
 
 class Scheduler {
  public:
-  Scheduler(const Kernel& k, const Schedule& s, const ScheduleOptions& o) : k_(k), s_(s), o_(o) {
+  Scheduler(const Kernel& k, const LoopForm& form) : k_(k), s_(form) {
     const Nest nest = nest_of(k);
     for (const For* f : nest.loops) loops_.push_back({f->var, f->extent});
     inner_ = *nest.body;
@@ -28,65 +29,46 @@ class Scheduler {
   Kernel run() {
     if (loops_.empty()) return std::move(k_);
     if (s_.vector_axis < 0 && s_.row_axis < 0) {
-      wrap_all(inner_);
-    } else if (s_.columns == 0 && s_.row_axis < 0) {
+      wrap(inner_);
+    } else if (s_.row_axis < 0 && !has_loop()) {
       elementwise();
     } else {
       tile();
     }
+    if (s_.parallel) mark_outermost();
     drop_unused_tiles();
     return std::move(k_);
   }
 
  private:
-  LoopKind outer_kind() const { return s_.parallel ? LoopKind::Parallel : LoopKind::Serial; }
-
-  // The group's loops as they are, the outermost parallel.
-  void wrap_all(Body body) {
-    std::vector<size_t> all;
-    for (size_t a = 0; a < loops_.size(); ++a) all.push_back(a);
-    wrap(std::move(body), all);
+  bool has_loop() const {
+    bool any = false;
+    walk(inner_, [&](const Stmt& s) { any |= std::holds_alternative<std::shared_ptr<const For>>(s); });
+    return any;
   }
-  void wrap(Body body, const std::vector<size_t>& axes) {
-    for (size_t i = axes.size(); i-- > 0;) {
-      const Loop& l = loops_[axes[i]];
-      body = {make_for({l.var, l.extent, i == 0 ? outer_kind() : LoopKind::Serial, std::move(body)})};
+
+  // The axes that stay whole, around `body`.
+  void wrap(Body body) {
+    for (size_t i = s_.outer.size(); i-- > 0;) {
+      const Loop& l = loops_[s_.outer[i]];
+      body = {make_for({l.var, l.extent, LoopKind::Serial, std::move(body)})};
     }
     k_.body = std::move(body);
   }
-
-  std::vector<size_t> other_axes() const {
-    std::vector<size_t> out;
-    for (size_t a = 0; a < loops_.size(); ++a)
-      if (static_cast<int>(a) != s_.vector_axis && static_cast<int>(a) != s_.row_axis) out.push_back(a);
-    // The longest loop outermost: it is the one that threads share.
-    std::stable_sort(out.begin(), out.end(), [&](size_t a, size_t b) { return size(a) > size(b); });
-    return out;
-  }
-  int64_t size(size_t axis) const {
-    return loops_[axis].extent.evaluate([](int) -> int64_t { return 0; },
-                                        [&](const std::string& d) {
-                                          auto it = o_.plan.find(d);
-                                          return it == o_.plan.end() ? int64_t{64} : it->second;
-                                        });
+  void mark_outermost() {
+    For f = *std::get<std::shared_ptr<const For>>(k_.body[0]);
+    f.kind = LoopKind::Parallel;
+    k_.body = {make_for(std::move(f))};
   }
 
   void elementwise() {
     const Loop& v = loops_[s_.vector_axis];
-    const std::vector<size_t> others = other_axes();
-    if (!others.empty()) {
-      wrap({make_for({v.var, v.extent, LoopKind::Vector, inner_})}, others);
-      return;
-    }
-    if (!s_.parallel || s_.chunk == 0) {
-      k_.body = {make_for({v.var, v.extent, LoopKind::Vector, inner_})};
-      return;
-    }
+    if (s_.columns == 0) return wrap({make_for({v.var, v.extent, LoopKind::Vector, inner_})});
     const int piece = k_.vars++, lane = k_.vars++;
-    const Index base = Index::var(piece) * s_.chunk;
+    const Index base = Index::var(piece) * s_.columns;
     Body body = substitute(inner_, v.var, base + Index::var(lane));
-    body = {make_for({lane, Index::min(s_.chunk, v.extent - base), LoopKind::Vector, body})};
-    k_.body = {make_for({piece, v.extent.ceil_div(s_.chunk), LoopKind::Parallel, body})};
+    body = {make_for({lane, Index::min(s_.columns, v.extent - base), LoopKind::Vector, body})};
+    wrap({make_for({piece, v.extent.ceil_div(s_.columns), LoopKind::Serial, body})});
   }
 
   // --- register tiles ------------------------------------------------------------------------------------
@@ -94,15 +76,13 @@ class Scheduler {
     const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
     const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
     Body body = has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop(), {});
-    wrap(std::move(body), other_axes());
-    if (other_axes().empty()) mark_outermost();
+    wrap(std::move(body));
   }
   static TileLoop no_loop() { return {}; }
 
   // `for panel { stage; for rows { tiles } }`, or rows outermost.
   Body over_panels(int row_tile, int panel) {
     const Loop& v = loops_[s_.vector_axis];
-    GRADC_CHECK(v.extent.is_constant(), "the columns of a tile are constant, not {}", v.extent.str());
     const int64_t n = v.extent.constant_part(), whole = n / s_.columns, rest = n % s_.columns;
     Body body;
     if (s_.columns_outer) {
@@ -185,13 +165,6 @@ class Scheduler {
     }
     return {renumber({make_for({row_tile, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})},
                      k_)[0]};
-  }
-
-  void mark_outermost() {
-    if (!s_.parallel || k_.body.size() != 1) return;
-    For f = *std::get<std::shared_ptr<const For>>(k_.body[0]);
-    f.kind = LoopKind::Parallel;
-    k_.body = {make_for(std::move(f))};
   }
 
   // --- staging -------------------------------------------------------------------------------------------
@@ -312,16 +285,16 @@ class Scheduler {
   }
 
   Kernel k_;
-  const Schedule& s_;
-  const ScheduleOptions& o_;
+  const LoopForm& s_;
   std::vector<Loop> loops_;
   Body inner_;
 };
 
 }  // namespace
 
-Kernel apply_schedule(const Kernel& k, const Schedule& s, const ScheduleOptions& o) {
-  return Scheduler(k, s, o).run();
+Kernel apply_schedule(const Kernel& k, const Schedule& s) {
+  const LoopForm form = replay(k, s);
+  return Scheduler(k, form).run();
 }
 
 }  // namespace gradc::passes

@@ -1,4 +1,5 @@
-// The policy: numbers for one kernel, from its accesses, its extents at planned dimensions and the machine.
+// The policy: the steps for one kernel, with their numbers and reasons, from its accesses, its extents at
+// planned dimensions and the machine.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,23 +12,40 @@ namespace {
 
 using namespace kernel;
 
+// The numbers of a schedule; 0 or -1 where they do not apply.
+struct Choice {
+  int vector_axis = -1;       // which axis becomes the innermost vector loop
+  int row_axis = -1;          // which axis is unrolled over the rows of the register tile
+  int64_t rows = 1;           // of the register tile
+  int64_t columns = 0;        // of the register tile, or of a parallel piece of a vector loop
+  bool columns_outer = true;  // panels of columns around the tiles of rows
+  bool stage = false;
+  bool parallel = false;
+  std::string what, rows_why, columns_why;
+};
+
 class Chooser {
  public:
   Chooser(const Kernel& k, const ScheduleOptions& o) : k_(k), o_(o), nest_(nest_of(k)) {}
 
   Schedule run() {
     survey();
-    Schedule s;
-    s.work = total_work();
-    s.parallel = s.work >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
+    Choice c;
+    c.parallel = total_work() >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
     if (nest_.loops.empty() || has_vector_ || has_branch_ || rows_) {
-      s.why = nest_.loops.empty() ? "scalars" : "rows";
+      c.what = nest_.loops.empty() ? "scalars" : "rows";
     } else if (has_serial_) {
-      choose_tile(s);
+      choose_tile(c);
     } else {
-      choose_elementwise(s);
+      choose_elementwise(c);
     }
-    return s;
+    return steps_of(c);
+  }
+
+  double total_work() const {
+    double n = work_of(*nest_.body);
+    for (size_t a = 0; a < nest_.loops.size(); ++a) n *= static_cast<double>(std::max<int64_t>(1, extent(a)));
+    return n;
   }
 
  private:
@@ -67,11 +85,6 @@ class Chooser {
     }
     return n;
   }
-  double total_work() const {
-    double n = work_of(*nest_.body);
-    for (size_t a = 0; a < nest_.loops.size(); ++a) n *= static_cast<double>(std::max<int64_t>(1, extent(a)));
-    return n;
-  }
 
   // How badly an axis suits vector lanes: accesses that are neither uniform nor contiguous along it.
   int strided_accesses(size_t axis) const {
@@ -99,15 +112,17 @@ class Chooser {
     return best;
   }
 
-  void choose_elementwise(Schedule& s) const {
+  void choose_elementwise(Choice& s) const {
     s.vector_axis = best_vector_axis(false);
-    if (nest_.loops.size() == 1) s.chunk = 1024;
-    s.why = "elementwise";
+    s.what = "elementwise";
+    if (nest_.loops.size() > 1 || !s.parallel) return;
+    s.columns = 1024;
+    s.columns_why = "threads share pieces of the only axis";
   }
 
   // A register tile: columns in vectors along the axis that operands share contiguously, rows unrolled along
   // another axis, as many as the accumulators leave room for.
-  void choose_tile(Schedule& s) const {
+  void choose_tile(Choice& s) const {
     const Machine& m = o_.machine;
     s.vector_axis = best_vector_axis(true);
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
@@ -116,7 +131,7 @@ class Chooser {
           (s.row_axis < 0 || extent(a) > extent(s.row_axis)))
         s.row_axis = static_cast<int>(a);
     if (s.vector_axis < 0 && s.row_axis < 0) {
-      s.why = "one element";
+      s.what = "one element";
       return;
     }
     const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
@@ -124,14 +139,18 @@ class Chooser {
     if (s.vector_axis >= 0) {
       vectors = std::min(vectors, (extent(s.vector_axis) + lanes - 1) / lanes);
       s.columns = std::min(vectors * lanes, extent(s.vector_axis));
+      s.columns_why = fmt::format("{} vectors of {} lanes", vectors, lanes);
     }
     const int64_t budget = m.vector_registers - (s.vector_axis < 0 ? 2 : vectors + 1);
     int64_t most = s.row_axis < 0 ? 1 : budget / (std::max<int64_t>(1, vectors) * std::max(1, accumulators_));
     if (s.vector_axis < 0) most = std::min<int64_t>(most, 8);
     s.rows = s.row_axis < 0 ? 1 : best_rows(std::max<int64_t>(1, most), extent(s.row_axis));
-    if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows;
-    if (o_.force_columns > 0 && s.vector_axis >= 0)
+    s.rows_why = "the rows that registers hold";
+    if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows, s.rows_why = "asked for";
+    if (o_.force_columns > 0 && s.vector_axis >= 0) {
       s.columns = std::min(o_.force_columns, extent(s.vector_axis));
+      s.columns_why = "asked for";
+    }
     const int64_t panels =
         s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
     const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
@@ -140,7 +159,7 @@ class Chooser {
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
     if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2)
       s.stage = s.columns_outer = false;
-    s.why = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
+    s.what = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
   }
 
   // The most rows that waste the least in the last tile.
@@ -155,8 +174,64 @@ class Chooser {
     return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
   }
 
+  // --- steps ---------------------------------------------------------------------------------------------
+  std::string name(int axis) const { return axis_name(k_, static_cast<size_t>(axis)); }
+  static std::string sentence(const std::string& a, const std::string& b) {
+    return a.empty() || b.empty() ? a + b : a + "; " + b;
+  }
+
+  Schedule steps_of(const Choice& c) {
+    Schedule s{c.what, {}};
+    std::string panel, column, tile, row;
+    auto split = [&](int axis, int64_t size, std::string& pieces, std::string& piece, std::string why) {
+      pieces = name(axis) + ".pieces", piece = name(axis) + ".piece";
+      s.steps.push_back({"split", {name(axis)}, size, {pieces, piece}, std::move(why)});
+    };
+    if (c.row_axis >= 0) split(c.row_axis, c.rows, tile, row, c.rows_why);
+    if (c.columns > 0) split(c.vector_axis, c.columns, panel, column, c.columns_why);
+    if (c.vector_axis >= 0 && c.columns == 0) column = name(c.vector_axis);
+    order(s, c, {c.columns_outer ? panel : tile, c.columns_outer ? tile : panel, row, column});
+    if (c.stage)
+      s.steps.push_back({"stage", {column}, 0, {}, "far apart in memory and read by every tile of rows"});
+    if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
+    if (!column.empty())
+      s.steps.push_back({"vectorise", {column}, 0, {}, "most accesses are contiguous or uniform along it"});
+    if (c.parallel)
+      s.steps.push_back({"parallelise", {outermost_}, 0, {}, fmt::format("{:.0f} operations", total_work())});
+    return s;
+  }
+
+  // Puts the axes that stay whole outside, then `tail` without its empty names. No step where they stand so.
+  void order(Schedule& s, const Choice& c, const std::vector<std::string>& tail) {
+    std::vector<int> whole;
+    std::vector<std::string> now, then;
+    for (int a = 0; a < static_cast<int>(nest_.loops.size()); ++a) {
+      if (a != c.vector_axis && a != c.row_axis) whole.push_back(a);
+      const bool pieces = a == c.row_axis || (a == c.vector_axis && c.columns > 0);
+      now.push_back(name(a) + (pieces ? ".pieces" : ""));
+      if (pieces) now.push_back(name(a) + ".piece");
+    }
+    // The longest loop outermost: it is the one that threads share.
+    if (c.vector_axis >= 0 || c.row_axis >= 0)
+      std::stable_sort(whole.begin(), whole.end(), [&](int a, int b) { return extent(a) > extent(b); });
+    for (int a : whole) then.push_back(name(a));
+    for (const std::string& n : tail)
+      if (!n.empty()) then.push_back(n);
+    if (!then.empty()) outermost_ = then.front();
+    if (now == then) return;
+    const bool tile = c.row_axis >= 0 && c.columns > 0;
+    s.steps.push_back({"reorder",
+                       then,
+                       0,
+                       {},
+                       sentence(whole.size() > 1 ? "the longest axis outermost" : "",
+                                !tile             ? "lanes innermost"
+                                : c.columns_outer ? "a panel serves all rows"
+                                                  : "few panels, so that threads share rows")});
+  }
+
   // Strided panels, and rows whose pitch maps to few cache sets, are copied once and read many times.
-  bool panel_wants_staging(const Schedule& s) const {
+  bool panel_wants_staging(const Choice& s) const {
     bool wants = false;
     const int var = nest_.loops[s.vector_axis]->var;
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
@@ -188,6 +263,7 @@ class Chooser {
   std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
+  std::string outermost_;  // loop
 };
 
 }  // namespace
@@ -204,5 +280,6 @@ Nest nest_of(const Kernel& k) {
 }
 
 Schedule choose_schedule(const Kernel& k, const ScheduleOptions& o) { return Chooser(k, o).run(); }
+double planned_work(const Kernel& k, const ScheduleOptions& o) { return Chooser(k, o).total_work(); }
 
 }  // namespace gradc::passes

@@ -6,23 +6,10 @@
 #include <string>
 
 #include "ir/kernel/kernel.h"
+#include "ir/kernel/schedule.h"
 #include "support/machine.h"
 
 namespace gradc::passes {
-
-// The numbers of one kernel's schedule, with the reasons in `why`; 0 or -1 where they do not apply.
-struct Schedule {
-  int vector_axis = -1;  // which outer loop becomes the innermost vector loop
-  int row_axis = -1;     // which outer loop is unrolled over the rows of the register tile
-  int64_t rows = 1;      // of the register tile
-  int64_t columns = 0;   // of the register tile, in elements
-  bool columns_outer = true;
-  bool stage = false;  // copy the panel that a tile's columns read into thread scratch first
-  int64_t chunk = 0;   // elements of a parallel piece of a vector loop
-  bool parallel = false;
-  double work = 0;  // scalar operations at planned dimensions
-  std::string why;
-};
 
 struct ScheduleOptions {
   Machine machine;
@@ -36,9 +23,27 @@ struct Nest {
   const kernel::Body* body;
 };
 Nest nest_of(const kernel::Kernel& k);
+// What a schedule calls the axis loop at `depth`.
+std::string axis_name(const kernel::Kernel& k, size_t depth);
 
-Schedule choose_schedule(const kernel::Kernel& k, const ScheduleOptions& o);
-// Without axis loops, or where nothing was chosen for them, the kernel stays as it is.
-kernel::Kernel apply_schedule(const kernel::Kernel& k, const Schedule& s, const ScheduleOptions& o);
+kernel::Schedule choose_schedule(const kernel::Kernel& k, const ScheduleOptions& o);
+// Scalar operations of a naive kernel at planned dimensions.
+double planned_work(const kernel::Kernel& k, const ScheduleOptions& o);
+
+// What the steps of a schedule make of the axis loops; code is written for it once they are all known.
+struct LoopForm {
+  std::vector<size_t> outer;  // axes that stay whole around what follows, outermost first
+  int vector_axis = -1;       // the axis that vector lanes run along, innermost
+  int64_t columns = 0;        // its piece in a register tile or in a parallel piece; 0: all of it
+  int row_axis = -1;          // the axis that is unrolled over the rows of a register tile
+  int64_t rows = 1;           // of the register tile
+  bool columns_outer = true;  // pieces of columns around those of rows
+  bool stage = false;         // what a piece of columns reads is copied into thread scratch first
+  bool parallel = false;      // the outermost loop
+};
+// Replays the steps, each with its check: InternalError names the step that the kernel does not allow.
+LoopForm replay(const kernel::Kernel& k, const kernel::Schedule& s);
+// The kernel as its schedule says; without steps its axis loops run one after another.
+kernel::Kernel apply_schedule(const kernel::Kernel& k, const kernel::Schedule& s);
 
 }  // namespace gradc::passes

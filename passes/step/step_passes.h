@@ -14,8 +14,10 @@ using BufferLayouts = std::function<Layout(const Type&, step::Region)>;
 // Rows of temporaries are kept apart in the caches, or buffers lie as `layouts` says where that is given;
 // kernels learn how.
 void pad_rows(step::Step& s, const BufferLayouts& layouts, StepReport* report);
-// Every kernel's axis loops become tiles, vectors and a parallel loop. Fills `schedule` of the report's rows.
-void schedule_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// A schedule for every kernel. Fills `work` and `schedule` of the report's rows.
+void plan_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// The schedules carried out: every kernel's axis loops become tiles, vectors and a parallel loop.
+void schedule_kernels(step::Step& s);
 // Barriers where two threads could meet; `needless`: after every kernel, for tests.
 void insert_barriers(step::Step& s, bool needless);
 // Offsets for io and scratch; without `reuse` no two buffers share bytes.

@@ -23,10 +23,11 @@ inline int barriers_in(const step::Body& body) {
   return n;
 }
 
-inline void count_kernel(const kernel::Kernel& k, const kernel::Kernel& naive, const passes::Schedule& s,
-                         Counters& c) {
+inline void count_kernel(const kernel::Kernel& k, const kernel::Kernel& naive,
+                         const kernel::Schedule& schedule, Counters& c) {
   const passes::Nest nest = passes::nest_of(naive);
-  const bool tile = s.why.starts_with("tile");
+  const passes::LoopForm s = passes::replay(naive, schedule);
+  const bool tile = schedule.what.starts_with("tile");
   if (tile && s.row_axis >= 0 && s.rows > 1) {
     const Index& rows = nest.loops[static_cast<size_t>(s.row_axis)]->extent;
     c["tile edge in rows"] += !rows.is_constant() || rows.constant_part() % s.rows != 0;
@@ -36,7 +37,7 @@ inline void count_kernel(const kernel::Kernel& k, const kernel::Kernel& naive, c
         nest.loops[static_cast<size_t>(s.vector_axis)]->extent.constant_part() % s.columns != 0;
   for (const kernel::Buffer& b : k.buffers)
     c["staged panel"] += tile && b.space == kernel::Space::Scratch && b.name.starts_with("p");
-  c["row group"] += s.why == "rows";
+  c["row group"] += schedule.what == "rows";
   c["parallel kernel"] += kernel::parallel_loop(k) != nullptr;
 }
 

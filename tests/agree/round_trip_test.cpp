@@ -24,6 +24,21 @@ void expect_round_trip(const step::Step& s) {
   step::verify(again);
 }
 
+// Schedules that are read back are carried out alike.
+void expect_planned_round_trip(const graph::Module& m, const graph::Function& f, const CompileOptions& o) {
+  passes::StepOptions plan = step_options(o), rest = plan;
+  plan.after = "plan", rest.from = "schedule";
+  step::Step planned = passes::build_step(m, f, plan);
+  ASSERT_EQ(planned.schedules.size(), planned.kernels.size());
+  const std::string text = step::print(planned);
+  step::Step again = step::parse_step(text);
+  ASSERT_EQ(step::print(again), text);
+  passes::run_step_passes(planned, rest);
+  passes::run_step_passes(again, rest);
+  ASSERT_EQ(step::print(again), step::print(planned));
+  ASSERT_EQ(step::print(planned), step::print(lower_function(m, f, o, {}, 0)));
+}
+
 // The groups of a function of primitives; what is read back lowers to the same step.
 void expect_fused_round_trip(const graph::Module& made, const std::string& name) {
   const CompileOptions o;
@@ -80,6 +95,7 @@ TEST(RoundTrip, RandomGraphs) {
     const graph::Module m = passes::run_graph_passes(graph::parse(text));
     expect_round_trip(lower_function(m, m.at("f"), options_of({4 << (seed % 3), {}, ""})));
     expect_fused_round_trip(m, "f");
+    expect_planned_round_trip(m, m.at("f"), options_of({4 << (seed % 3), {}, "", seed % 2 == 0}));
     if (testing::Test::HasFailure()) return;
   }
 }
@@ -189,6 +205,44 @@ TEST(RoundTrip, MistakesInKernels) {
   expect_mistake(deep, "nesting beyond 256", "\nif", parse);
   expect_mistake(good + "x", "end of the text", "x", parse);
   expect_mistake(good.substr(0, good.size() - 3), "expected a statement", "", parse);
+}
+
+TEST(RoundTrip, MistakesInSchedules) {
+  const std::string good = R"(schedule @k "elementwise" {
+  split i0 by 16 -> i0.o, i0.i  "threads share"
+  vectorise i0.i  "contiguous"
+}
+kernel @k(%x: f32[B] in) fma=on {
+}
+
+schedule @l "scalars" {
+}
+kernel @l(%x: f32[B] in) fma=on {
+}
+
+step @s[B <= 9 plan 64] state=0 io=0 scratch=0 {
+  buffer %a: f32[B] io at -1
+  inputs %a
+  outputs
+  run 0(%a)  // @k
+  run 1(%a)  // @l
+}
+)";
+  EXPECT_EQ(step::print(step::parse_step(good)), good);
+  const auto parse = [](const std::string& t) { step::parse_step(t, 7); };
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  expect_mistake(with("schedule @k", "schedule @h"), "the schedule before @k is one of @h", "kernel @k",
+                 parse);
+  expect_mistake(with("schedule @l \"scalars\" {\n}\n", ""), "1 of 2 kernels have a schedule", "kernel @l",
+                 parse);
+  expect_mistake(with("by 16", "by many"), "expected an integer", "many", parse);
+  expect_mistake(with("\"contiguous\"", ""), "expected '\"'", "}", parse);
+  expect_mistake(with("contiguous\"", "contiguous"), "a string is not closed", "contiguous", parse);
+  expect_mistake(with("-> i0.o", "->"), "expected a name", ", i0.i", parse);
 }
 
 TEST(RoundTrip, MistakesInSteps) {

@@ -97,6 +97,9 @@ func @f(%x: f32[2]) -> (y: f32[2]) {
 
 TEST(PassFailures, KeepWhatReproducesThem) {
   expect_failure(std::string(kCall), {"fuse", "", "f"}, "lower", "op call reached the step unexpanded");
+  std::string planned = read(kFolder / "schedule" / "tile.in");
+  planned.replace(planned.find("  split"), 7, "  twist");
+  expect_failure(planned, {"schedule", "", ""}, "schedule", "is no step of a schedule");
 }
 
 }  // namespace

@@ -106,7 +106,8 @@ TEST(GridTiles, AreWhatWasForced) {
     lower_function(m, m.at("f"), o, {}, &report);
     bool forced = false;
     for (const auto& k : report.kernels)
-      forced |= k.schedule.columns == 8 || (k.schedule.row_axis >= 0 && k.schedule.rows == 5);
+      for (const kernel::Transform& t : k.schedule.steps)
+        forced |= t.name == "split" && (t.by == 5 || t.by == 8);
     EXPECT_TRUE(forced) << c.name << "\n" << passes::describe(report);
   }
 }

@@ -1,0 +1,188 @@
+// The steps that a schedule may hold, each a mechanism with its check. They work on the names and sizes of
+// loops; apply_schedule.cpp writes the loops that result.
+#include <algorithm>
+
+#include "passes/kernel/rewrite.h"
+#include "passes/kernel/schedule.h"
+#include "support/check.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+// A loop over an axis, over pieces of it, or over the elements of a piece.
+struct Loop {
+  enum Part : uint8_t { Whole, Pieces, Piece };
+  std::string name;
+  size_t axis;
+  Part part = Whole;
+  int64_t size = 0;  // of a piece
+  LoopKind kind = LoopKind::Serial;
+};
+
+class Replay {
+ public:
+  Replay(const Kernel& k, const Schedule& s) : k_(k), s_(s), nest_(nest_of(k)) {
+    for (size_t a = 0; a < nest_.loops.size(); ++a) loops_.push_back({axis_name(k, a), a});
+    walk(*nest_.body, [&](const Stmt& st) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
+        has_loop_ = true;
+        untileable_ |= (*f)->kind != LoopKind::Serial;
+      }
+      untileable_ |=
+          std::holds_alternative<Tree>(st) || std::holds_alternative<std::shared_ptr<const If>>(st);
+    });
+    for (const Buffer& b : k.buffers) untileable_ |= b.space == Space::Scratch;
+  }
+
+  LoopForm run() {
+    using Mechanism = void (Replay::*)(const Transform&);
+    static constexpr std::pair<std::string_view, Mechanism> kMechanisms[] = {
+        {"split", &Replay::split},         {"reorder", &Replay::reorder},
+        {"stage", &Replay::stage},         {"unroll", &Replay::unroll},
+        {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise}};
+    for (const Transform& t : s_.steps) {
+      step_ = &t;
+      auto it = std::find_if(std::begin(kMechanisms), std::end(kMechanisms),
+                             [&](const auto& m) { return m.first == t.name; });
+      require(it != std::end(kMechanisms), "is no step of a schedule");
+      (this->*it->second)(t);
+    }
+    return form();
+  }
+
+ private:
+  void require(bool legal, std::string_view why) const {
+    const std::string loop = step_->loops.empty() ? "" : " " + step_->loops[0];
+    GRADC_CHECK(legal, "schedule of @{}: {}{} {}", k_.name, step_->name, loop, why);
+  }
+  size_t place(const std::string& name) const {
+    auto it = std::find_if(loops_.begin(), loops_.end(), [&](const Loop& l) { return l.name == name; });
+    require(it != loops_.end(), "names a loop that is not there");
+    return static_cast<size_t>(it - loops_.begin());
+  }
+  Loop& only_loop(const Transform& t) {
+    require(t.loops.size() == 1, "is done to one loop");
+    return loops_[place(t.loops[0])];
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------
+  // A whole axis becomes pieces of `by` elements, the last one shorter where `by` does not divide.
+  void split(const Transform& t) {
+    Loop& l = only_loop(t);
+    require(l.part == Loop::Whole && l.kind == LoopKind::Serial, "is of a loop that something was done to");
+    require(t.by >= 1 && t.into.size() == 2, "needs a size and the names of two loops");
+    for (const std::string& name : t.into)
+      require(std::none_of(loops_.begin(), loops_.end(), [&](const Loop& o) { return o.name == name; }) &&
+                  t.into[0] != t.into[1],
+              "makes a name twice");
+    const size_t at = place(t.loops[0]);
+    const Loop piece{t.into[1], l.axis, Loop::Piece, t.by};
+    l = {t.into[0], l.axis, Loop::Pieces, t.by};
+    loops_.insert(loops_.begin() + static_cast<long>(at) + 1, piece);
+  }
+
+  // Iterations of axis loops are independent, so that any order gives the same.
+  void reorder(const Transform& t) {
+    require(t.loops.size() == loops_.size(), "does not name all loops");
+    std::vector<Loop> sorted;
+    for (const std::string& name : t.loops) sorted.push_back(loops_[place(name)]);
+    for (size_t i = 0; i < sorted.size(); ++i)
+      for (size_t j = i + 1; j < sorted.size(); ++j) {
+        require(sorted[i].name != sorted[j].name, "names a loop twice");
+        require(sorted[i].axis != sorted[j].axis || sorted[i].part == Loop::Pieces,
+                "puts the elements of a piece around the pieces");
+      }
+    for (const Loop& l : sorted) require(l.kind == LoopKind::Serial, "comes after what needs an order");
+    loops_ = std::move(sorted);
+  }
+
+  void stage(const Transform& t) {
+    const Loop& l = only_loop(t);
+    require(l.part == Loop::Piece, "is of no piece of an axis");
+    require(nest_.loops[l.axis]->extent.is_constant(), "is of an axis whose size is not constant");
+    require(has_loop_ && !untileable_, "needs loops that are all serial");
+    staged_ = static_cast<int>(l.axis);
+  }
+
+  void unroll(const Transform& t) {
+    Loop& l = only_loop(t);
+    require(l.part == Loop::Piece && l.kind == LoopKind::Serial, "is of a loop that is no piece of an axis");
+    require(has_loop_ && !untileable_, "needs loops that are all serial");
+    require(none(LoopKind::Unroll), "is the second of a kernel");
+    l.kind = LoopKind::Unroll;
+  }
+
+  void vectorise(const Transform& t) {
+    Loop& l = only_loop(t);
+    require(l.part != Loop::Pieces && l.kind == LoopKind::Serial, "is of pieces or a loop of another kind");
+    require(none(LoopKind::Vector), "is the second of a kernel");
+    require(&l == &loops_.back(), "is of a loop that is not the innermost");
+    require(!untileable_ && (l.part == Loop::Piece || !has_loop_), "has other loops inside");
+    require(!has_loop_ || nest_.loops[l.axis]->extent.is_constant(), "is of columns that are not constant");
+    l.kind = LoopKind::Vector;
+  }
+
+  void parallelise(const Transform& t) {
+    Loop& l = only_loop(t);
+    require(&l == &loops_.front() && l.kind == LoopKind::Serial && l.part != Loop::Piece,
+            "is of a loop that is not the outermost, or of another kind");
+    l.kind = LoopKind::Parallel;
+  }
+
+  bool none(LoopKind kind) const {
+    return std::none_of(loops_.begin(), loops_.end(), [&](const Loop& l) { return l.kind == kind; });
+  }
+
+  // --- the form ------------------------------------------------------------------------------------------
+  // Whole loops, then the pieces, then the elements of the pieces, rows around columns: what code is written
+  // for.
+  LoopForm form() const {
+    LoopForm f;
+    auto check = [&](bool known, std::string_view why) {
+      GRADC_CHECK(known, "schedule of @{}: no code for {}", k_.name, why);
+    };
+    std::vector<const Loop*> pieces;
+    for (const Loop& l : loops_) {
+      const int axis = static_cast<int>(l.axis);
+      f.parallel |= l.kind == LoopKind::Parallel;
+      if (l.part == Loop::Pieces) pieces.push_back(&l);
+      if (l.kind == LoopKind::Vector) {
+        f.vector_axis = axis;
+        f.columns = l.size;
+      } else if (l.kind == LoopKind::Unroll) {
+        check(f.vector_axis < 0, "rows inside columns");
+        f.row_axis = axis;
+        f.rows = l.size;
+      } else {
+        check(l.part != Loop::Piece, "a piece that is neither unrolled nor vectorised");
+        check(f.vector_axis < 0 && f.row_axis < 0, "a loop inside a tile");
+        check(l.part == Loop::Pieces || pieces.empty(), "a whole loop inside pieces");
+        if (l.part == Loop::Whole) f.outer.push_back(l.axis);
+      }
+    }
+    check(f.row_axis < 0 || f.vector_axis < 0 || f.columns > 0, "rows of whole columns");
+    if (pieces.size() == 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
+    f.stage = staged_ >= 0;
+    check(!f.stage || (staged_ == f.vector_axis && f.columns_outer), "a panel that is not around the rows");
+    return f;
+  }
+
+  const Kernel& k_;
+  const Schedule& s_;
+  Nest nest_;
+  std::vector<Loop> loops_;  // outermost first
+  const Transform* step_ = nullptr;
+  bool has_loop_ = false;    // inside the axis loops
+  bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
+  int staged_ = -1;
+};
+
+}  // namespace
+
+std::string axis_name(const Kernel& k, size_t depth) { return fmt::format("i{}", k.params.size() + depth); }
+
+LoopForm replay(const Kernel& k, const Schedule& s) { return Replay(k, s).run(); }
+
+}  // namespace gradc::passes

@@ -1,0 +1,227 @@
+// Schedules as lists of steps: a step that a kernel does not allow is refused by name, and whatever list is
+// accepted leaves the bits as they are, also lists that the policy never makes.
+#include "agree/harness.h"
+#include "agree/random_graph.h"
+#include "passes/kernel/schedule.h"
+#include "support/check.h"
+
+namespace gradc::test {
+namespace {
+
+using kernel::Schedule;
+using kernel::Transform;
+
+// Two axes around a sum, one axis around a row, and no axis.
+constexpr std::string_view kKernels[] = {
+    R"(kernel @sum(%x: f32[B,24] in, %w: f32[24,30] in, %y: f32[B,30] out) fma=on {
+  tile %t: f32[]
+  for %i0 in 0..B axis {
+    for %i1 in 0..30 axis {
+      %v0: f32 = const(0.0)
+      store %t[] = %v0
+      for %i2 in 0..24 {
+        %v1: f32 = load %x[%i0, %i2]
+        %v2: f32 = load %w[%i2, %i1]
+        %v3: f32 = load %t[]
+        %v4: f32 = fma(%v1, %v2, %v3)
+        store %t[] = %v4
+      }
+      %v5: f32 = load %t[]
+      store %y[%i0, %i1] = %v5
+    }
+  }
+}
+)",
+    R"(kernel @row(%x: f32[B,30] in, %y: f32[B,30] out) fma=on {
+  for %i0 in 0..B axis {
+    for %i1 in 0..30 vector {
+      %v0: f32 = load %x[%i0, %i1]
+      store %y[%i0, %i1] = %v0
+    }
+  }
+}
+)",
+    R"(kernel @map(%x: f32[B,30] in, %y: f32[B,30] out) fma=on {
+  for %i0 in 0..B axis {
+    for %i1 in 0..30 axis {
+      %v0: f32 = load %x[%i0, %i1]
+      store %y[%i0, %i1] = %v0
+    }
+  }
+}
+)"};
+
+Schedule list_of(const std::string& steps) {
+  size_t at = 0;
+  return kernel::parse_schedule_at("schedule @k \"test\" {\n" + steps + "}\n", at, 0).schedule;
+}
+
+struct Refused {
+  int kernel;
+  const char *steps, *why;
+};
+const Refused kRefused[] = {
+    {0, R"(twist i0 "")", "twist i0 is no step"},
+    {0, R"(split i2 by 4 -> a, b "")", "split i2 names a loop that is not there"},
+    {0, R"(split i0 -> a, b "")", "split i0 needs a size"},
+    {0, R"(split i0 by 4 -> a "")", "split i0 needs a size"},
+    {0, R"(split i0 by 4 -> a, i1 "")", "split i0 makes a name twice"},
+    {0, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "")",
+     "split a is of a loop that something was done to"},
+    {0, R"(reorder i1 "")", "reorder i1 does not name all loops"},
+    {0, R"(reorder i1, i1 "")", "reorder i1 names a loop twice"},
+    {0, R"(split i0 by 4 -> a, b "" reorder b, a, i1 "")", "reorder b puts the elements of a piece around"},
+    {0, R"(parallelise i0 "" reorder i1, i0 "")", "reorder i1 comes after what needs an order"},
+    {0, R"(stage i1 "")", "stage i1 is of no piece"},
+    {0, R"(split i0 by 4 -> a, b "" stage b "")", "stage b is of an axis whose size is not constant"},
+    {1, R"(split i0 by 4 -> a, b "" unroll b "")", "unroll b needs loops that are all serial"},
+    {2, R"(split i0 by 4 -> a, b "" unroll b "")", "unroll b needs loops that are all serial"},
+    {0, R"(unroll i0 "")", "unroll i0 is of a loop that is no piece"},
+    {0, R"(split i0 by 4 -> a, b "" split i1 by 4 -> c, d "" unroll b "" unroll d "")",
+     "unroll d is the second"},
+    {0, R"(vectorise i1 "")", "vectorise i1 has other loops inside"},
+    {1, R"(vectorise i0 "")", "vectorise i0 has other loops inside"},
+    {2, R"(vectorise i0 "")", "vectorise i0 is of a loop that is not the innermost"},
+    {0, R"(split i0 by 4 -> a, b "" reorder i1, a, b "" vectorise b "")",
+     "vectorise b is of columns that are not"},
+    {2, R"(vectorise i1 "" vectorise i1 "")", "vectorise i1 is of pieces or a loop of another kind"},
+    {0, R"(parallelise i1 "")", "parallelise i1 is of a loop that is not the outermost"},
+    {0, R"(parallelise i0 "" parallelise i0 "")", "parallelise i0 is of a loop that is not the outermost"},
+    {0, R"(split i0 by 4 -> a, b "")", "no code for a piece that is neither unrolled nor vectorised"},
+    {0, R"(split i0 by 4 -> a, b "" unroll b "")", "no code for a loop inside a tile"},
+    {2, R"(split i1 by 4 -> a, b "" reorder a, i0, b "" vectorise b "")",
+     "no code for a whole loop inside pieces"},
+    {0, R"(split i1 by 4 -> a, b "" stage b "" vectorise b "" parallelise b "")",
+     "parallelise b is of a loop"},
+};
+
+TEST(Replay, RefusesWhatAKernelDoesNotAllow) {
+  for (const Refused& r : kRefused) {
+    const kernel::Kernel k = kernel::parse_kernel(kKernels[r.kernel]);
+    try {
+      passes::apply_schedule(k, list_of(r.steps));
+      ADD_FAILURE() << "accepted: " << r.steps;
+    } catch (const InternalError& e) {
+      EXPECT_NE(std::string(e.what()).find(r.why), std::string::npos) << e.what() << "\n" << r.steps;
+    }
+  }
+}
+
+// Lists drawn without regard to what is legal.
+class Drawer {
+ public:
+  Drawer(const kernel::Kernel& k, uint64_t seed) : k_(k), state_(seed * 0x9E3779B97F4A7C15ULL + 1) {
+    for (size_t a = 0; a < passes::nest_of(k).loops.size(); ++a) names_.push_back(passes::axis_name(k, a));
+  }
+  // A list that is accepted: steps that are refused are left out, and endings that have no code drawn anew.
+  Schedule draw() {
+    const std::vector<std::string> axes = names_;
+    for (int tries = 0; tries < 40 && !axes.empty(); ++tries) {
+      Schedule s{"drawn", {}};
+      names_ = axes;
+      if (tries % 2 == 0)
+        tile(s);
+      else
+        for (int n = 0; n < 12; ++n) extend(s);
+      if (!s.steps.empty() && accepted(s)) return s;
+    }
+    return {"drawn", {}};
+  }
+
+ private:
+  size_t below(size_t n) {
+    state_ = state_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<size_t>(state_ >> 33) % n;
+  }
+  // Whether the step itself is refused, or only what the list makes of the loops so far has no code.
+  bool refused(const Schedule& s) const {
+    try {
+      passes::replay(k_, s);
+    } catch (const InternalError& e) {
+      return std::string(e.what()).find("no code for") == std::string::npos;
+    }
+    return false;
+  }
+  bool accepted(const Schedule& s) const {
+    try {
+      passes::replay(k_, s);
+      return true;
+    } catch (const InternalError&) {
+      return false;
+    }
+  }
+  // Whole loops, pieces, elements of pieces, in this order, and something done to the latter.
+  void tile(Schedule& s) {
+    for (const std::string& axis : std::vector<std::string>(names_))
+      if (below(2) == 0) add(s, "split", axis);
+    std::vector<std::string> order = names_;
+    const auto part = [](const std::string& n) { return n.ends_with(".i") ? 2 : n.ends_with(".o") ? 1 : 0; };
+    std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
+    s.steps.push_back({"reorder", order, 0, {}, ""});
+    if (below(2) == 0) add(s, "stage", order.back());
+    if (order.size() > 1) add(s, "unroll", order[order.size() - 1 - below(2)]);
+    add(s, "vectorise", order.back());
+    add(s, "parallelise", order.front());
+  }
+  void extend(Schedule& s) {
+    static constexpr const char* kSteps[] = {"split",  "reorder",   "stage",
+                                             "unroll", "vectorise", "parallelise"};
+    add(s, kSteps[below(6)], names_[below(names_.size())]);
+  }
+  void add(Schedule& s, const std::string& step, const std::string& loop) {
+    Transform t{step, {loop}, 0, {}, ""};
+    std::vector<std::string> names = names_;
+    if (t.name == "split") {
+      t.by = static_cast<int64_t>(1 + below(9));
+      t.into = {t.loops[0] + ".o", t.loops[0] + ".i"};
+      std::erase(names, t.loops[0]);
+      names.insert(names.end(), t.into.begin(), t.into.end());
+    } else if (t.name == "reorder") {
+      t.loops = names;
+      for (size_t i = t.loops.size(); i > 1; --i) std::swap(t.loops[i - 1], t.loops[below(i)]);
+    }
+    s.steps.push_back(t);
+    if (refused(s))
+      s.steps.pop_back();
+    else
+      names_ = names;
+  }
+
+  const kernel::Kernel& k_;
+  uint64_t state_;
+  std::vector<std::string> names_;
+};
+
+TEST(Replay, WhatIsAcceptedLeavesTheBits) {
+  std::map<std::string, int> seen;
+  for (uint64_t seed = 1; seed <= 500; ++seed) {
+    const RandomGraph g(seed);
+    const graph::Module m = passes::run_graph_passes(RandomGraph(seed).make());
+    const graph::Function& f = m.at("f");
+    passes::StepOptions o = step_options(options_of({8, {}, "", true}));
+    o.after = "plan";
+    const step::Step naive = passes::build_step(m, f, o);
+    o.from = "schedule", o.after = "";
+    std::map<std::string, int64_t> dims;
+    for (const auto& [d, info] : f.dims) dims[d] = g.largest_batch();
+    const std::vector<Tensor> args = random_arguments(f, dims, seed);
+    const std::vector<Tensor> want = interpret(m, f, args);
+    for (uint64_t draw = 0; draw < 6; ++draw) {
+      step::Step s = naive;
+      for (size_t k = 0; k < s.kernels.size(); ++k) {
+        s.schedules[k] = Drawer(s.kernels[k], (seed * 97 + k) * 6 + draw).draw();
+        for (const Transform& t : s.schedules[k].steps) ++seen[t.name];
+      }
+      const std::string planned = step::print(s);
+      passes::run_step_passes(s, o);
+      ASSERT_EQ(difference(want, interpret_step(f, s, args, {.threads = 3, .order_seed = seed + draw})), "")
+          << "seed " << seed << "\n"
+          << planned;
+    }
+  }
+  for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise"})
+    EXPECT_GT(seen[step], 50) << step;
+}
+
+}  // namespace
+}  // namespace gradc::test

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -101,9 +102,8 @@ inline void expect_equal(const std::vector<Tensor>& want, const std::vector<Tens
 
 // Runs all updates, feeding donated results back, by all engines: where two first differ, or "".
 inline std::string disagreement(const graph::Module& m, const graph::Function& f,
-                                const CompiledFunction& compiled, int64_t batch, const Trial& t) {
-  std::map<std::string, int64_t> dims;
-  for (const auto& [d, info] : f.dims) dims[d] = batch;
+                                const CompiledFunction& compiled, const std::map<std::string, int64_t>& dims,
+                                const Trial& t) {
   std::vector<Tensor> args = random_arguments(f, dims, t.seed, t.specials);
   for (int u = 0; u < t.updates; ++u) {
     const std::vector<Tensor> want = interpret(m, f, args);
@@ -113,8 +113,8 @@ inline std::string disagreement(const graph::Module& m, const graph::Function& f
       if (why.empty() && !(why = difference(want, interpret_step(f, compiled.step(), args, o))).empty())
         why += ", interpreted step";
       if (!why.empty())
-        return fmt::format("{} of @{} at {}, {} threads, lanes {}, update {}", why, f.name, batch, n,
-                           t.variant.lanes, u);
+        return fmt::format("{} of @{} at {}, {} threads, lanes {}, update {}", why, f.name,
+                           fmt::join(dims, ", "), n, t.variant.lanes, u);
     }
     for (size_t r = 0; r < want.size(); ++r) {
       if (f.results[r].into == graph::kNone) continue;
@@ -123,6 +123,14 @@ inline std::string disagreement(const graph::Module& m, const graph::Function& f
     }
   }
   return "";
+}
+
+// Every dimension is `batch`.
+inline std::string disagreement(const graph::Module& m, const graph::Function& f,
+                                const CompiledFunction& compiled, int64_t batch, const Trial& t) {
+  std::map<std::string, int64_t> dims;
+  for (const auto& [d, info] : f.dims) dims[d] = batch;
+  return disagreement(m, f, compiled, dims, t);
 }
 
 inline std::string disagreement(const std::string& text, const std::string& name, const Trial& t,

@@ -23,6 +23,9 @@ graph::Function prune_function(const graph::Function& f, const graph::Module& m)
 // says each one, and every later pass is exact.
 graph::Module numerics(const graph::Module& m);
 
+// Replaces what is computed from constants by constants.
+graph::Module fold(const graph::Module& m);
+
 // A function made anew, node by node. `replace` gives the results of what stands for a node, by the nodes
 // made before it: an empty list where nothing does, no list where the node is copied. Parameters and notes
 // stay.

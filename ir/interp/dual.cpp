@@ -272,7 +272,7 @@ class DualRun {
     std::vector<const Dual*> duals;
     for (const Value& v : x) values.push_back(&v->value), duals.push_back(v.get());
     Dual out;
-    out.value = evaluate_meaning(m, f.type(id).dtype, values, graph::order_of(f[id]), true, dims);
+    out.value = evaluate_meaning(m, f.type(id).dtype, values, true, dims);
     out.tangent = Tensor(DType::F64, out.value.shape());
     if (f[id].op->name != "stop_gradient") DualEvaluation(m, duals, values, dims).run(out.tangent);
     return share(std::move(out));

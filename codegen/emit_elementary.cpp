@@ -3,7 +3,6 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "ir/math/elementary.h"
-#include "support/check.h"
 
 namespace gradc::codegen {
 namespace {
@@ -75,34 +74,14 @@ struct LlvmAlgebra {
 template <bool F64>
 LValue emit(llvm::IRBuilder<>& b, ScalarOp op, llvm::ArrayRef<LValue> args, bool fma) {
   LlvmAlgebra<F64> a(b, args[0]->getType(), fma);
-  switch (op) {
-    case ScalarOp::Exp:
-      return math::exp(a, args[0]);
-    case ScalarOp::Expm1:
-      return math::expm1(a, args[0]);
-    case ScalarOp::Log:
-      return math::log(a, args[0]);
-    case ScalarOp::Log1p:
-      return math::log1p(a, args[0]);
-    case ScalarOp::Rsqrt:
-      return math::rsqrt(a, args[0]);
-    case ScalarOp::Sin:
-      return math::sin(a, args[0]);
-    case ScalarOp::Cos:
-      return math::cos(a, args[0]);
-    case ScalarOp::Tanh:
-      return math::tanh(a, args[0]);
-    case ScalarOp::Sigmoid:
-      return math::sigmoid(a, args[0]);
-    case ScalarOp::Erf:
-      return math::erf(a, args[0]);
-    case ScalarOp::Rem:
-      return math::rem(a, args[0], args[1]);
-    case ScalarOp::Pow:
-      return math::pow(a, args[0], args[1]);
-    default:
-      GRADC_CHECK(false, "{} is no elementary function", def_of(op).name);
-  }
+  LValue result = nullptr;
+  math::with_elementary(op, [&](auto function, auto operands) {
+    if constexpr (operands == 1)
+      result = function(a, args[0]);
+    else
+      result = function(a, args[0], args[1]);
+  });
+  return result;
 }
 
 }  // namespace

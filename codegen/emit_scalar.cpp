@@ -119,7 +119,7 @@ Value* sign(B& b, DType t, Value* x) {
                         b.CreateSelect(b.CreateFCmpOLT(x, zero(x)), minus, x));
 }
 
-Value* one_operand(B& b, ScalarOp op, DType to, DType from, Value* x, bool fma) {
+Value* one_operand(B& b, ScalarOp op, DType to, DType from, Value* x) {
   const bool f = is_float(from);
   using llvm::Intrinsic::ID;
   switch (op) {
@@ -151,11 +151,11 @@ Value* one_operand(B& b, ScalarOp op, DType to, DType from, Value* x, bool fma) 
     case ScalarOp::Uniform:
       return uniform(b, to, x);
     default:
-      return emit_elementary(b, op, from, {x}, fma);
+      GRADC_CHECK(false, "no instructions for {}", def_of(op).name);
   }
 }
 
-Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
+Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y) {
   const bool f = is_float(t);
   switch (op) {
     case ScalarOp::Add:
@@ -167,7 +167,7 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
     case ScalarOp::Div:
       return f ? b.CreateFDiv(x, y) : integer_division(b, t, x, y, false);
     case ScalarOp::Rem:
-      return f ? emit_elementary(b, op, t, {x, y}, fma) : integer_division(b, t, x, y, true);
+      return integer_division(b, t, x, y, true);
     case ScalarOp::Max:
       if (f) return b.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x, y);
       return b.CreateBinaryIntrinsic(t == DType::U8 ? llvm::Intrinsic::umax : llvm::Intrinsic::smax, x, y);
@@ -185,8 +185,6 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y, bool fma) {
       return shift(b, op, x, y);
     case ScalarOp::RngBits:
       return rng_bits(b, x, y);
-    case ScalarOp::Pow:
-      return emit_elementary(b, op, t, {x, y}, fma);
     default:
       return compare(b, op, t, x, y);
   }
@@ -220,11 +218,12 @@ llvm::Constant* emit_literal(llvm::LLVMContext& c, DType t, const Literal& l) {
 }
 
 Value* emit_scalar(B& b, ScalarOp op, DType result, DType operand, llvm::ArrayRef<Value*> args, bool fma) {
+  if (def_of(op).elementary && is_float(operand)) return emit_elementary(b, op, operand, args, fma);
   switch (def_of(op).arity) {
     case 1:
-      return one_operand(b, op, result, operand, args[0], fma);
+      return one_operand(b, op, result, operand, args[0]);
     case 2:
-      return two_operands(b, op, operand, args[0], args[1], fma);
+      return two_operands(b, op, operand, args[0], args[1]);
     default:
       break;
   }

@@ -22,10 +22,17 @@ struct Read {
 
 enum class Combiner : uint8_t { None, Add, Mul, Max, Min, And, Or, ArgMax, ArgMin };
 
+// How a reduction is ordered; docs/numerics.md has the rules and the error bounds.
+enum class Order : uint8_t {
+  Chain,     // from the identity or an initial value, ascending
+  Lanes,     // element i of the innermost axis to lane i mod 64, then a fixed tree of strides
+  Pairwise,  // one axis: neighbours are joined in pairs, their sums in pairs, and so on, by position
+};
+
 // Element (axes 0 .. outputs-1) of the result is: without combiner, the body; else the combination of the
-// body over the remaining axes, in the order that the node's `order` attribute says. An ArgMax or ArgMin
-// gives the position along its single reduction axis, the first among equals (a NaN counts as larger than
-// all, first).
+// body over the remaining axes, in the order that `order` says, partial results being of the type
+// `accumulator`, which the body has too; the result is converted from it once. An ArgMax or ArgMin gives the
+// position along its single reduction axis, the first among equals (a NaN counts as larger than all, first).
 struct Meaning {
   std::vector<Dim> axes;
   int outputs = 0;
@@ -34,6 +41,8 @@ struct Meaning {
   std::vector<Index>
       values;  // what an Axis node numbered axes.size() + n stands for: an expression over the axes
   Combiner combine = Combiner::None;
+  Order order = Order::Chain;
+  DType accumulator = DType::F32;  // of a combiner that joins values
   int initial =
       -1;  // read that starts the chain instead of the combiner's identity; it uses output axes only
   bool fma = false;  // the body's last node is a product that joins the accumulator with one rounding
@@ -41,12 +50,6 @@ struct Meaning {
   int reductions() const { return static_cast<int>(axes.size()) - outputs; }
 };
 
-// How a reduction is ordered; docs/numerics.md has the rules and the error bounds.
-enum class Order : uint8_t {
-  Chain,     // from the identity or an initial value, ascending
-  Lanes,     // element i of the innermost axis to lane i mod 64, then a fixed tree of strides
-  Pairwise,  // one axis: neighbours are joined in pairs, their sums in pairs, and so on, by position
-};
 inline constexpr int kLanes = 64;
 
 std::string_view name_of(Combiner c);

@@ -12,17 +12,7 @@ constexpr ScalarOpDef kOps[] = {
     {ScalarOp::Read, "read", 0, Leaf, "an element of an operand"},
     {ScalarOp::Neg, "neg", 1, Number, "-x"},
     {ScalarOp::Abs, "abs", 1, Number, "|x|"},
-    {ScalarOp::Exp, "exp", 1, Float, "e to the x"},
-    {ScalarOp::Expm1, "expm1", 1, Float, "e to the x, minus 1"},
-    {ScalarOp::Log, "log", 1, Float, "natural logarithm"},
-    {ScalarOp::Log1p, "log1p", 1, Float, "natural logarithm of 1 + x"},
     {ScalarOp::Sqrt, "sqrt", 1, Float, "square root"},
-    {ScalarOp::Rsqrt, "rsqrt", 1, Float, "1 / sqrt(x), two roundings"},
-    {ScalarOp::Sin, "sin", 1, Float, "sine"},
-    {ScalarOp::Cos, "cos", 1, Float, "cosine"},
-    {ScalarOp::Tanh, "tanh", 1, Float, "hyperbolic tangent"},
-    {ScalarOp::Sigmoid, "sigmoid", 1, Float, "1 / (1 + e to the -x)"},
-    {ScalarOp::Erf, "erf", 1, Float, "error function"},
     {ScalarOp::Floor, "floor", 1, Float, "largest integer not above x"},
     {ScalarOp::Ceil, "ceil", 1, Float, "smallest integer not below x"},
     {ScalarOp::RoundEven, "round_even", 1, Float, "nearest integer, ties to even"},
@@ -36,10 +26,8 @@ constexpr ScalarOpDef kOps[] = {
     {ScalarOp::Sub, "sub", 2, Number, "a - b"},
     {ScalarOp::Mul, "mul", 2, Number, "a * b"},
     {ScalarOp::Div, "div", 2, Number, "a / b; integers truncate, x / 0 is 0"},
-    {ScalarOp::Pow, "pow", 2, Float, "a to the b"},
     {ScalarOp::Max, "max", 2, Number, "IEEE maximum: NaN wins, +0 is above -0"},
     {ScalarOp::Min, "min", 2, Number, "IEEE minimum: NaN wins, -0 is below +0"},
-    {ScalarOp::Rem, "rem", 2, Number, "a - b * trunc(a / b), exact as C's fmod; 0 for an integer b of 0"},
     {ScalarOp::And, "and", 2, Integer, "bitwise and"},
     {ScalarOp::Or, "or", 2, Integer, "bitwise or"},
     {ScalarOp::Xor, "xor", 2, Integer, "bitwise exclusive or"},
@@ -54,6 +42,9 @@ constexpr ScalarOpDef kOps[] = {
     {ScalarOp::RngBits, "rng_fold", 2, Bits, "the random bits that a key gives for a counter"},
     {ScalarOp::Fma, "fma", 3, Float, "a * b + c with one rounding"},
     {ScalarOp::Select, "select", 3, Choose, "b where a, else c"},
+#define GRADC_ROW(Op, name, operands, rule, doc, ...) {ScalarOp::Op, #name, operands, rule, doc, true},
+    GRADC_ELEMENTARY_FUNCTIONS(GRADC_ROW)
+#undef GRADC_ROW
 };
 
 constexpr bool in_order() {

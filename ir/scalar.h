@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ir/dtype.h"
+#include "ir/math/functions.h"
 
 namespace gradc {
 
@@ -22,17 +23,7 @@ enum class ScalarOp : uint8_t {
   // one operand
   Neg,
   Abs,
-  Exp,
-  Expm1,
-  Log,
-  Log1p,
   Sqrt,
-  Rsqrt,
-  Sin,
-  Cos,
-  Tanh,
-  Sigmoid,
-  Erf,
   Floor,
   Ceil,
   RoundEven,
@@ -47,10 +38,8 @@ enum class ScalarOp : uint8_t {
   Sub,
   Mul,
   Div,
-  Pow,
   Max,
   Min,
-  Rem,
   And,
   Or,
   Xor,
@@ -66,6 +55,10 @@ enum class ScalarOp : uint8_t {
   // three operands
   Fma,
   Select,
+// one operand or two, of ir/math
+#define GRADC_ROW(Op, ...) Op,
+  GRADC_ELEMENTARY_FUNCTIONS(GRADC_ROW)
+#undef GRADC_ROW
 };
 
 enum class ScalarRule : uint8_t {
@@ -86,6 +79,7 @@ struct ScalarOpDef {
   int arity;
   ScalarRule rule;
   std::string_view doc;
+  bool elementary = false;  // on floats it is an algorithm of ir/math/elementary.h
 };
 
 // In enum order.

@@ -50,8 +50,8 @@ const OpDef& op(std::string_view name) {
 
 bool has_meaning(const Node& n) { return n.op->meaning != nullptr; }
 
-Order order_of(const Node& n) {
-  const std::string order = n.attrs.text("order", "chain");
+Order order_of(const Attrs& a) {
+  const std::string order = a.text("order", "chain");
   return order == "lanes" ? Order::Lanes : order == "pairwise" ? Order::Pairwise : Order::Chain;
 }
 

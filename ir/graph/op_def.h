@@ -104,9 +104,11 @@ const OpDef& op(std::string_view name);
 // dimension that is not in `dims`.
 void check_attributes(const OpDef& def, const Attrs& attrs, const std::set<std::string>& dims);
 
-// The meaning of a node; GRADC_CHECKs that its op has one. `fma` and `initial` follow the node's attributes.
+// The meaning of a node; GRADC_CHECKs that its op has one.
 Meaning meaning_of(const Function& f, NodeId id);
 bool has_meaning(const Node& n);
-Order order_of(const Node& n);
+// What the attribute `order` says; rows carry it into the meaning.
+Order order_of(const Attrs& a);
+inline Order order_of(const Node& n) { return order_of(n.attrs); }
 
 }  // namespace gradc::graph

@@ -15,9 +15,13 @@ using namespace interp;
 
 class Evaluation {
  public:
-  Evaluation(const Meaning& m, DType result, std::span<const Tensor* const> operands, Order order, bool fma,
+  Evaluation(const Meaning& m, DType result, std::span<const Tensor* const> operands, bool fma,
              const Dims& dims)
-      : m_(m), plan_(m, operands, dims, order != Order::Chain), order_(order), fma_(fma), result_(result) {
+      : m_(m),
+        plan_(m, operands, dims, m.order != Order::Chain),
+        fma_(fma),
+        result_(result),
+        partial_(m.accumulator) {
     std::vector<int64_t> shape;
     for (int a = 0; a < m.outputs; ++a) shape.push_back(concrete({m.axes[a]}, dims)[0]);
     for (int64_t& d : shape) d = std::max<int64_t>(d, 0);
@@ -30,6 +34,7 @@ class Evaluation {
       index_rooms_.push_back(plan_.is_index(static_cast<int>(r)) ? arena_.strip() : nullptr);
     }
     read_values_.assign(m.reads.size(), nullptr);
+    narrow_ = arena_.strip();
   }
 
   Tensor run() {
@@ -38,9 +43,9 @@ class Evaluation {
       map();
     else if (m_.combine == Combiner::ArgMax || m_.combine == Combiner::ArgMin)
       arg_reduce();
-    else if (order_ == Order::Lanes && !plan_.is_empty())
+    else if (m_.order == Order::Lanes && !plan_.is_empty())
       lanes();
-    else if (order_ == Order::Pairwise && !plan_.is_empty())
+    else if (m_.order == Order::Pairwise && !plan_.is_empty())
       pairwise();
     else
       chain();
@@ -148,20 +153,30 @@ class Evaluation {
   // acc = acc (+) strip, element by element.
   void join(std::byte* acc, int n) {
     if (m_.fma)
-      eval_strip(ScalarOp::Fma, result_, result_, factor(0), factor(1), acc, acc, n, fma_);
+      eval_strip(ScalarOp::Fma, partial_, partial_, factor(0), factor(1), acc, acc, n, fma_);
     else
-      eval_strip(joining(m_.combine), result_, result_, acc, last(), nullptr, acc, n, fma_);
+      eval_strip(joining(m_.combine), partial_, partial_, acc, last(), nullptr, acc, n, fma_);
   }
   const void* factor(int i) const { return value(m_.body.back().args[i]); }
+  // The strip of results, from partial results.
+  void finish(const std::byte* acc) {
+    if (result_ == partial_) return store(acc);
+    eval_strip(ScalarOp::Convert, result_, partial_, acc, nullptr, nullptr, narrow_, p_.n, fma_);
+    store(narrow_);
+  }
   void terms() { body(m_.body.size() - (m_.fma ? 1 : 0)); }
 
   void start(std::byte* acc) {
     if (m_.initial < 0) {
-      fill_strip(result_, identity_of(m_.combine, result_), acc, p_.n);
+      fill_strip(partial_, identity_of(m_.combine, partial_), acc, p_.n);
       return;
     }
     read(m_.initial);
-    std::memcpy(acc, read_values_[m_.initial], static_cast<size_t>(p_.n * size_of(result_)));
+    if (result_ == partial_)
+      std::memcpy(acc, read_values_[m_.initial], static_cast<size_t>(p_.n * size_of(partial_)));
+    else
+      eval_strip(ScalarOp::Convert, partial_, result_, read_values_[m_.initial], nullptr, nullptr, acc, p_.n,
+                 fma_);
   }
 
   void clear_reductions() { std::fill(p_.at.begin() + plan_.outputs, p_.at.end(), 0); }
@@ -186,7 +201,7 @@ class Evaluation {
         join(acc, p_.n);
       });
       clear_reductions();
-      store(acc);
+      finish(acc);
     });
   }
 
@@ -197,11 +212,11 @@ class Evaluation {
     each_inner_strip([&] {
       terms();
       if (m_.fma)
-        fold_fma_strip(result_, acc, factor(0), factor(1), p_.n, fma_);
+        fold_fma_strip(partial_, acc, factor(0), factor(1), p_.n, fma_);
       else
-        fold_strip(joining(m_.combine), result_, acc, last(), p_.n);
+        fold_strip(joining(m_.combine), partial_, acc, last(), p_.n);
     });
-    store(acc);
+    finish(acc);
   }
 
   // `visit()` for the strips along the innermost reduction axis, the outer reduction axes outside.
@@ -236,24 +251,25 @@ class Evaluation {
 
   // One output: 64 lanes in one strip. Absent lanes keep the identity, which changes nothing in the tree.
   void fold_lanes(std::byte* acc) {
-    const int64_t size = size_of(result_);
+    const int64_t size = size_of(partial_);
     clear_reductions();
-    fill_strip(result_, identity_of(m_.combine, result_), acc, kLanes);
+    fill_strip(partial_, identity_of(m_.combine, partial_), acc, kLanes);
     each_inner_strip([&] {
       terms();
       const auto part = [&](const void* p, int i) { return static_cast<const std::byte*>(p) + i * size; };
       for (int i = 0; i < p_.n; i += kLanes) {
         const int n = std::min(kLanes, p_.n - i);
         if (m_.fma)
-          eval_strip(ScalarOp::Fma, result_, result_, part(factor(0), i), part(factor(1), i), acc, acc, n,
+          eval_strip(ScalarOp::Fma, partial_, partial_, part(factor(0), i), part(factor(1), i), acc, acc, n,
                      fma_);
         else
-          eval_strip(joining(m_.combine), result_, result_, acc, part(last(), i), nullptr, acc, n, fma_);
+          eval_strip(joining(m_.combine), partial_, partial_, acc, part(last(), i), nullptr, acc, n, fma_);
       }
     });
     for (int stride = kLanes / 2; stride > 0; stride /= 2)
-      eval_strip(joining(m_.combine), result_, result_, acc, acc + stride * size, nullptr, acc, stride, fma_);
-    store(acc);
+      eval_strip(joining(m_.combine), partial_, partial_, acc, acc + stride * size, nullptr, acc, stride,
+                 fma_);
+    finish(acc);
   }
 
   // A strip of outputs: each lane is a strip. Lanes beyond the extent would hold the identity and are left
@@ -261,7 +277,7 @@ class Evaluation {
   void wide_lanes(std::vector<std::byte*>& acc) {
     const int used = static_cast<int>(acc.size()), axis = rank() - 1;
     clear_reductions();
-    for (std::byte* lane : acc) fill_strip(result_, identity_of(m_.combine, result_), lane, p_.n);
+    for (std::byte* lane : acc) fill_strip(partial_, identity_of(m_.combine, partial_), lane, p_.n);
     plan_.each(p_, plan_.outputs, rank(), [&] {
       terms();
       join(acc[p_.at[axis] % kLanes], p_.n);
@@ -269,9 +285,9 @@ class Evaluation {
     clear_reductions();
     for (int stride = kLanes / 2; stride > 0; stride /= 2)
       for (int l = 0; l < stride && l + stride < used; ++l)
-        eval_strip(joining(m_.combine), result_, result_, acc[l], acc[l + stride], nullptr, acc[l], p_.n,
+        eval_strip(joining(m_.combine), partial_, partial_, acc[l], acc[l + stride], nullptr, acc[l], p_.n,
                    fma_);
-    store(acc[0]);
+    finish(acc[0]);
   }
 
   // A binary counter of partial results: when two of one size stand side by side, they become one of twice
@@ -282,11 +298,11 @@ class Evaluation {
     for (int64_t n = plan_.extents.back(); n > 0; n /= 2) partial.push_back(arena_.strip());
     std::byte* acc = arena_.strip();
     const auto add = [&](const std::byte* a) {
-      eval_strip(joining(m_.combine), result_, result_, a, acc, nullptr, acc, p_.n, fma_);
+      eval_strip(joining(m_.combine), partial_, partial_, a, acc, nullptr, acc, p_.n, fma_);
     };
     each_output_strip(plan_.strip_axis(), [&] {
       clear_reductions();
-      const size_t bytes = static_cast<size_t>(p_.n * size_of(result_));
+      const size_t bytes = static_cast<size_t>(p_.n * size_of(partial_));
       uint64_t count = 0;
       plan_.each(p_, plan_.outputs, rank(), [&] {
         terms();
@@ -297,10 +313,10 @@ class Evaluation {
         ++count;
       });
       clear_reductions();
-      fill_strip(result_, identity_of(m_.combine, result_), acc, p_.n);
+      fill_strip(partial_, identity_of(m_.combine, partial_), acc, p_.n);
       for (size_t level = 0; count >> level; ++level)
         if (count >> level & 1) add(partial[level]);
-      store(acc);
+      finish(acc);
     });
   }
 
@@ -338,22 +354,22 @@ class Evaluation {
 
   const Meaning& m_;
   MeaningPlan plan_;
-  Order order_;
   bool fma_;
-  DType result_;
+  DType result_, partial_;
   Tensor out_;
   Position p_;
   StripArena arena_;
   std::vector<std::byte*> values_, read_rooms_, index_rooms_;
   std::vector<const void*> read_values_;
+  std::byte* narrow_ = nullptr;
   int filled_ = 0;  // constants stand in the first so many elements of their strips
 };
 
 }  // namespace
 
-Tensor evaluate_meaning(const Meaning& m, DType result, std::span<const Tensor* const> operands, Order order,
-                        bool fma, const Dims& dims) {
-  return Evaluation(m, result, operands, order, fma, dims).run();
+Tensor evaluate_meaning(const Meaning& m, DType result, std::span<const Tensor* const> operands, bool fma,
+                        const Dims& dims) {
+  return Evaluation(m, result, operands, fma, dims).run();
 }
 
 }  // namespace gradc

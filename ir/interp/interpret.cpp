@@ -103,8 +103,7 @@ class Run {
     if (graph::has_meaning(n)) {
       std::vector<const Tensor*> tensors;
       for (const Value& v : operands) tensors.push_back(v.get());
-      return {share(evaluate_meaning(graph::meaning_of(f, id), n.type().dtype, tensors, graph::order_of(n),
-                                     fma_, dims))};
+      return {share(evaluate_meaning(graph::meaning_of(f, id), n.type().dtype, tensors, fma_, dims))};
     }
     return without_meaning(n, operands, dims);
   }

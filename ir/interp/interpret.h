@@ -24,7 +24,7 @@ std::vector<Tensor> interpret(const graph::Module& m, const graph::Function& f, 
                               const InterpretOptions& o = {});
 
 // One meaning, for folding and tests: the result has the concrete shape of the output axes.
-Tensor evaluate_meaning(const Meaning& m, DType result, std::span<const Tensor* const> operands, Order order,
-                        bool fma, const interp::Dims& dims);
+Tensor evaluate_meaning(const Meaning& m, DType result, std::span<const Tensor* const> operands, bool fma,
+                        const interp::Dims& dims);
 
 }  // namespace gradc

@@ -26,9 +26,6 @@ GRADC_CLONES void float_strip(ScalarOp op, const void* a, const void* b, const v
     case Sqrt:
       map1<T, T>(a, out, n, [](T x) { return std::sqrt(x); });
       return;
-    case Rsqrt:
-      map1<T, T>(a, out, n, [](T x) { return T(1) / std::sqrt(x); });
-      return;
     case Floor:
       map1<T, T>(a, out, n, [](T x) { return std::floor(x); });
       return;
@@ -209,41 +206,12 @@ GRADC_CLONES void select_strip(const void* p, const void* a, const void* b, void
 template <class T, bool Fma>
 GRADC_CLONES void elementary_strip(ScalarOp op, const void* x, const void* y, void* out, int n) {
   math::Native<T, Fma> a;
-  switch (op) {
-    case Exp:
-      map1<T, T>(x, out, n, [&](T v) { return math::exp(a, v); });
-      return;
-    case Expm1:
-      map1<T, T>(x, out, n, [&](T v) { return math::expm1(a, v); });
-      return;
-    case Log:
-      map1<T, T>(x, out, n, [&](T v) { return math::log(a, v); });
-      return;
-    case Log1p:
-      map1<T, T>(x, out, n, [&](T v) { return math::log1p(a, v); });
-      return;
-    case Sin:
-      map1<T, T>(x, out, n, [&](T v) { return math::sin(a, v); });
-      return;
-    case Cos:
-      map1<T, T>(x, out, n, [&](T v) { return math::cos(a, v); });
-      return;
-    case Tanh:
-      map1<T, T>(x, out, n, [&](T v) { return math::tanh(a, v); });
-      return;
-    case Sigmoid:
-      map1<T, T>(x, out, n, [&](T v) { return math::sigmoid(a, v); });
-      return;
-    case Erf:
-      map1<T, T>(x, out, n, [&](T v) { return math::erf(a, v); });
-      return;
-    case Rem:
-      map2<T, T>(x, y, out, n, [&](T v, T w) { return math::rem(a, v, w); });
-      return;
-    default:
-      map2<T, T>(x, y, out, n, [&](T v, T w) { return math::pow(a, v, w); });
-      return;
-  }
+  math::with_elementary(op, [&](auto function, auto operands) {
+    if constexpr (operands == 1)
+      map1<T, T>(x, out, n, [&](T v) { return function(a, v); });
+    else
+      map2<T, T>(x, y, out, n, [&](T v, T w) { return function(a, v, w); });
+  });
 }
 
 uint64_t mix64(uint64_t z) {
@@ -257,24 +225,6 @@ void rng_strip(const void* a, const void* b, void* out, int n) {
     const uint64_t step = (static_cast<uint64_t>(counter) + 1) * 0x9E3779B97F4A7C15ULL;
     return static_cast<int64_t>(mix64(static_cast<uint64_t>(key) + step));
   });
-}
-
-bool is_elementary(ScalarOp op) {
-  switch (op) {
-    case Exp:
-    case Expm1:
-    case Log:
-    case Log1p:
-    case Sin:
-    case Cos:
-    case Tanh:
-    case Sigmoid:
-    case Erf:
-    case Pow:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace
@@ -314,7 +264,7 @@ void eval_strip(ScalarOp op, DType result, DType operand, const void* a, const v
     default:
       break;
   }
-  if (is_elementary(op) || (op == Rem && is_float(result))) {
+  if (def_of(op).elementary && is_float(result)) {
     if (result == DType::F32)
       fma ? elementary_strip<float, true>(op, a, b, out, n)
           : elementary_strip<float, false>(op, a, b, out, n);

@@ -8,6 +8,8 @@
 #include <span>
 
 #include "ir/math/algebra.h"
+#include "ir/scalar.h"
+#include "support/check.h"
 
 namespace gradc::math {
 
@@ -293,6 +295,35 @@ typename A::F cos(A& a, typename A::F x) {
   return sine_of(a, x, 1);
 }
 
+// Of m = |x| by t = m, (m - 1) / (m + 1) or -1 / m with |t| <= tan(pi/8), plus 0, pi/4 or pi/2. The
+// polynomials are Chebyshev fits of (atan(t) / t - 1) / t^2.
+template <class A>
+typename A::F atan(A& a, typename A::F x) {
+  const typename A::F m = a.abs(x), one = a.c(1);
+  const auto middle = a.gt(m, a.c(0.41421356237309504880)), large = a.gt(m, a.c(2.41421356237309504880));
+  const typename A::F top = a.select(large, a.c(-1), a.select(middle, a.sub(m, one), m));
+  const typename A::F bottom = a.select(large, m, a.select(middle, a.add(m, one), one));
+  const typename A::F t = a.div(top, bottom), z = a.mul(t, t);
+  typename A::F p;
+  if constexpr (A::is_f64)
+    p = polynomial(a, z,
+                   {-0.333333333333333332168, 0.199999999999998043277, -0.142857142856597777564,
+                    0.111111111051505878938, -0.0909090875325911294235, 0.0769229636804229711831,
+                    -0.0666642476020052014176, 0.058789275544738067649, -0.0523044364068694770701,
+                    0.045515447340221616522, -0.0345693150633260898128, 0.0162843750500433944442});
+  else
+    p = polynomial(a, z,
+                   {-0.333333317604345559428, 0.199995403149579693966, -0.142639497536057240218,
+                    0.107436683248300981344, -0.064517188693589580726});
+  // pi/2 in two parts, of which half gives pi/4 exactly.
+  const double high = A::is_f64 ? 0x1.921fb54442d18p+0 : 0x1.921fb6p+0,
+               low = A::is_f64 ? 6.1232339957367658861e-17 : -4.37113900018624283e-8;
+  const typename A::F part = a.select(large, one, a.select(middle, a.c(0.5), a.c(0)));
+  const typename A::F small = a.mad(a.mul(t, z), p, a.mul(part, a.c(low)));
+  const typename A::F y = copy_sign(a, a.add(a.mul(part, a.c(high)), a.add(small, t)), x);
+  return a.select(a.eq(x, x), y, x);
+}
+
 template <class A>
 typename A::F rsqrt(A& a, typename A::F x) {
   return a.div(a.c(1), a.sqrt(x));
@@ -354,6 +385,22 @@ typename A::F pow(A& a, typename A::F x, typename A::F y) {
   } else {
     auto wide = a.wide();
     return a.narrow(pow_f64(wide, a.widen(x), a.widen(y)));
+  }
+}
+
+// `visit(function, operands)` with the function as a callable over an algebra, function(a, x) or function(a,
+// x, y), and the number of its operands as a constant.
+template <class F>
+void with_elementary(ScalarOp op, F&& visit) {
+  switch (op) {
+#define GRADC_ROW(Op, name, operands, ...)                                                                  \
+  case ScalarOp::Op:                                                                                        \
+    visit([](auto& a, auto... x) { return math::name(a, x...); }, std::integral_constant<int, operands>()); \
+    return;
+    GRADC_ELEMENTARY_FUNCTIONS(GRADC_ROW)
+#undef GRADC_ROW
+    default:
+      GRADC_CHECK(false, "{} is no elementary function", def_of(op).name);
   }
 }
 

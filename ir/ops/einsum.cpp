@@ -1,5 +1,8 @@
 // einsum: the contraction of two operands, spelled with labels. Its gradients only permute letters.
+#include "ir/ops/einsum_spec.h"
+
 #include <algorithm>
+#include <cctype>
 
 #include "ir/ops/rows.h"
 
@@ -7,19 +10,6 @@ namespace gradc::graph {
 namespace {
 
 using V = const GradientView&;
-
-struct Spec {
-  std::string a, b, out;
-};
-
-Spec parse_spec(const std::string& text) {
-  const size_t comma = text.find(','), arrow = text.find("->");
-  if (comma == std::string::npos || arrow == std::string::npos || comma > arrow)
-    refuse("einsum spec \"{}\" is not of the form ab,bc->ac", text);
-  return {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
-}
-std::string spec_text(const Spec& s) { return s.a + "," + s.b + "->" + s.out; }
-bool has(const std::string& labels, char c) { return labels.find(c) != std::string::npos; }
 
 void check_labels(const std::string& labels, const Type& t, const std::string& spec) {
   if (static_cast<int>(labels.size()) != t.rank())
@@ -30,7 +20,7 @@ void check_labels(const std::string& labels, const Type& t, const std::string& s
 }
 
 // Extent of each label; disagreeing extents are refused.
-Dim extent_of(char c, const Spec& s, const NodeView& v) {
+Dim extent_of(char c, const EinsumSpec& s, const NodeView& v) {
   std::optional<Dim> d;
   for (int side = 0; side < 2; ++side) {
     const std::string& labels = side ? s.b : s.a;
@@ -38,17 +28,32 @@ Dim extent_of(char c, const Spec& s, const NodeView& v) {
     if (i == std::string::npos) continue;
     const Dim& e = v.operands[side].shape[i];
     if (d && !(*d == e))
-      refuse("einsum \"{}\": '{}' is {} in {} and {} in {}", spec_text(s), c, d->str(), v.operands[0].str(),
+      refuse("einsum \"{}\": '{}' is {} in {} and {} in {}", s.text(), c, d->str(), v.operands[0].str(),
              e.str(), v.operands[1].str());
     d = e;
   }
-  if (!d) refuse("einsum \"{}\": '{}' comes from no operand", spec_text(s), c);
+  if (!d) refuse("einsum \"{}\": '{}' comes from no operand", s.text(), c);
   return *d;
+}
+
+// The chain, or lanes where the last of the summed axes is of constant extent and nothing comes before the
+// sum.
+void check_order(const EinsumSpec& s, const NodeView& v) {
+  const Order order = order_of(v.attrs);
+  if (!v.attrs.has("order") || v.attrs.text("order") == "chain") return;
+  const std::string reduced = s.reduced();
+  if (order != Order::Lanes || v.operands.size() == 3 || reduced.empty() ||
+      !extent_of(reduced.back(), s, v).is_constant())
+    refuse(
+        "order=\"{}\" is no order of einsum \"{}\" over {} and {}: chain, or lanes where the last of the "
+        "summed "
+        "axes has a constant extent and the sums start from nothing",
+        v.attrs.text("order"), s.text(), v.operands[0].str(), v.operands[1].str());
 }
 
 std::vector<Type> infer(const NodeView& v) {
   const std::string& text = v.attrs.text("spec");
-  const Spec s = parse_spec(text);
+  const EinsumSpec s = parse_einsum(text);
   check_labels(s.a, v.operands[0], text);
   check_labels(s.b, v.operands[1], text);
   if (v.operands[0].dtype != v.operands[1].dtype || v.operands[0].dtype == DType::Bool)
@@ -60,6 +65,8 @@ std::vector<Type> infer(const NodeView& v) {
     shape.push_back(extent_of(s.out[i], s, v));
   }
   for (char c : s.a + s.b) extent_of(c, s, v);
+  check_order(s, v);
+  check_accumulator(v);
   const Type t{v.operands[0].dtype, shape};
   if (v.operands.size() == 3 && v.operands[2] != t)
     refuse("einsum starts from {}, which is not {}", v.operands[2].str(), t.str());
@@ -67,28 +74,36 @@ std::vector<Type> infer(const NodeView& v) {
 }
 
 Meaning meaning(const NodeView& v, const Type& t) {
-  const Spec s = parse_spec(v.attrs.text("spec"));
-  std::string axes = s.out;
+  const EinsumSpec s = parse_einsum(v.attrs.text("spec"));
+  const std::string reduced = s.reduced(), axes = s.out + reduced;
   Meaning m;
   m.axes = t.shape;
   m.outputs = t.rank();
-  for (char c : s.a + s.b)
-    if (!has(axes, c)) axes += c, m.axes.push_back(extent_of(c, s, v));
+  for (char c : reduced) m.axes.push_back(extent_of(c, s, v));
   auto map = [&](const std::string& labels) {
     std::vector<Index> at;
     for (char c : labels) at.push_back(Index::var(static_cast<int>(axes.find(c))));
     return at;
   };
   m.reads = {{0, map(s.a), {}, 0}, {1, map(s.b), {}, 0}};
-  m.body = {read_node(0, t.dtype), read_node(1, t.dtype), op_node(ScalarOp::Mul, t.dtype, {0, 1, -1})};
   const bool fma = is_float(t.dtype) && v.attrs.flag("fma"), starts = v.operands.size() == 3;
-  if (starts) m.reads.push_back({2, identity(t.shape.size()), {}, 0});
-  if (m.reductions() > 0) {
+  const bool sums = m.reductions() > 0;
+  if (sums) {
     m.combine = Combiner::Add;
+    m.order = order_of(v.attrs);
+    m.accumulator = accumulator_of(v);
     m.fma = fma;
     m.initial = starts ? 2 : -1;
-  } else if (starts) {  // nothing is summed: a product, possibly joined to what it starts from
-    if (fma) m.body.pop_back();
+  }
+  const DType type = sums ? m.accumulator : t.dtype;
+  std::array<int, 3> factors{-1, -1, -1};
+  for (int i = 0; i < 2; ++i) {
+    push_read(m.body, i, t.dtype, type);
+    factors[i] = static_cast<int>(m.body.size()) - 1;
+  }
+  if (starts) m.reads.push_back({2, identity(t.shape.size()), {}, 0});
+  if (sums || !starts || !fma) m.body.push_back(op_node(ScalarOp::Mul, type, factors));
+  if (!sums && starts) {  // nothing is summed: a product, joined to what it starts from
     m.body.push_back(read_node(2, t.dtype));
     m.body.push_back(fma ? op_node(ScalarOp::Fma, t.dtype, {0, 1, 2})
                          : op_node(ScalarOp::Add, t.dtype, {2, 3, -1}));
@@ -98,7 +113,7 @@ Meaning meaning(const NodeView& v, const Type& t) {
 
 // The cotangent of one operand: contract g with the other. Labels that only this operand has were summed
 // away, so they are broadcast back.
-NodeId operand_gradient(Builder& b, V v, const Spec& s, int side) {
+NodeId operand_gradient(Builder& b, V v, const EinsumSpec& s, int side) {
   const std::string& mine = side ? s.b : s.a;
   const std::string& other = side ? s.a : s.b;
   std::string reached;
@@ -112,7 +127,7 @@ NodeId operand_gradient(Builder& b, V v, const Spec& s, int side) {
 }
 
 Cotangents gradient(Builder& b, V v) {
-  const Spec s = parse_spec(b[v.node].attrs.text("spec"));
+  const EinsumSpec s = parse_einsum(b[v.node].attrs.text("spec"));
   Cotangents out{operand_gradient(b, v, s, 0), operand_gradient(b, v, s, 1)};
   if (v.operands.size() == 3) out.push_back(v.g());
   return out;
@@ -120,11 +135,32 @@ Cotangents gradient(Builder& b, V v) {
 
 }  // namespace
 
+std::string EinsumSpec::reduced() const {
+  std::string labels;
+  for (char c : a + b)
+    if (!has(out, c) && !has(labels, c)) labels += c;
+  return labels;
+}
+
+char EinsumSpec::unused() const {
+  const std::string all = a + b + out;
+  for (char c = 'A'; c <= 'z'; ++c)
+    if (std::isalpha(static_cast<unsigned char>(c)) && !has(all, c)) return c;
+  refuse("einsum \"{}\" uses every letter", text());
+}
+
+EinsumSpec parse_einsum(const std::string& text) {
+  const size_t comma = text.find(','), arrow = text.find("->");
+  if (comma == std::string::npos || arrow == std::string::npos || comma > arrow)
+    refuse("einsum spec \"{}\" is not of the form ab,bc->ac", text);
+  return {text.substr(0, comma), text.substr(comma + 1, arrow - comma - 1), text.substr(arrow + 2)};
+}
+
 std::vector<OpDef> einsum_ops() {
   OpDef r;
   r.name = "einsum";
   r.doc = "contraction of two operands by labels; a third operand is what the sums start from";
-  r.attributes = {"spec!", "fma"};
+  r.attributes = {"spec!", "fma", "order", "accumulator"};
   r.min_operands = 2;
   r.max_operands = 3;
   r.infer = infer;

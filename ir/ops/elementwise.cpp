@@ -1,5 +1,6 @@
-// Elementwise ops: one row for each scalar operation, with its gradient. Operands have one shape;
-// broadcasting is explicit. Values at kinks are those that tests/ir/dual_test.cpp pins.
+// Elementwise ops: one row for each scalar operation, with its gradient; those of the elementary functions
+// stand in ir/math/functions.h. Operands have one shape; broadcasting is explicit. Values at kinks are those
+// that tests/ir/dual_test.cpp pins.
 #include <cmath>
 #include <map>
 
@@ -97,27 +98,7 @@ std::vector<OpDef> one_operand() {
   return {
       smooth<ScalarOp::Neg>([](Builder& b, V v) { return Cotangents{b.neg(v.g())}; }),
       smooth<ScalarOp::Abs>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("sign", x(v)))}; }),
-      smooth<ScalarOp::Exp>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), v.node)}; }),
-      smooth<ScalarOp::Expm1>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("exp", x(v)))}; }),
-      smooth<ScalarOp::Log>([](Builder& b, V v) { return Cotangents{b.div(v.g(), x(v))}; }),
-      smooth<ScalarOp::Log1p>([](Builder& b, V v) { return Cotangents{b.div(v.g(), b.add(x(v), 1.0))}; }),
       smooth<ScalarOp::Sqrt>([](Builder& b, V v) { return Cotangents{b.div(b.mul(v.g(), 0.5), v.node)}; }),
-      smooth<ScalarOp::Rsqrt>([](Builder& b, V v) {
-        return Cotangents{b.mul(b.mul(v.g(), -0.5), b.mul(v.node, b.mul(v.node, v.node)))};
-      }),
-      smooth<ScalarOp::Sin>([](Builder& b, V v) { return Cotangents{b.mul(v.g(), b.unary("cos", x(v)))}; }),
-      smooth<ScalarOp::Cos>(
-          [](Builder& b, V v) { return Cotangents{b.neg(b.mul(v.g(), b.unary("sin", x(v))))}; }),
-      smooth<ScalarOp::Tanh>([](Builder& b, V v) {
-        return Cotangents{b.mul(v.g(), b.sub(b.full_like(v.node, 1), b.mul(v.node, v.node)))};
-      }),
-      smooth<ScalarOp::Sigmoid>([](Builder& b, V v) {
-        return Cotangents{b.mul(v.g(), b.mul(v.node, b.sub(b.full_like(v.node, 1), v.node)))};
-      }),
-      smooth<ScalarOp::Erf>([](Builder& b, V v) {
-        const NodeId bell = b.unary("exp", b.neg(b.mul(x(v), x(v))));
-        return Cotangents{b.mul(v.g(), b.mul(bell, 2 / std::sqrt(M_PI)))};
-      }),
       flat<ScalarOp::Floor>(),
       flat<ScalarOp::Ceil>(),
       flat<ScalarOp::RoundEven>(),
@@ -141,10 +122,8 @@ std::vector<OpDef> more_operands() {
       smooth<ScalarOp::Div>([](Builder& b, V v) {
         return Cotangents{b.div(v.g(), y2(v)), b.neg(b.div(b.mul(v.g(), v.node), y2(v)))};
       }),
-      smooth<ScalarOp::Pow>(pow_gradient),
       smooth<ScalarOp::Max>([](Builder& b, V v) { return extremum(b, v, "gt"); }),
       smooth<ScalarOp::Min>([](Builder& b, V v) { return extremum(b, v, "lt"); }),
-      smooth<ScalarOp::Rem>(rem_gradient),
       flat<ScalarOp::And>(),
       flat<ScalarOp::Or>(),
       flat<ScalarOp::Xor>(),
@@ -164,6 +143,19 @@ std::vector<OpDef> more_operands() {
         const NodeId zero = b.zeros_like(v.g());
         return Cotangents{kNone, b.select(x(v), v.g(), zero), b.select(x(v), zero, v.g())};
       }),
+  };
+}
+
+// The rows of ir/math/functions.h.
+std::vector<OpDef> elementary_functions() {
+  return {
+#define GRADC_ROW(Op, name, arity, rule, doc, ...)                          \
+  smooth<ScalarOp::Op>([]([[maybe_unused]] Builder& b, V v) -> Cotangents { \
+    [[maybe_unused]] const NodeId g = v.g(), y = v.node, x = v.operands[0]; \
+    return __VA_ARGS__;                                                     \
+  }),
+      GRADC_ELEMENTARY_FUNCTIONS(GRADC_ROW)
+#undef GRADC_ROW
   };
 }
 
@@ -262,7 +254,7 @@ OpDef softplus() {
 
 std::vector<OpDef> elementwise_ops() {
   std::vector<OpDef> rows = one_operand();
-  for (auto list : {more_operands(), casts(), std::vector<OpDef>{softplus()}})
+  for (auto list : {more_operands(), elementary_functions(), casts(), std::vector<OpDef>{softplus()}})
     rows.insert(rows.end(), list.begin(), list.end());
   return rows;
 }

@@ -1,4 +1,5 @@
-// Reductions: axes combined away in logical order. `order` says how sums associate (architecture, numerics).
+// Reductions: axes combined away in logical order. `order` says how they associate, `accumulator` in which
+// type (docs/numerics.md).
 #include <algorithm>
 
 #include "ir/ops/rows.h"
@@ -53,8 +54,14 @@ Meaning reduction(const NodeView& v, const Type& result, Combiner c) {
     m.axes.push_back(x.shape[a]);
   }
   m.reads = {{0, at, {}, 0}};
-  m.body = {read_node(0, x.dtype)};
-  if (m.reductions() > 0) m.combine = c;  // over no axes it is the operand
+  if (m.reductions() == 0) {  // over no axes it is the operand
+    m.body = {read_node(0, x.dtype)};
+    return m;
+  }
+  m.combine = c;
+  m.order = order_of(v.attrs);
+  m.accumulator = accumulator_of(v);
+  push_read(m.body, 0, x.dtype, m.accumulator);
   return m;
 }
 
@@ -64,6 +71,7 @@ OpDef row(std::string_view name, std::string_view doc) {
   r.name = name;
   r.doc = doc;
   r.attributes = {"axes!", "order"};
+  if (C == Combiner::Add || C == Combiner::Mul) r.attributes.push_back("accumulator");
   r.min_operands = r.max_operands = 1;
   r.infer = [](const NodeView& v) {
     const DType t = v.operands[0].dtype;
@@ -71,6 +79,7 @@ OpDef row(std::string_view name, std::string_view doc) {
     if (logical ? is_float(t) : t == DType::Bool) refuse("no {} over {}", name_of(C), v.operands[0].str());
     const Shape shape = reduced_shape(v);
     check_order(v);
+    check_accumulator(v);
     return std::vector<Type>{{t, shape}};
   };
   r.meaning = [](const NodeView& v, const Type& t) { return reduction(v, t, C); };
@@ -168,6 +177,22 @@ OpDef with_gradient(OpDef r, GradientRule g, bool moves_masks = false) {
 }
 
 }  // namespace
+
+void push_read(ScalarBody& body, int read, DType own, DType wanted) {
+  body.push_back(read_node(read, own));
+  const int at = static_cast<int>(body.size()) - 1;
+  if (own != wanted) body.push_back(op_node(ScalarOp::Convert, wanted, {at, -1, -1}));
+}
+
+DType accumulator_of(const NodeView& v) {
+  return v.attrs.has("accumulator") ? v.attrs.dtype("accumulator") : v.operands[0].dtype;
+}
+
+void check_accumulator(const NodeView& v) {
+  const DType own = v.operands[0].dtype, t = accumulator_of(v);
+  if (t != own && !(is_float(own) && is_float(t) && size_of(t) > size_of(own)))
+    refuse("{} does not hold partial results of {}", name_of(t), v.operands[0].str());
+}
 
 std::vector<OpDef> reduction_ops() {
   return {

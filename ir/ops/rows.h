@@ -37,6 +37,14 @@ inline std::vector<Index> identity(size_t n) {
 Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards = {},
               double fill = 0);
 
+// A read in another type, as nodes at the end of a body.
+void push_read(ScalarBody& body, int read, DType own, DType wanted);
+
+// The type of a reduction's partial results: what the attribute `accumulator` says, else the operand's own.
+DType accumulator_of(const NodeView& v);
+// Refuses an accumulator that is no float or holds less than the operand's type does.
+void check_accumulator(const NodeView& v);
+
 inline ScalarNode read_node(int read, DType t) {
   ScalarNode s;
   s.op = ScalarOp::Read;
@@ -65,8 +73,8 @@ inline ScalarNode op_node(ScalarOp op, DType t, std::array<int, 3> args) {
   return s;
 }
 
-// Whether a size or position is negative where every dimension is 1, 2 or 3: a counterexample, so that what is
-// refused is wrong for some batch.
+// Whether a size or position is negative where every dimension is 1, 2 or 3: a counterexample, so that what
+// is refused is wrong for some batch.
 bool can_be_negative(const Index& e);
 
 using Cotangents = std::vector<NodeId>;

@@ -2,6 +2,7 @@
 // constant extents only, never from the machine; docs/numerics.md has the rules and their error bounds.
 #include <algorithm>
 
+#include "ir/ops/einsum_spec.h"
 #include "passes/graph/expand.h"
 
 namespace gradc::passes {
@@ -12,6 +13,13 @@ using namespace graph;
 constexpr int64_t kLanesFrom = 32;           // shorter rows are cheaper as a chain
 constexpr int64_t kChain = 256;              // elements of a long sum that one chain takes
 constexpr int64_t kChunk = kChain * kLanes;  // the same for 64 lanes
+// A contraction of fewer outputs is one or two register tiles, so one thread's work, and with one output a
+// single chain that waits for every multiply-add.
+constexpr int64_t kFewOutputs = 256;
+// Terms of a part. Not a power of two: parts that are read side by side would share few sets of the cache.
+constexpr int64_t kPart = 272;
+// More terms are parted; fewer parts cost more than they give, lanes give something always.
+constexpr int64_t kLongContraction = 8 * kPart, kLongDot = 4 * kChain;
 
 bool fuses(const Function& f) {
   auto it = f.notes.find("fma");
@@ -60,11 +68,7 @@ class Decider {
   NodeId reduction(NodeId i) {
     const Node& n = f_[i];
     const auto& takes = n.op->attributes;
-    if (std::find(takes.begin(), takes.end(), "fma") != takes.end()) {  // a contraction
-      std::vector<NodeId> operands;
-      for (NodeId q : n.operands) operands.push_back(map_[q]);
-      return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_)));
-    }
+    if (std::find(takes.begin(), takes.end(), "fma") != takes.end()) return contraction(n);
     const Combiner c = meaning_of(f_, i).combine;
     if (c == Combiner::None || c == Combiner::ArgMax || c == Combiner::ArgMin) return kNone;
     const NodeId x = map_[n.operands[0]];
@@ -115,6 +119,101 @@ class Decider {
     std::vector<int64_t> inner = axes;
     for (int64_t& axis : inner) ++axis;
     return in_rows(op, b_.reshape(x, shape), inner);
+  }
+
+  // A chain, unless its outputs are few and its terms many.
+  NodeId contraction(const Node& n) {
+    const EinsumSpec s = parse_einsum(n.attrs.text("spec"));
+    const NodeId x = map_[n.operands[0]], y = map_[n.operands[1]];
+    if (!n.attrs.has("order") && planned(extents(s.out, s, x, y)) < kFewOutputs &&
+        largest(extents(s.reduced(), s, x, y)) > (along_lanes(s) ? kLongDot : kLongContraction)) {
+      const NodeId sum = parted(*n.op, s, x, y);
+      return n.operands.size() == 3 ? b_.add(map_[n.operands[2]], sum) : sum;
+    }
+    std::vector<NodeId> operands;
+    for (NodeId q : n.operands) operands.push_back(map_[q]);
+    return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_)));
+  }
+
+  // As a long sum: cut along the first of the summed axes, the axes behind it summed first where they are too
+  // many for one part; the parts are summed as any long sum. What is left behind the whole parts is a part
+  // too, possibly of no terms: padding would ask at every term whether there is one.
+  NodeId parted(const OpDef& op, const EinsumSpec& s, NodeId x, NodeId y) {
+    const std::string reduced = s.reduced(), first = reduced.substr(0, 1);
+    const int64_t most = lanes_fit(s, x) ? kChunk : along_lanes(s) ? kChain : kPart;
+    const Dim inner = extents(reduced.substr(1), s, x, y), extent = extents(first, s, x, y);
+    if (reduced.size() > 1 && (!inner.is_constant() || inner.constant_part() > most))
+      return sum(graph::op("reduce_sum"), parted(op, {s.a, s.b, first + s.out}, x, y), {0});
+    const Dim rows = std::max<int64_t>(1, most / std::max<int64_t>(1, inner.constant_part()));
+    if (largest(extent) <= rows.constant_part()) return part(op, s, x, y);
+    const Dim whole = extent.floor_div(rows), end = whole * rows;
+    const char chunk = s.unused();
+    EinsumSpec many = s;
+    many.out = chunk + s.out;
+    NodeId operands[] = {x, y}, rest[] = {x, y};
+    for (int side = 0; side < 2; ++side) {
+      std::string& labels = side ? many.b : many.a;
+      const size_t at = labels.find(first);
+      if (at == std::string::npos) continue;
+      const Shape shape = b_.shape(operands[side]);
+      rest[side] = between(operands[side], at, end, extent);
+      Shape cut = shape;
+      cut[at] = whole;
+      cut.insert(cut.begin() + static_cast<long>(at) + 1, rows);
+      operands[side] = b_.reshape(between(operands[side], at, 0, end), cut);
+      labels.insert(at, 1, chunk);
+    }
+    NodeId parts = part(op, many, operands[0], operands[1]);
+    if (!(end == extent)) {
+      const NodeId last = part(op, s, rest[0], rest[1]);
+      Shape one = b_.shape(last);
+      one.insert(one.begin(), Dim(1));
+      parts = b_.concat({parts, b_.reshape(last, one)}, 0);
+    }
+    return sum(graph::op("reduce_sum"), parts, {0});
+  }
+
+  NodeId part(const OpDef& op, const EinsumSpec& s, NodeId x, NodeId y) {
+    Attrs attrs{{"spec", s.text()}, {"fma", fuses(f_)}};
+    if (lanes_fit(s, x)) attrs = attrs.with("order", std::string("lanes"));
+    return b_.make(op, {x, y}, attrs);
+  }
+
+  // The elements from `low` to `high` of an axis.
+  NodeId between(NodeId x, size_t axis, const Dim& low, const Dim& high) {
+    const Shape& shape = b_.shape(x);
+    if (low.is(0) && high == shape[axis]) return x;
+    Shape start(shape.size(), Dim(0)), limit = shape;
+    start[axis] = low, limit[axis] = high;
+    return b_.slice(x, start, limit);
+  }
+
+  // Where the last of the summed axes is innermost in both operands; it takes lanes if it is constant and
+  // long.
+  static bool along_lanes(const EinsumSpec& s) {
+    const std::string reduced = s.reduced();
+    return !reduced.empty() && s.a.ends_with(reduced.back()) && s.b.ends_with(reduced.back());
+  }
+  bool lanes_fit(const EinsumSpec& s, NodeId x) const {
+    return along_lanes(s) && wants_lanes(b_.shape(x), {static_cast<int64_t>(s.a.size()) - 1});
+  }
+
+  Dim extents(const std::string& labels, const EinsumSpec& s, NodeId x, NodeId y) const {
+    Dim n(1);
+    for (char c : labels) {
+      const bool left = has(s.a, c);
+      n = n * b_.shape(left ? x : y)[(left ? s.a : s.b).find(c)];
+    }
+    return n;
+  }
+
+  // At the dimensions' planned values, 64 where the text says none.
+  int64_t planned(const Dim& d) const {
+    return d.evaluate([](int) -> int64_t { return 0; },
+                      [&](const std::string& name) -> int64_t {
+                        auto it = f_.dims.find(name);
+                        return it == f_.dims.end() || it->second.plan == 0 ? 64 : it->second.plan;
+                      });
   }
 
   // At the maximum of the dimensions; a sum that is short there is one chunk, whatever its length.

@@ -99,6 +99,15 @@ class Chooser {
     return bad;
   }
 
+  // Whether some load serves all rows of a tile along an axis.
+  bool shares_loads(size_t axis) const {
+    const int var = nest_.loops[axis]->var;
+    return std::any_of(accesses_.begin(), accesses_.end(), [&](const auto& access) {
+      const Buffer& b = k_.buffers[access.first];
+      return b.space == Space::In && !address(b, *access.second).uses_var(var);
+    });
+  }
+
   int best_vector_axis(bool constant_only) const {
     int best = -1;
     auto key = [&](size_t a) {
@@ -126,10 +135,17 @@ class Chooser {
     const Machine& m = o_.machine;
     s.vector_axis = best_vector_axis(true);
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
+    const auto better = [&](size_t a, size_t b) {
+      return shares_loads(a) != shares_loads(b) ? shares_loads(a) : extent(a) > extent(b);
+    };
     for (size_t a = nest_.loops.size(); a-- > 0;)
       if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 &&
-          (s.row_axis < 0 || extent(a) > extent(s.row_axis)))
+          (s.row_axis < 0 || better(a, static_cast<size_t>(s.row_axis))))
         s.row_axis = static_cast<int>(a);
+    // Rows that share nothing only hide latency, which four vectors do too, and read far apart.
+    if (s.row_axis >= 0 && s.vector_axis >= 0 && !shares_loads(static_cast<size_t>(s.row_axis)) &&
+        extent(s.vector_axis) >= 4 * m.lanes)
+      s.row_axis = -1;
     if (s.vector_axis < 0 && s.row_axis < 0) {
       s.what = "one element";
       return;

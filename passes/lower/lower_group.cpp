@@ -283,8 +283,9 @@ class GroupLowerer {
     }
     return false;
   }
-  Value as_i64(Value v, DType t) {
-    return t == DType::I64 ? v : compute(ScalarOp::Convert, DType::I64, {v, -1, -1});
+  Value as_i64(Value v, DType t) { return converted(v, t, DType::I64); }
+  Value converted(Value v, DType from, DType to) {
+    return from == to ? v : compute(ScalarOp::Convert, to, {v, -1, -1});
   }
 
   Value scalar(const ScalarNode& s, const Meaning& m, const std::vector<Value>& values,
@@ -307,7 +308,11 @@ class GroupLowerer {
   // --- reductions ----------------------------------------------------------------------------------------
   Value reduce(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
     if (m.combine == Combiner::ArgMax || m.combine == Combiner::ArgMin) return arg_reduce(n, m, axes);
-    switch (graph::order_of(f_[n])) {
+    const Value partial = reduce_in_order(n, m, axes);
+    return converted(partial, m.accumulator, f_.type(n).dtype);
+  }
+  Value reduce_in_order(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
+    switch (m.order) {
       case Order::Lanes:
         return reduce_lanes(n, m, axes);
       case Order::Pairwise:
@@ -320,7 +325,7 @@ class GroupLowerer {
   // acc = acc (+) body, or acc = fma(a, b, acc) where the body ends in a product that the meaning fuses.
   void accumulate(NodeId n, const Meaning& m, int tile, const std::vector<Index>& at,
                   const std::vector<Index>& axes) {
-    const DType t = f_.type(n).dtype;
+    const DType t = m.accumulator;
     if (m.fma) {
       Meaning factors = m;
       const ScalarNode product = factors.body.back();
@@ -337,14 +342,14 @@ class GroupLowerer {
   }
 
   Value reduce_chain(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
-    const DType t = f_.type(n).dtype;
+    const DType t = m.accumulator;
     const int tile = local(Space::Tile, t, {});
     Value first = -1;
     if (m.initial >= 0) {
       std::vector<Value> reads(m.reads.size(), -1);
       read(
           n, m, static_cast<size_t>(m.initial), [&](int v) { return axes[v]; }, {}, reads);
-      first = reads[m.initial];
+      first = converted(reads[m.initial], f_.type(n).dtype, t);
     } else {
       first = constant(t, identity_of(m.combine, t));
     }
@@ -368,7 +373,7 @@ class GroupLowerer {
 
   // 64 partial results, then the fixed tree; the innermost reduction axis is dealt to lanes.
   Value reduce_lanes(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
-    const DType t = f_.type(n).dtype;
+    const DType t = m.accumulator;
     const int tile = local(Space::Tile, t, {kLanes});
     loop(kLanes, LoopKind::Vector, [&](const Index& l) {
       emit(Store{tile, {l}, constant(t, identity_of(m.combine, t))});
@@ -406,7 +411,7 @@ class GroupLowerer {
   // A binary counter of partial results, one tile a level: when two of one size stand side by side, they
   // become one of twice it.
   Value reduce_pairwise(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
-    const DType t = f_.type(n).dtype;
+    const DType t = m.accumulator;
     const Index& extent = m.axes.back();
     const int sum = local(Space::Tile, t, {});
     std::vector<int> partial;

@@ -268,6 +268,39 @@ func @f(%w: f32[7,7], %h: f32[6,7], %n: i64[], %xs: f32[5,6,7]) -> (f32[6,7], i6
                      "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
 }
 
+// Contractions of few outputs, parted along an axis whose end falls before, at and behind the end of a part.
+TEST(Agreement, PartedContractions) {
+  const char* text = R"(
+func @f[B <= 2300](%x: f32[B,3], %y: f32[B,2], %v: f32[B], %m: f64[B,40], %c: f32[3,2]) -> (f32[3,2], f32[], f64[], f64[40], f32[3,2], f32[3]) {
+  %a = einsum(%x, %y) {spec="bi,bj->ij"}
+  %s = einsum(%v, %v) {spec="b,b->"}
+  %d = einsum(%m, %m) {spec="bk,bk->"}
+  %e = einsum(%m, %m) {spec="bk,bk->k"}
+  %g = einsum(%x, %y, %c) {spec="bi,bj->ij"}
+  %h = einsum(%x, %v) {spec="bi,b->i"}
+  return %a, %s, %d, %e, %g, %h
+}
+)";
+  for (int lanes : {4, 8, 16})
+    expect_agreement(text, "f", {0, 1, 256, 271, 272, 273, 2300}, {lanes, {}, ""}, {1, 2, 3});
+}
+
+// Partial results wider than what is summed, in every order, in kernels too.
+TEST(Agreement, WideAccumulators) {
+  const char* text = R"(
+func @f[B <= 70](%x: f32[B,70], %y: f32[70,9], %c: f32[B,9]) -> (f32[B], f32[70], f32[70], f32[B,9], f32[B]) {
+  %a = reduce_sum(%x) {axes=[1], order="lanes", accumulator=f64}
+  %b = reduce_sum(%x) {axes=[0], accumulator=f64}
+  %d = reduce_sum(%x) {axes=[0], order="pairwise", accumulator=f64}
+  %e = einsum(%x, %y, %c) {spec="bk,kj->bj", fma=true, accumulator=f64}
+  %t = tanh(%x)
+  %g = einsum(%t, %x) {spec="bk,bk->b", fma=true, order="lanes", accumulator=f64}
+  return %a, %b, %d, %e, %g
+}
+)";
+  for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {0, 1, 33, 70}, {lanes, {}, ""}, {1, 3});
+}
+
 // The barriers of one side of a branch do not separate what stands before it from the other side: %x and the
 // temporary of @two may not share memory.
 TEST(Agreement, BranchAfterTemporary) {

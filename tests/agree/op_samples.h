@@ -233,6 +233,8 @@ struct Samples {
   static Made einsum(G g, D) {
     const NodeId x = g.value_where([&](NodeId n) { return g.b_.dtype(n) != DType::Bool; });
     if (x == kNone) return {};
+    if (g.pick(12) == 0) return long_contraction(g);
+    if (g.pick(12) == 0) return strided_panel(g);
     if (g.pick(2)) return product(g, g.pick(3) && is_float(g.b_.dtype(x)) ? x : matrix(g));
     std::map<char, Dim> extents;
     std::string a, b, out;
@@ -279,8 +281,36 @@ struct Samples {
     if (!cheap || !g.small(other) || !g.small(result)) return {};
     Made operands{x, g.depth_ == 0 && g.pick(2) ? g.new_param({t, other}) : g.of_type({t, other})};
     if (g.pick(4) == 0) operands.push_back(g.of_type({t, result}));
-    const NodeId r = g.try_make("einsum", operands, {{"spec", a + "," + b + "->" + out}});
+    graph::Attrs attrs{{"spec", a + "," + b + "->" + out}};
+    if (t == DType::F32 && g.pick(8) == 0) attrs = attrs.with("accumulator", DType::F64);
+    const NodeId r = g.try_make("einsum", operands, attrs);
     return r != kNone && is_float(t) && g.pick(3) ? Made{g.b_.unary("tanh", r)} : some(r);
+  }
+
+  // Few outputs over many terms: a chain that numerics parts.
+  static Made long_contraction(G g) {
+    struct Row {
+      const char *a, *b, *out;
+    };
+    static constexpr Row rows[] = {{"kx", "ky", "xy"}, {"k", "k", ""},   {"xk", "yk", "xy"},
+                                   {"kx", "k", "x"},   {"bk", "bk", ""}, {"bkx", "bk", "x"},
+                                   {"bk", "k", ""}};
+    const Row row = g.one_of(rows);
+    const bool batch = row.a[0] == 'b';
+    std::map<char, Dim> extents{{'b', g.pick(2) ? Index::dim("B") : Dim(33)},
+                                {'k', batch ? 70 : (row.out[0] ? 2177 : 1025) + g.pick(400)},
+                                {'x', 2},
+                                {'y', 1}};
+    Shape s;
+    for (char c : std::string(row.a)) s.push_back(extents[c]);
+    const NodeId x = g.of_type({g.pick(3) ? DType::F32 : DType::F64, s});
+    return contract(g, x, row.a, row.b, row.out, extents, true);
+  }
+  // Columns that lie apart and are read by several tiles of rows: a panel that is copied once.
+  static Made strided_panel(G g) {
+    std::map<char, Dim> extents{{'r', 40 + g.pick(20)}, {'k', 17}, {'c', 24 + g.pick(16)}};
+    return contract(g, g.of_type({DType::F32, {extents['r'], extents['k']}}), "rk", "ck", "rc", extents,
+                    true);
   }
 
   // --- control -------------------------------------------------------------------------------------------

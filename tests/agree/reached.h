@@ -59,6 +59,9 @@ inline void count_decisions(const graph::Module& primitive, const CompileOptions
     for (const graph::Node& n : g.nodes) {
       c["lane reduction"] += graph::order_of(n) == Order::Lanes;
       c["pairwise reduction"] += graph::order_of(n) == Order::Pairwise;
+      const auto operand = [&](const graph::Node& of) -> const graph::Node& { return g[of.operands[0]]; };
+      if (n.op->name == "reduce_sum" && operand(n).op->name == "concat")
+        c["parted contraction"] += operand(operand(n)).op->name == "einsum";
     }
 }
 

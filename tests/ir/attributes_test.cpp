@@ -75,6 +75,23 @@ TEST(Attributes, OrdersFitWhatIsReduced) {
   EXPECT_NE(refusal(x, "neg(%a) {order=\"lanes\"}"), "");
   EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0,1], order=\"lanes\"}"), "");
   EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0], order=\"pairwise\"}"), "");
+  EXPECT_EQ(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->b\", order=\"lanes\"}"), "");
+  EXPECT_NE(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", order=\"lanes\"}"), "");
+  EXPECT_NE(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->bi\", order=\"lanes\"}"), "");
+  EXPECT_TRUE(says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", order=\"pairwise\"}"), "is no order"));
+  const std::string y = "[B](%a: f32[B,64], %b: f32[B])";
+  EXPECT_NE(refusal(y, "einsum(%a, %a, %b) {spec=\"bi,bi->b\", order=\"lanes\"}"), "");
+}
+
+TEST(Attributes, AccumulatorsHoldWhatIsSummed) {
+  const std::string x = "(%a: f32[4], %b: i32[4], %c: f64[4])";
+  EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0], accumulator=f64}"), "");
+  EXPECT_EQ(refusal(x, "reduce_sum(%b) {axes=[0], accumulator=i32}"), "");
+  EXPECT_EQ(refusal(x, "einsum(%a, %a) {spec=\"i,i->\", accumulator=f64}"), "");
+  EXPECT_TRUE(says(refusal(x, "reduce_sum(%c) {axes=[0], accumulator=f32}"), "does not hold"));
+  EXPECT_TRUE(says(refusal(x, "reduce_sum(%b) {axes=[0], accumulator=i64}"), "does not hold"));
+  EXPECT_NE(refusal(x, "reduce_sum(%b) {axes=[0], accumulator=f64}"), "");
+  EXPECT_NE(refusal(x, "reduce_max(%a) {axes=[0], accumulator=f64}"), "");
 }
 
 TEST(Attributes, DimensionsAreKnown) {

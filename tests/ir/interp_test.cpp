@@ -1,5 +1,6 @@
 // The graph interpreter against results worked out by hand: orders of reductions, special values, control
 // flow.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -84,6 +85,43 @@ TEST(Interpreter, OutputsSideBySideKeepTheOrder) {
         ASSERT_EQ(lanes.as<float>()[j], lane_sum(column));
       }
     }
+}
+
+// Terms are converted, joined in f64 and rounded to f32 once, in every order and with products.
+TEST(Interpreter, PartialResultsAreOfTheAccumulatorsType) {
+  for (int wide : {1, 70}) {
+    const int n = 200;
+    const std::vector<double> v = rough(wide * n);
+    std::vector<Tensor> x;
+    x.push_back(tensor(DType::F32, {n, wide}, v));
+    const std::string type = fmt::format("f32[{},{}]", n, wide), result = fmt::format("f32[{}]", wide);
+    for (const char* order : {"chain", "lanes", "pairwise"}) {
+      const auto summed = [&](const char* more) {
+        return std::move(
+            run(sum_text(type, "[0]", result, fmt::format(", order=\"{}\"{}", order, more)), x)[0]);
+      };
+      const Tensor once = summed(", accumulator=f64"), own = summed("");
+      int differs = 0;
+      for (int j = 0; j < wide; ++j) {
+        double exact = 0;  // f64 holds these sums without an error that f32 could see
+        for (int i = 0; i < n; ++i) exact += static_cast<double>(x[0].as<float>()[i * wide + j]);
+        EXPECT_EQ(once.as<float>()[j], static_cast<float>(exact)) << order;
+        differs += once.as<float>()[j] != own.as<float>()[j];
+      }
+      if (wide > 1) {
+        EXPECT_GT(differs, 0) << order;
+      }
+    }
+    const std::string text = "func @f(%a: " + type + ", %c: " + result + ") -> (" + result + ") fma=off ";
+    x.push_back(tensor(DType::F32, {wide}, rough(wide)));
+    const Tensor got = std::move(
+        run(text + "{ %y = einsum(%a, %a, %c) {spec=\"ij,ij->j\", accumulator=f64} return %y }", x)[0]);
+    for (int j = 0; j < wide; ++j) {
+      double exact = static_cast<double>(x[1].as<float>()[j]);
+      for (int i = 0; i < n; ++i) exact += std::pow(static_cast<double>(x[0].as<float>()[i * wide + j]), 2);
+      EXPECT_EQ(got.as<float>()[j], static_cast<float>(exact));
+    }
+  }
 }
 
 TEST(Interpreter, FusedProductsRoundOnceAndMayStartFromAnOperand) {

@@ -69,6 +69,9 @@ TEST(Elementary, SinglePrecision) {
   CHECK_ULP(float, sin, std::sin, -3.1, 3.1, 1.5);
   CHECK_ULP(float, sin, std::sin, -10000, 10000, 1.5);
   CHECK_ULP(float, cos, std::cos, -10000, 10000, 1.5);
+  CHECK_ULP(float, atan, std::atan, -0.5, 0.5, 2.0);
+  CHECK_ULP(float, atan, std::atan, -10, 10, 2.0);
+  CHECK_ULP(float, atan, std::atan, -1e6, 1e6, 1.0);
 }
 
 TEST(Elementary, DoublePrecision) {
@@ -83,6 +86,9 @@ TEST(Elementary, DoublePrecision) {
   CHECK_ULP(double, erf, std::erf, -6, 6, 2.0);
   CHECK_ULP(double, sin, std::sin, -1000, 1000, 1.5);
   CHECK_ULP(double, cos, std::cos, -1000, 1000, 1.5);
+  CHECK_ULP(double, atan, std::atan, -0.5, 0.5, 2.0);
+  CHECK_ULP(double, atan, std::atan, -10, 10, 2.0);
+  CHECK_ULP(double, atan, std::atan, -1e9, 1e9, 1.0);
 }
 
 template <class T>
@@ -111,6 +117,11 @@ void special_values() {
   EXPECT_TRUE(std::isnan(sin(a, inf)));
   EXPECT_EQ(cos(a, T(0)), 1);
   EXPECT_TRUE(std::signbit(sin(a, T(-0.0))));
+  EXPECT_EQ(atan(a, inf), static_cast<T>(M_PI / 2));
+  EXPECT_EQ(atan(a, -inf), -static_cast<T>(M_PI / 2));
+  EXPECT_EQ(atan(a, T(1)), static_cast<T>(M_PI / 4));
+  EXPECT_EQ(atan(a, std::numeric_limits<T>::denorm_min()), std::numeric_limits<T>::denorm_min());
+  EXPECT_TRUE(std::signbit(atan(a, T(-0.0))));
   EXPECT_EQ(pow(a, nan, T(0)), 1);
   EXPECT_EQ(pow(a, T(1), nan), 1);
   EXPECT_EQ(pow(a, T(-2), T(3)), -8);
@@ -137,7 +148,7 @@ void special_values() {
   EXPECT_TRUE(std::isnan(rem(a, T(2), T(0))));
   EXPECT_TRUE(std::signbit(rem(a, T(-6), T(3))));
   for (T bad : {exp(a, nan), expm1(a, nan), log(a, nan), log1p(a, nan), tanh(a, nan), sigmoid(a, nan),
-                erf(a, nan), sin(a, nan), cos(a, nan), pow(a, nan, T(2))})
+                erf(a, nan), sin(a, nan), cos(a, nan), atan(a, nan), pow(a, nan, T(2))})
     EXPECT_TRUE(std::isnan(bad));
 }
 

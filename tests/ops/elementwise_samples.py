@@ -48,6 +48,7 @@ def jax_of(name):
         "rsqrt": jax.lax.rsqrt,
         "neg": jnp.negative,
         "round_even": jnp.rint,
+        "atan": jnp.arctan,
     }.get(name) or getattr(jnp, name)
 
 
@@ -63,6 +64,7 @@ def elementary_ops():
         ("erf", mpmath.erf, lambda x: np.where(x == 0, x, np.sign(x)), -4, 4, 3),
         ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x)), lambda x: 1 / (1 + np.exp(-x)), -40, 40, 3),
         ("softplus", lambda x: mpmath.log1p(mpmath.exp(x)), lambda x: np.where(x > 0, x, 0 * np.exp(x)), -40, 40, 3),
+        ("atan", mpmath.atan, np.arctan, -20, 20, 2),
     ]
     for row in table:
         elementary(*row)
@@ -399,3 +401,4 @@ def second_derivatives():
             jax_of(op),
             np.array([-0.5, 1e-9, 0.0, -12, 14, 3]) if op != "log1p" else np.array([-0.5, 1e-9, 0, 12]),
         )
+    hessian_vector("atan", jnp.arctan, x)

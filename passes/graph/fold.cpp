@@ -101,7 +101,7 @@ class Folder {
       if (elements && k.everywhere) made.push_back(spread(k.value, concrete(f_.type(q).shape, {})));
       operands.push_back(elements && k.everywhere ? &made.back() : &k.value);
     }
-    return evaluate_meaning(m, f_.type(i).dtype, operands, order_of(f_[i]), fuses(f_), {});
+    return evaluate_meaning(m, f_.type(i).dtype, operands, fuses(f_), {});
   }
   static Tensor spread(const Tensor& one, const std::vector<int64_t>& shape) {
     Tensor t(one.dtype(), shape);

@@ -39,6 +39,7 @@ ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
   for (NodeId i = 0; i < n; ++i) {
     if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
     compute(i);
+    if (!inline_[i]) meanings_[i].reset();
   }
 }
 

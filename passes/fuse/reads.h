@@ -26,7 +26,7 @@ class ReadTable {
  public:
   // Nodes that only move or name elements are computed in place.
   explicit ReadTable(const graph::Function& f);
-  // The nodes that `in_place` says are.
+  // The nodes that `in_place` says are; only their meanings are kept.
   ReadTable(const graph::Function& f, std::vector<bool> in_place);
 
   const std::vector<std::optional<Meaning>>& meanings() const { return meanings_; }

@@ -38,7 +38,6 @@ class Verifier {
   };
 
   bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
-  const Meaning& meaning(NodeId n) const { return *reads_.meanings()[n]; }
   std::string text(NodeId n) const {
     const std::string* name = f_.names.find(n);
     return fmt::format("@{}: %{} ({})", f_.name, name ? *name : fmt::format("{}", n), f_[n].op->name);
@@ -72,26 +71,27 @@ class Verifier {
   void verify_operands(NodeId n) {
     for (NodeId q : f_[n].operands) {
       if (!fusion_.in_place[q]) continue;
-      GRADC_CHECK(
-          graph::has_meaning(f_[n]) && graph::has_meaning(f_[q]) && meaning(q).combine == Combiner::None,
-          "{} is computed in place", text(q));
+      GRADC_CHECK(graph::has_meaning(f_[n]) && graph::has_meaning(f_[q]) &&
+                      reads_.meanings()[q]->combine == Combiner::None,
+                  "{} is computed in place", text(q));
       if (seen_.insert(q).second) verify_operands(q);
     }
   }
 
   void verify_member(const Member& m, const Group& g) const {
-    const Meaning& is = meaning(m.node);
-    GRADC_CHECK(m.depth == static_cast<int>(g.axes.size()) && m.depth <= is.outputs,
+    const Shape& shape = f_.type(m.node).shape;
+    const int rank = static_cast<int>(shape.size());
+    GRADC_CHECK(m.depth == static_cast<int>(g.axes.size()) && m.depth <= rank,
                 "{} is at depth {} of {} axes", text(m.node), m.depth, g.axes.size());
     for (int a = 0; a < m.depth; ++a)
-      GRADC_CHECK(is.axes[a] == g.axes[a].extent, "{} has {} along {}: {}", text(m.node), is.axes[a].str(),
+      GRADC_CHECK(shape[a] == g.axes[a].extent, "{} has {} along {}: {}", text(m.node), shape[a].str(),
                   g.axes[a].name, g.axes[a].extent.str());
     if (m.storage == Storage::Memory) GRADC_CHECK(m.memory, "{} is nowhere", text(m.node));
     if (m.storage == Storage::Register)
-      GRADC_CHECK(is.outputs == m.depth, "{} is more than one register", text(m.node));
+      GRADC_CHECK(rank == m.depth, "{} is more than one register", text(m.node));
     if (m.storage == Storage::Scratch)
-      for (int a = m.depth; a < is.outputs; ++a)
-        GRADC_CHECK(is.axes[a].is_constant(), "{} is an array without a constant size", text(m.node));
+      for (int a = m.depth; a < rank; ++a)
+        GRADC_CHECK(shape[a].is_constant(), "{} is an array without a constant size", text(m.node));
   }
 
   void verify_read(const Member& reader, const ResolvedRead& r) const {
@@ -125,7 +125,7 @@ class Verifier {
     }
     for (NodeId p : fusion_.copied) GRADC_CHECK(f_.is_donated(p), "{} is copied", text(p));
     for (const auto& [p, n] : writer) {
-      GRADC_CHECK(member(n).depth == meaning(n).outputs, "{} overwrites rows of {}", text(n), text(p));
+      GRADC_CHECK(member(n).depth == f_.type(n).rank(), "{} overwrites rows of {}", text(n), text(p));
       GRADC_CHECK(!returned.count(p), "{} is overwritten and returned", text(p));
     }
     for (const Group& g : fusion_.groups)
@@ -136,7 +136,7 @@ class Verifier {
 
   void verify_old_value(NodeId reader, const ResolvedRead& r, NodeId writer) const {
     const Place &read = place_[reader], &write = place_[writer];
-    const size_t rank = static_cast<size_t>(meaning(writer).outputs);
+    const size_t rank = static_cast<size_t>(f_.type(writer).rank());
     const bool same = read.group == write.group && read.member <= write.member && r.at.size() == rank &&
                       is_identity(r.at, rank);
     GRADC_CHECK(read.group < write.group || same, "{} reads {}, which {} has overwritten", text(reader),

@@ -58,8 +58,7 @@ bool KernelEmitter::lane_guards(const Load& l) const {
 
 LValue KernelEmitter::load_memory(const Load& l, const Index& e, DType t) {
   if (!varies(e) && !lane_guards(l)) return load_scalar(l, e, t, [](const Index& g) { return g; });
-  std::optional<Index> step = stride(e);
-  if (step && step->is(1)) return load_contiguous(l, e, t);
+  if (const std::optional<Index> first = side_by_side(e)) return load_contiguous(l, *first, t);
   return load_lanes(l, e, t);
 }
 
@@ -68,6 +67,48 @@ std::optional<Index> KernelEmitter::stride(const Index& e) const {
   for (const auto& [var, v] : lane_vars_)
     if (e.uses_var(var)) return std::nullopt;
   return e.coefficient_of(lanes_->var);
+}
+
+// An atom over variable `lane` instead of the loop's: the chunk begins at a multiple of the width, so a block
+// of whole vectors holds all of its lanes where the rest of the index begins at such a multiple too.
+std::optional<Index> KernelEmitter::at_lane_variable(const Atom& a, int lane) const {
+  const Index alone = Index::of({1, {a}});
+  if (!alone.uses_var(lanes_->var)) return alone;
+  if (a.kind == Atom::Kind::Var) return lanes_->base + Index::var(lane);
+  if (a.kind != Atom::Kind::FloorDiv && a.kind != Atom::Kind::Mod) return std::nullopt;
+  const auto& [x, size] = *a.args;
+  const std::optional<Index> step = x.coefficient_of(lanes_->var);
+  if (!step || !step->is(1) || !size.is_constant() || size.constant_part() % width_ != 0) return std::nullopt;
+  const std::optional<Index> vector =
+      x.substitute([&](int v) { return v == lanes_->var ? lanes_->base : Index::var(v); }).exact_div(width_);
+  const int64_t vectors = size.constant_part() / width_;
+  if (!vector) return std::nullopt;
+  if (a.kind == Atom::Kind::FloorDiv) return vector->floor_div(vectors);
+  return vector->mod(vectors) * width_ + Index::var(lane);
+}
+
+// The place of the first lane where the others follow it.
+std::optional<Index> KernelEmitter::side_by_side(const Index& e) {
+  if (const std::optional<Index> step = stride(e)) {
+    if (!step->is(1)) return std::nullopt;
+    return e.substitute([&](int v) { return v == lanes_->var ? lanes_->base : Index::var(v); });
+  }
+  for (const auto& [var, v] : lane_vars_)
+    if (e.uses_var(var)) return std::nullopt;
+  const int lane = fresh_var_++;
+  Index sum(e.constant_part());
+  for (const Index::Term& t : e.terms()) {
+    Index product(t.coefficient);
+    for (const Atom& a : t.factors) {
+      const std::optional<Index> factor = at_lane_variable(a, lane);
+      if (!factor) return std::nullopt;
+      product = product * *factor;
+    }
+    sum += product;
+  }
+  const std::optional<Index> step = sum.coefficient_of(lane);
+  if (!step || !step->is(1)) return std::nullopt;
+  return sum.substitute([&](int v) { return v == lane ? Index(0) : Index::var(v); });
 }
 
 LValue KernelEmitter::guard_of(const std::vector<Index>& guards,
@@ -91,8 +132,7 @@ LValue KernelEmitter::load_scalar(const Load& l, const Index& e, DType t,
   return ok ? b_.CreateSelect(ok, v, emit_literal(c_, t, l.fill)) : v;
 }
 
-LValue KernelEmitter::load_contiguous(const Load& l, const Index& e, DType t) {
-  const Index first = e.substitute([&](int v) { return v == lanes_->var ? lanes_->base : Index::var(v); });
+LValue KernelEmitter::load_contiguous(const Load& l, const Index& first, DType t) {
   LValue p = pointer(l.buffer, first);
   llvm::Type* type = vector_of(memory_type(c_, t));
   LValue mask = mask_;
@@ -143,10 +183,8 @@ void KernelEmitter::emit(const Store& s) {
     return;
   }
   LValue stored = to_memory(splat(v), t);
-  std::optional<Index> step = stride(e);
-  if (step && step->is(1)) {
-    const Index first = e.substitute([&](int x) { return x == lanes_->var ? lanes_->base : Index::var(x); });
-    LValue p = pointer(s.buffer, first);
+  if (const std::optional<Index> first = side_by_side(e)) {
+    LValue p = pointer(s.buffer, *first);
     if (mask_)
       b_.CreateMaskedStore(stored, p, align(s.buffer), mask_);
     else

@@ -128,9 +128,11 @@ class KernelEmitter {
   bool lane_guards(const Load& l) const;
   LValue load_memory(const Load& l, const Index& e, DType t);
   std::optional<Index> stride(const Index& e) const;
+  std::optional<Index> at_lane_variable(const Atom& a, int lane) const;
+  std::optional<Index> side_by_side(const Index& e);
   LValue guard_of(const std::vector<Index>& guards, const std::function<Index(const Index&)>& place);
   LValue load_scalar(const Load& l, const Index& e, DType t, const std::function<Index(const Index&)>& place);
-  LValue load_contiguous(const Load& l, const Index& e, DType t);
+  LValue load_contiguous(const Load& l, const Index& first, DType t);
   LValue guard_vector(const std::vector<Index>& guards);
   LValue load_lanes(const Load& l, const Index& e, DType t);
   void emit(const Store& s);

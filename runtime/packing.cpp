@@ -66,24 +66,28 @@ void Packing::runs(size_t axis, int64_t logical, int64_t packed, const F& f) con
     runs(axis + 1, logical + i * step_[axis], packed + place(axis, i), f);
 }
 
-void Packing::clear(std::byte* packed) const {
+void Packing::clear_padding(std::byte* packed) const {
   if (packed_bytes_ > logical_bytes_) std::memset(packed, 0, static_cast<size_t>(packed_bytes_));
 }
 
 void Packing::pack(const std::byte* logical, std::byte* packed) const {
-  clear(packed);
+  clear_padding(packed);
   runs(0, 0, 0,
        [&](int64_t from, int64_t to, size_t bytes) { std::memcpy(packed + to, logical + from, bytes); });
 }
 
-void Packing::pack_row(int64_t i, const std::byte* row, std::byte* packed) const {
-  const auto copy = [&](int64_t from, int64_t to, size_t bytes) {
-    std::memcpy(packed + to, row + from, bytes);
-  };
-  if (dense_ > 0)
-    runs(1, 0, place(0, i), copy);
-  else if (step_[0] > 0)
-    copy(0, i * step_[0], static_cast<size_t>(step_[0]));
+void Packing::pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed) const {
+  const int64_t row = step_[0];
+  clear_padding(packed);
+  if (row == 0) return;
+  if (dense_ == 0) {
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::memcpy(packed + static_cast<int64_t>(i) * row, logical + rows[i] * row, static_cast<size_t>(row));
+    return;
+  }
+  for (size_t i = 0; i < rows.size(); ++i)
+    runs(1, rows[i] * row, place(0, static_cast<int64_t>(i)),
+         [&](int64_t from, int64_t to, size_t bytes) { std::memcpy(packed + to, logical + from, bytes); });
 }
 
 void Packing::unpack(const std::byte* packed, std::byte* logical) const {

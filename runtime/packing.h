@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/program.h"
@@ -19,13 +20,12 @@ class Packing {
   int64_t packed_bytes() const { return packed_bytes_; }  // padding included
   // From the logical tensor; padding becomes 0.
   void pack(const std::byte* logical, std::byte* packed) const;
-  // Padding becomes 0, and what the elements are is open: before pack_row.
-  void clear(std::byte* packed) const;
-  // Row i of axis 0 alone.
-  void pack_row(int64_t i, const std::byte* row, std::byte* packed) const;
+  // The same where row i of axis 0 is row rows[i] of `logical`, which has others too.
+  void pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed) const;
   void unpack(const std::byte* packed, std::byte* logical) const;
 
  private:
+  void clear_padding(std::byte* packed) const;
   // Calls f(logical, packed, bytes) for every run of bytes that lies side by side in both tensors: those of
   // the axes from `axis` on, where the axes before them add up to `logical` and `packed`.
   template <class F>

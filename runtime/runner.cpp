@@ -98,10 +98,7 @@ void Runner::set_rows(const std::string& input, const Array& from, std::span<con
       !std::equal(shape.begin() + 1, shape.end(), from.shape.begin() + 1))
     throw Error(Failure::Data, "field '" + input + "' is " + name_of(from.dtype) + shape_text(from.shape) +
                                    ", the program reads " + name_of(t->dtype) + shape_text(shape));
-  const Packing packing(t->layout, shape, size_of(t->dtype));
-  packing.clear(place(*t));
-  for (size_t i = 0; i < rows.size(); ++i)
-    packing.pack_row(static_cast<int64_t>(i), from.bytes.data() + rows[i] * from.row_bytes(), place(*t));
+  Packing(t->layout, shape, size_of(t->dtype)).pack_rows(from.bytes.data(), rows, place(*t));
 }
 
 void Runner::call() {

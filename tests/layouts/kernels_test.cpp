@@ -147,5 +147,34 @@ func @f[B <= 11 plan 8](%x: f32[B,3]) -> (f32[B,3]) {
   }
 }
 
+size_t count(const std::string& text, const std::string& what) {
+  size_t n = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+// Blocks of whole vectors are read and written by vectors, smaller ones element by element.
+TEST(LayoutsOfBuffers, BlocksOfWholeVectors) {
+  const char* text = R"(
+func @f[B <= 9 plan 8](%x: f32[B,67], %y: f32[B,67]) -> (f32[B,67]) {
+  %0 = mul(%x, %y)
+  return %0
+}
+)";
+  for (const int64_t size : {4, 8, 32}) {
+    CompileOptions o = options_of({8, {}, ""});
+    o.layouts = [&](const Type&, step::Region) { return Layout::make(2, {}, {{1, size}, {0, 2}}, {}); };
+    const Layout rows = Layout::make(2, {}, {{0, 2}, {1, size}}, {});
+    EXPECT_EQ(disagreement(text, "f", {{0, 1, 9}, {8, {}, ""}, {1, 3}}, o), "");
+    o.layouts = [&](const Type&, step::Region) { return rows; };
+    EXPECT_EQ(disagreement(text, "f", {{0, 1, 9}, {8, {}, ""}, {1, 3}}, o), "");
+    const graph::Module m = passes::run_graph_passes(graph::parse(text));
+    const step::Step s = lower_function(m, m.at("f"), o);
+    const std::string llvm = codegen::emit_llvm({&s, 1}, o.codegen);
+    EXPECT_EQ(count(llvm, "load <8 x float>") >= 2, size != 4) << llvm;
+    EXPECT_EQ(count(llvm, "insertelement") > 0, size == 4) << llvm;
+  }
+}
+
 }  // namespace
 }  // namespace gradc::test

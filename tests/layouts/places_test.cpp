@@ -92,11 +92,17 @@ TEST(Layout, DrawnOnesAreWhatTheRuntimePacks) {
     packing.unpack(bytes(packed), bytes(back));
     ASSERT_EQ(back, logical);
     if (extents.empty() || n == 0) continue;
-    std::vector<int32_t> rows(packed.size(), 0x77);
-    packing.clear(bytes(rows));
+    // Rows of a larger tensor that holds them the other way round.
+    const size_t row = static_cast<size_t>(n / extents[0]);
+    std::vector<int32_t> turned(row, -1), rows(packed.size(), 0x77);
+    std::vector<int64_t> number;
     rows.back() = 0x55;
-    for (int64_t i = extents[0]; i-- > 0;)
-      packing.pack_row(i, bytes(logical) + i * n / extents[0] * 4, bytes(rows));
+    for (int64_t i = extents[0]; i-- > 0;) {
+      number.push_back(i + 1);
+      const auto first = logical.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(i) * row);
+      turned.insert(turned.end(), first, first + static_cast<std::ptrdiff_t>(row));
+    }
+    packing.pack_rows(bytes(turned), number, bytes(rows));
     ASSERT_EQ(rows, want);
   }
 }

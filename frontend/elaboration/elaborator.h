@@ -101,6 +101,7 @@ class Elaborator {
   // ---- parameters and states
   Slot& slot(const std::string& path, StateSpec::Role role, const Type& type, Loc loc);
   std::map<std::string, Slot>& slots() { return slots_; }
+  const std::map<std::string, Slot>& slots() const { return slots_; }
   const std::vector<std::string>& slot_order() const { return slot_order_; }
 
   // Reductions over the batch become accumulators that are finished once: in loss, metrics and fit(...).

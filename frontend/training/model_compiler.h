@@ -70,7 +70,7 @@ class ModelCompiler {
   void elaborate_schedule();
   void build_training();
   Checks finish_checked(Pass& p);
-  Source source_of_parameter(const Pass& p, graph::NodeId n) const;
+  std::vector<Source> sources_of_parameters(const Pass& p) const;
 
   // the other functions (entry_points.cpp)
   void build();

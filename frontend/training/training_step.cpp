@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "frontend/training/model_compiler.h"
-#include "support/check.h"
 
 namespace gradc::frontend {
 
@@ -133,7 +132,7 @@ void ModelCompiler::build_training() {
   }
   write_shifts(p);
   parts_.loss.function = "loss";
-  for (graph::NodeId n : b.function().params) parts_.loss.parameters.push_back(source_of_parameter(p, n));
+  parts_.loss.parameters = sources_of_parameters(p);
   parts_.loss.checks = finish_checked(p);
   elaborate_schedule();
   for (const auto& [n, max] : dims_) parts_.dims[n] = {max, max};
@@ -143,17 +142,21 @@ void ModelCompiler::build_training() {
   entries_.insert("train_step");
 }
 
-Source ModelCompiler::source_of_parameter(const Pass& p, graph::NodeId n) const {
+// What each parameter of @loss stands for.
+std::vector<Source> ModelCompiler::sources_of_parameters(const Pass& p) const {
   using Kind = Source::Kind;
+  std::map<graph::NodeId, Source> of;
   for (size_t i = 0; i < unit_.inputs.size(); ++i)
-    if (auto it = p.inputs.find(unit_.inputs[i].name); it != p.inputs.end() && it->second == n)
-      return {Kind::Input, i};
-  if (n == p.e.step_node) return {Kind::Step};
-  if (n == p.e.seed_node) return {Kind::Seed};
-  if (n == p.e.shifts_node) return {Kind::Shifts};
+    if (auto it = p.inputs.find(unit_.inputs[i].name); it != p.inputs.end())
+      of[it->second] = {Kind::Input, i};
   for (size_t i = 0; i < unit_.state.size(); ++i)
-    if (unit_.state[i].parameter() == p.e.builder().function().names.at(n)) return {Kind::State, i};
-  GRADC_CHECK(false, "a parameter of @loss that stands for nothing");
+    of[p.e.slots().at(unit_.state[i].path).node] = {Kind::State, i};
+  of[p.e.step_node] = {Kind::Step};
+  of[p.e.seed_node] = {Kind::Seed};
+  of[p.e.shifts_node] = {Kind::Shifts};
+  std::vector<Source> sources;
+  for (graph::NodeId n : p.e.builder().function().params) sources.push_back(of.at(n));
+  return sources;
 }
 
 }  // namespace gradc::frontend

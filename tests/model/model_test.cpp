@@ -172,6 +172,41 @@ TEST(Model, WithoutFmaHoldsForEveryFunction) {
   expect_same_training(m.compiled, 2, 5, 6);
 }
 
+// Calls are inlined before anything is decided or differentiated: sub-expressions that a function shares with
+// its caller are one value, whose gradient is summed in one order.
+TEST(Model, FunctionsMoveNoBit) {
+  const std::string head = "model m(x: [B, 8]) -> (logits: [B, 3]) {\n  w = Dense{8}\n",
+                    tail = "  logits = y |> Dense{3} as \"out\"\n}\n";
+  const std::vector<std::string> forms = {
+      head + "  h = tanh(w(x))\n  y = h + exp(h * 0.5) * tanh(w(x)) + exp(h * 0.5)\n" + tail,
+      "fn f(h, k) = exp(h * k)\nfn g(h, a) {\n  e = f(h, 0.5)\n  return h + e * a + e\n}\n" + head +
+          "  y = g(tanh(w(x)), tanh(w(x)))\n" + tail,
+      "layer Mix{}(h: [..., d]) -> [..., d] {\n  e = exp(h * 0.5)\n  return h + e * h + e\n}\n" + head +
+          "  y = w(x) |> tanh |> Mix{}\n" + tail};
+  std::vector<std::map<std::string, runtime::Array>> states;
+  for (const std::string& form : forms) {
+    const TestModel m(with_training(form, "adam{}"));
+    ASSERT_TRUE(m.ok());
+    runtime::Runner runner(m.compiled.program, 1);
+    runner.init(5);
+    const runtime::Dataset data = made_up(m.compiled.unit, 6, 7);
+    for (int step = 0; step < 4; ++step) {
+      runner.begin("train_step", 6);
+      for (const auto& [name, field] : data.fields)
+        runner.set_rows(name, field, std::vector<int64_t>{0, 1, 2, 3, 4, 5});
+      runner.set("step", step), runner.set("total", 4), runner.set("seed", 5);
+      for (const auto& [name, v] : m.compiled.program.hyper) runner.set(name, v);
+      runner.call();
+    }
+    states.push_back(runner.save().tensors);
+  }
+  for (size_t i = 1; i < states.size(); ++i) {
+    ASSERT_EQ(states[i].size(), states[0].size());
+    for (const auto& [path, a] : states[0])
+      EXPECT_TRUE(states[i].at(path).bytes == a.bytes) << path << " " << i;
+  }
+}
+
 TEST(Model, FirstValuesMayReadEachOther) {
   const TestModel m(
       with_training("layer keep{}(p: [...], g: [...], lr, step) -> p {\n  state first: [...] = p + 1\n"

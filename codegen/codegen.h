@@ -33,7 +33,6 @@ TargetInfo resolve(const Target& t);
 struct Options {
   Target target;
   std::string cache_dir;  // "" for no object cache
-  int compile_threads = 1;
 };
 
 // Code in this process. The functions live as long as the object.

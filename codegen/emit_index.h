@@ -31,7 +31,6 @@ class IndexEmitter {
   Index fold(const Index& e) const;
   // The value of a folded expression at the insertion point.
   llvm::Value* value(const Index& e);
-  bool knows(int var) const { return vars_.count(var) || constants_.count(var); }
 
  private:
   struct Level {

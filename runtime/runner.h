@@ -29,7 +29,6 @@ class Runner {
   void set(const std::string& input, double value);
   void set(const std::string& input, std::span<const double> values);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
-  bool has_input(const std::string& input) const { return entry_->input(input) != nullptr; }
   // Throws Error (Data) when the entry found an index outside its range.
   void call();
   // The next batch is the first of a split: metrics that shift their sums take its first row.

@@ -9,8 +9,6 @@ namespace gradc {
 struct Machine {
   int lanes = 8;  // f32 elements of a vector
   int vector_registers = 16;
-  int64_t l1_bytes = 32 << 10;
-  int64_t l2_bytes = 512 << 10;
   // Work of a kernel, in scalar operations, below which a second thread costs more than it brings.
   int64_t parallel_threshold = 30000;
 };

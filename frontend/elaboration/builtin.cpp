@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "frontend/elaboration/elaborator.h"
+#include "ir/math/functions.h"
 #include "support/check.h"
 
 namespace gradc::frontend {
@@ -292,16 +293,12 @@ Value blocks(Args& a) {
 std::map<std::string, Row> make_table() {
   std::map<std::string, Row> t = {
       {"exp", scalar_op("exp", std::exp)},
-      {"expm1", scalar_op("expm1")},
       {"log", scalar_op("log", std::log)},
       {"ln", scalar_op("log", std::log)},
-      {"log1p", scalar_op("log1p")},
       {"sqrt", scalar_op("sqrt", std::sqrt)},
-      {"rsqrt", scalar_op("rsqrt")},
       {"sin", scalar_op("sin", std::sin)},
       {"cos", scalar_op("cos", std::cos)},
       {"tanh", scalar_op("tanh", std::tanh)},
-      {"sigmoid", scalar_op("sigmoid")},
       {"erf", scalar_op("erf", std::erf)},
       {"abs", scalar_op("abs", std::fabs)},
       {"floor", scalar_op("floor", std::floor)},
@@ -351,6 +348,11 @@ std::map<std::string, Row> make_table() {
           return Value::list(d);
         }}},
   };
+// Elementary functions that are not known for numbers are called by their rows.
+#define GRADC_ROW(Op, name, operands, ...) \
+  if (operands == 1) t.try_emplace(#name, scalar_op(#name));
+  GRADC_ELEMENTARY_FUNCTIONS(GRADC_ROW)
+#undef GRADC_ROW
   for (const char* op : {"sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin", "count"})
     t[op] = reduction(op);
   return t;

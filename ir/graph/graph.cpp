@@ -35,13 +35,6 @@ const Function& Module::at(std::string_view name) const {
   return *f;
 }
 
-std::vector<std::vector<NodeId>> users_of(const Function& f) {
-  std::vector<std::vector<NodeId>> users(f.nodes.size());
-  for (NodeId i = 0; i < f.nodes.size(); ++i)
-    for (NodeId q : f[i].operands) users[q].push_back(i);
-  return users;
-}
-
 const OpDef& op(std::string_view name) {
   const OpDef* d = find_op(name);
   GRADC_CHECK(d, "no op {}", name);

@@ -119,7 +119,4 @@ Module parse(std::string_view text, uint32_t file = 0);
 void verify(const Function& f, const Module& m);
 void verify(const Module& m);
 
-// Readers of every node, in node order; a node that reads a value twice is listed twice.
-std::vector<std::vector<NodeId>> users_of(const Function& f);
-
 }  // namespace gradc::graph

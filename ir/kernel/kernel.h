@@ -115,7 +115,6 @@ struct Kernel {
   int vars = 0;                        // all variables are below this
   Value values = 0;                    // all values are below this
   bool fma = true;                     // whether multiply-adds inside elementary functions have one rounding
-  std::vector<std::string> var_names;  // "" or absent: printed as %i<n>
   Loc loc;
 };
 

@@ -106,6 +106,10 @@ const Row kVectors[] = {
     {"$p = LSTM{$k}\n$q, $r = zeros([B, $k]), zeros([B, $k])\nscan t_$p in $few { $q, $r = $p($x[:, "
      "t_$p:t_$p + 1], $q, $r) }",
      "k"},
+    {"$q = tanh($x)\n$r = $q + grad(sum(($q |> $act) * $q), $q)", "d"},
+    {"$r = $x + grad(sum($x |> Dense{$n} |> tanh), $x)", "d"},
+    {"$q = $x * 0.5\n$p = grad(sum(sin($q) * $q), $q)\n$r = grad(sum($p * $p), $q)", "d"},
+    {"$q = $x * 1\nscan 3 { $q = $q - 0.1 * grad(sum(cos($q) + $q * $q), $q) }\n$r = $q", "d"},
     {"if training { $r = $x * 2 } else { $r = tanh($x) }", "d"},
     {"const c_$r = $k\nif c_$r > 2 { $r = $x } else if c_$r == 2 { $r = -$x } else { $r = $x * $x }", "d"},
     {"param $p: [$d, $n] = normal(0.3)\n$r = $x @ $p", "n"},

@@ -203,7 +203,7 @@ def integers():
 def elementwise(x):
     up = np.abs(x) + 0.1
     table = {"exp": np.exp, "expm1": np.expm1, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sigmoid": scipy.special.expit,
-             "erf": scipy.special.erf, "abs": np.abs}
+             "erf": scipy.special.erf, "abs": np.abs, "atan": np.arctan}
     for name, f in table.items():
         program(name, f"r = {name}(x)", {"x": x}, f(x), compare="near 1e-14 1e-15")
     for name, f in {"log": np.log, "ln": np.log, "log1p": np.log1p, "sqrt": np.sqrt, "rsqrt": lambda a: 1 / np.sqrt(a)}.items():

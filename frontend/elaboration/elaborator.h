@@ -213,6 +213,14 @@ class Elaborator {
   void scan(const Stmt& st, Scope& scope);  // scan.cpp
   void scan_step(const Stmt& st, Scope& scope, const Value& number, int64_t iteration);
   Rehearsal remember(Scope& scope);
+  struct Carry {
+    Value* place;
+    Value initial;
+    std::string name;
+    graph::NodeId parameter;
+  };
+  std::string find_carries(const Stmt& st, const Rehearsal& before, std::vector<Carry>& carries);
+  void loop_body(const Stmt& st, Scope& scope, const Rehearsal& before, std::vector<Carry>& carries);
   std::string loop(const Stmt& st, Scope& scope, const Rehearsal& before);
   void check_variable(const Value& loss, const Value& x, Loc loc);
   Value narrow(const Value& loss, const Value& x);

@@ -134,8 +134,8 @@ Elaborator::Rehearsal Elaborator::remember(Scope& scope) {
   return r;
 }
 
-// The scan as a node of the graph; or why it cannot be one.
-std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& before) {
+// What changes from step to step, by the rehearsal; or why no loop can hold the body.
+std::string Elaborator::find_carries(const Stmt& st, const Rehearsal& before, std::vector<Carry>& carries) {
   if (deferring || accumulators.size() != before.accumulators) return "a metric is summed inside";
   if (!st.name.empty() && uses(st.body, st.name)) return st.name + " is used as a number";
   if (index_sites.size() != before.index_sites) return "a row is chosen by a number inside";
@@ -144,13 +144,6 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
     if ((slot.stored ? slot.stored->node : kNone) != (it == before.stored.end() ? kNone : it->second))
       return "the state " + path + " is bound inside";
   }
-  struct Carry {
-    Value* place;
-    Value initial;
-    std::string name;
-    NodeId parameter = kNone;
-  };
-  std::vector<Carry> carries;
   // A name that is bound to what it was before may still change at a later step.
   std::set<std::string> bound;
   bound_names(st.body, bound);
@@ -163,9 +156,14 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
     Value start = tensor(value, dtype(*place), st.loc);
     if (start.is(Kind::Tensor) && shape(start).empty()) start = broadcast(start, shape(*place), st.loc);
     if (b_.type(start.node) != b_.type(place->node)) return name + " changes its type";
-    carries.push_back({place, start, name});
+    carries.push_back({place, start, name, kNone});
   }
-  if (carries.empty()) return "nothing is carried from step to step";
+  return carries.empty() ? "nothing is carried from step to step" : "";
+}
+
+// The body once more, over parameters for the carried values, as if the rehearsal had not been.
+void Elaborator::loop_body(const Stmt& st, Scope& scope, const Rehearsal& before,
+                           std::vector<Carry>& carries) {
   const int errors = s_.diagnostics.error_count();
   Scan& here = *scan_;
   if (!stack_.empty()) stack_.back()->draws = before.draws;
@@ -183,6 +181,19 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
   loop_steps_.pop_back();
   softmaxes_ = before.softmaxes;
   if (s_.diagnostics.error_count() > errors) throw CompileError(Diagnostics{});
+  for (const auto& [place, value, name] : before.names) {
+    const bool carried =
+        std::any_of(carries.begin(), carries.end(), [&](const Carry& c) { return c.place == place; });
+    GRADC_CHECK(carried || same_value(*place, value), "{} changes within a scan and is not carried", name);
+  }
+}
+
+// The scan as a node of the graph; or why it cannot be one.
+std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& before) {
+  std::vector<Carry> carries;
+  if (std::string why = find_carries(st, before, carries); !why.empty()) return why;
+  loop_body(st, scope, before, carries);
+  Scan& here = *scan_;
   std::vector<NodeId> parameters, results, initial;
   for (Carry& c : carries) {
     if (!c.place->is(Kind::Tensor) || b_.type(c.place->node) != b_.type(c.parameter))
@@ -195,11 +206,6 @@ std::string Elaborator::loop(const Stmt& st, Scope& scope, const Rehearsal& befo
   for (const auto& [name, output] : here.outputs) {
     if (output.second.size() != 1) fail(st.loc, fmt::format("'{}' is not bound once in every step", name));
     results.push_back(output.second[0]);
-  }
-  for (const auto& [place, value, name] : before.names) {
-    const bool carried =
-        std::any_of(carries.begin(), carries.end(), [&](const Carry& c) { return c.place == place; });
-    GRADC_CHECK(carried || same_value(*place, value), "{} changes within a scan and is not carried", name);
   }
   const std::vector<NodeId> r = outline(here, parameters, initial, results);
   for (size_t i = 0; i < carries.size(); ++i) {

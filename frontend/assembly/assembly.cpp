@@ -197,7 +197,7 @@ class TrainingStep {
 
 void assemble_training_step(Unit& unit, const TrainingParts& parts) { TrainingStep(unit, parts).build(); }
 
-void assemble_init(Unit& unit, const std::string& values, Checks checks, const TrainingParts* training,
+void assemble_init(Unit& unit, const std::string& values, const Checks& checks, const TrainingParts* training,
                    const std::string& check_output) {
   Builder b("init", &unit.module);
   Found found(b);

@@ -57,7 +57,7 @@ struct TrainingParts {
 void assemble_training_step(Unit& unit, const TrainingParts& parts);
 // @init: (seed) -> the first value of every state. `values` gives those that the model declares, from the
 // seed alone; `training` those of the optimiser's slots, where there is one.
-void assemble_init(Unit& unit, const std::string& values, Checks checks, const TrainingParts* training,
+void assemble_init(Unit& unit, const std::string& values, const Checks& checks, const TrainingParts* training,
                    const std::string& check_output);
 
 }  // namespace gradc::frontend

@@ -183,7 +183,7 @@ void Elaborator::loop_body(const Stmt& st, Scope& scope, const Rehearsal& before
   if (s_.diagnostics.error_count() > errors) throw CompileError(Diagnostics{});
   for (const auto& [place, value, name] : before.names) {
     const bool carried =
-        std::any_of(carries.begin(), carries.end(), [&](const Carry& c) { return c.place == place; });
+        std::any_of(carries.begin(), carries.end(), [at = place](const Carry& c) { return c.place == at; });
     GRADC_CHECK(carried || same_value(*place, value), "{} changes within a scan and is not carried", name);
   }
 }

@@ -67,12 +67,11 @@ void ModelCompiler::build_init() {
     refuse_inputs(p, spec, s->second.initial->node);
     b.result(s->second.initial->node);
   }
-  Checks checks = finish_checked(p);
+  const Checks checks = finish_checked(p);
   graph::Function& f = unit_.module.functions["init.values"];
   f.params = {p.e.seed_node};
   f = rebuilt(f);
-  assemble_init(unit_, "init.values", std::move(checks), train_ != nullptr ? &parts_ : nullptr,
-                check_output());
+  assemble_init(unit_, "init.values", checks, train_ != nullptr ? &parts_ : nullptr, check_output());
   entries_.insert("init");
 }
 

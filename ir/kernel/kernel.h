@@ -112,9 +112,9 @@ struct Kernel {
   std::vector<Buffer> buffers;  // parameters first, in call order, then scratch and tiles
   std::vector<int> params;      // variables that the caller passes (a step loop's counter)
   Body body;
-  int vars = 0;                        // all variables are below this
-  Value values = 0;                    // all values are below this
-  bool fma = true;                     // whether multiply-adds inside elementary functions have one rounding
+  int vars = 0;      // all variables are below this
+  Value values = 0;  // all values are below this
+  bool fma = true;   // whether multiply-adds inside elementary functions have one rounding
   Loc loc;
 };
 

@@ -81,8 +81,8 @@ class Verifier {
   void verify_member(const Member& m, const Group& g) const {
     const Shape& shape = f_.type(m.node).shape;
     const int rank = static_cast<int>(shape.size());
-    GRADC_CHECK(m.depth == static_cast<int>(g.axes.size()) && m.depth <= rank,
-                "{} is at depth {} of {} axes", text(m.node), m.depth, g.axes.size());
+    GRADC_CHECK(m.depth == static_cast<int>(g.axes.size()) && m.depth <= rank, "{} is at depth {} of {} axes",
+                text(m.node), m.depth, g.axes.size());
     for (int a = 0; a < m.depth; ++a)
       GRADC_CHECK(shape[a] == g.axes[a].extent, "{} has {} along {}: {}", text(m.node), shape[a].str(),
                   g.axes[a].name, g.axes[a].extent.str());

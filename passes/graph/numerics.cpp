@@ -97,7 +97,7 @@ class Decider {
     if (axes.size() > 1 && (!inner.is_constant() || inner.constant_part() > most))
       return sum(op, sum(op, x, {axes.begin() + 1, axes.end()}), {axes[0]});
     const int64_t rows = std::max<int64_t>(1, most / std::max<int64_t>(1, inner.constant_part()));
-    const Dim extent = shape[axes[0]];
+    const Dim& extent = shape[axes[0]];
     if (largest(extent) <= rows) return in_rows(op, x, axes);
     return b_.make(op, {chunk_sums(op, x, axes, extent, rows)}, with_order({axes[0]}, "pairwise"));
   }

@@ -166,7 +166,9 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
   std::vector<Value> positional;
   std::map<std::string, Value> named;
   std::optional<WithinBatch> within;
-  if (callee.is_name("grad") && find_value("grad", scope)->is(Kind::Fn)) within.emplace(*this);
+  if (callee.is_name("grad"))
+    if (const Value g = *find_value("grad", scope); g.is(Kind::Fn) && g.fn->definition == nullptr)
+      within.emplace(*this);
   for (const Argument& a : e.arguments) {
     if (a.name.empty()) {
       if (!named.empty()) fail(a.loc, "an argument by position after one by keyword");

@@ -222,8 +222,9 @@ class Elaborator {
   std::string find_carries(const Stmt& st, const Rehearsal& before, std::vector<Carry>& carries);
   void loop_body(const Stmt& st, Scope& scope, const Rehearsal& before, std::vector<Carry>& carries);
   std::string loop(const Stmt& st, Scope& scope, const Rehearsal& before);
-  void check_variable(const Value& loss, const Value& x, Loc loc);
-  Value narrow(const Value& loss, const Value& x);
+  int derivative_order(const std::string& function);
+  void check_variable(const Value& loss, const std::vector<bool>& reached, const Value& x, Loc loc);
+  Value narrow(const std::vector<bool>& reached, const Value& x);
   std::vector<graph::NodeId> outline(Scan& here, std::vector<graph::NodeId> parameters,
                                      const std::vector<graph::NodeId>& initial,
                                      const std::vector<graph::NodeId>& results);
@@ -233,6 +234,7 @@ class Elaborator {
   graph::NodeId moved_axis(graph::NodeId x, size_t from, size_t to);
   graph::Module* module_;
   int scans_ = 0, gradients_ = 0;          // functions that were cut out of this one
+  std::map<std::string, int> orders_;      // of derivatives, by function
   std::vector<graph::NodeId> loop_steps_;  // numbers of the steps of the loops under way
   Scan* scan_ = nullptr;
   std::vector<const Callable*> bodies_;        // functions, layers and models under way

@@ -73,6 +73,25 @@ train m on d {
   }
 }
 
+// What only a gradient reads by number is checked too, once, to whatever order it is read.
+TEST(Indices, CheckedBelowAGradient) {
+  const TestModel m(R"(model m(x: f32[B, 3], n: i32[B]) -> (g: [B, 3]) {
+  g = grad(sum(pick(x, n) ** 3), x)
+  repeat 3 { g = grad(sum(g * pick(x, n)[0]), x) }
+}
+)");
+  ASSERT_TRUE(m.ok());
+  ASSERT_EQ(m.compiled.program.entry("predict")->checks.size(), 1u);
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(1);
+  runtime::Dataset data = made_up(m.compiled.unit, 2, 3);
+  data.fields.at("n") = ints({2}, {2, 3});
+  runner.begin("predict", 2);
+  for (const auto& [name, field] : data.fields) runner.set_rows(name, field, std::vector<int64_t>{0, 1});
+  EXPECT_EQ(text_of([&] { runner.call(); }),
+            "test.grad:2:16: label 3 in row 2 of the data, but the model needs 0..2");
+}
+
 TEST(Indices, ComputedLabelsAgreeWithTheInterpreter) {
   const TestModel m(R"(model m(x: f32[B, 3], k: i32[B, 2]) -> (logits: [B, 3]) {
   logits = x |> Dense{3} |> add(sum(Embed{5, 3}(k * 4 - 1), over=1))

@@ -12,6 +12,11 @@ bool Function::is_donated(NodeId param) const {
   return false;
 }
 
+bool Function::fuses() const {
+  const auto fma = notes.find("fma");
+  return fma == notes.end() || fma->second != "off";
+}
+
 std::vector<Type> Function::param_types() const {
   std::vector<Type> out;
   for (NodeId p : params) out.push_back(type(p));

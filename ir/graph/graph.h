@@ -99,6 +99,7 @@ struct Function {
   const Node& operator[](NodeId id) const { return nodes[id]; }
   const Type& type(NodeId id) const { return nodes[id].types[0]; }
   bool is_donated(NodeId param) const;
+  bool fuses() const;  // multiply-adds have one rounding: unless it says fma=off
   std::vector<Type> param_types() const;
   std::vector<Type> result_types() const;
 };

@@ -55,7 +55,7 @@ class Run {
   Run(const Module& m, const InterpretOptions& o, bool fma) : m_(m), o_(o), fma_(fma) {}
 
   Values function(const Function& f, const Values& args, const Dims& outer) const {
-    const bool fma = fma_ && !has_fma_off(f);
+    const bool fma = fma_ && f.fuses();
     if (fma != fma_) return Run(m_, o_, fma).function(f, args, outer);
     if (args.size() != f.params.size())
       throw CompileError({},
@@ -79,11 +79,6 @@ class Run {
     Values out;
     for (const graph::Result& r : f.results) out.push_back(values[r.node].at(0));
     return out;
-  }
-
-  static bool has_fma_off(const Function& f) {
-    auto it = f.notes.find("fma");
-    return it != f.notes.end() && it->second == "off";
   }
 
  private:
@@ -165,7 +160,7 @@ std::vector<Tensor> interpret(const Module& m, const Function& f, std::span<cons
                               const InterpretOptions& o) {
   Values values;
   for (const Tensor& t : args) values.push_back(Value(&t, [](const Tensor*) {}));
-  Values results = Run(m, o, !Run::has_fma_off(f)).function(f, values, o.dims);
+  Values results = Run(m, o, f.fuses()).function(f, values, o.dims);
   values.clear();
   std::vector<Tensor> out;
   for (const Value& v : results) out.push_back(v->clone());

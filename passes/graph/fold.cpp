@@ -23,11 +23,6 @@ struct Known {
   bool everywhere = false;
 };
 
-bool fuses(const Function& f) {
-  auto it = f.notes.find("fma");
-  return it == f.notes.end() || it->second != "off";
-}
-
 std::optional<int64_t> count(const Shape& shape, int64_t most) {
   const Dim n = element_count(shape);
   if (!n.is_constant() || n.constant_part() > most) return std::nullopt;
@@ -101,7 +96,7 @@ class Folder {
       if (elements && k.everywhere) made.push_back(spread(k.value, concrete(f_.type(q).shape, {})));
       operands.push_back(elements && k.everywhere ? &made.back() : &k.value);
     }
-    return evaluate_meaning(m, f_.type(i).dtype, operands, fuses(f_), {});
+    return evaluate_meaning(m, f_.type(i).dtype, operands, f_.fuses(), {});
   }
   static Tensor spread(const Tensor& one, const std::vector<int64_t>& shape) {
     Tensor t(one.dtype(), shape);
@@ -151,7 +146,7 @@ Module fold(const Module& m) {
   // The elementary functions of a loop's body follow the caller's setting; where it may be another one
   // nothing is folded.
   bool same = true;
-  for (const auto& [name, f] : m.functions) same &= fuses(f) == fuses(m.functions.begin()->second);
+  for (const auto& [name, f] : m.functions) same &= f.fuses() == m.functions.begin()->second.fuses();
   if (!same) return m;
   return each_function(m, [](const Function& f, const Module& all) { return Folder(f, all).run(); });
 }

@@ -21,11 +21,6 @@ constexpr int64_t kPart = 272;
 // More terms are parted; fewer parts cost more than they give, lanes give something always.
 constexpr int64_t kLongContraction = 8 * kPart, kLongDot = 4 * kChain;
 
-bool fuses(const Function& f) {
-  auto it = f.notes.find("fma");
-  return it == f.notes.end() || it->second != "off";
-}
-
 // Along the operand's innermost axis, of constant extent: vector code then reads it contiguously.
 bool wants_lanes(const Shape& x, const std::vector<int64_t>& axes) {
   return !axes.empty() && axes.back() + 1 == static_cast<int64_t>(x.size()) && x.back().is_constant() &&
@@ -55,7 +50,7 @@ class Decider {
   NodeId multiply_add(NodeId i) {
     const Node& n = f_[i];
     const bool minus = n.op->scalar == ScalarOp::Sub;
-    if (!fuses(f_) || (!minus && n.op->scalar != ScalarOp::Add)) return kNone;
+    if (!f_.fuses() || (!minus && n.op->scalar != ScalarOp::Add)) return kNone;
     if (is_product(n.operands[0]) == is_product(n.operands[1])) return kNone;
     const int side = is_product(n.operands[1]) ? 1 : 0;
     const Node& product = f_[n.operands[side]];
@@ -132,7 +127,7 @@ class Decider {
     }
     std::vector<NodeId> operands;
     for (NodeId q : n.operands) operands.push_back(map_[q]);
-    return b_.make(*n.op, operands, n.attrs.with("fma", fuses(f_)));
+    return b_.make(*n.op, operands, n.attrs.with("fma", f_.fuses()));
   }
 
   // As a long sum: cut along the first of the summed axes, the axes behind it summed first where they are too
@@ -174,7 +169,7 @@ class Decider {
   }
 
   NodeId part(const OpDef& op, const EinsumSpec& s, NodeId x, NodeId y) {
-    Attrs attrs{{"spec", s.text()}, {"fma", fuses(f_)}};
+    Attrs attrs{{"spec", s.text()}, {"fma", f_.fuses()}};
     if (lanes_fit(s, x)) attrs = attrs.with("order", std::string("lanes"));
     return b_.make(op, {x, y}, attrs);
   }

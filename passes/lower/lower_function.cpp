@@ -36,8 +36,7 @@ class StepBuilder {
         for (const auto& [name, n] : names) add_dim(name, f);
       }
     for (const auto& [name, info] : f.dims) add_dim(name, f);
-    auto fma = f.notes.find("fma");
-    fma_ = fma == f.notes.end() || fma->second != "off";
+    fma_ = f.fuses();
   }
 
   Step run(const Function& f);

@@ -24,8 +24,10 @@ constexpr KindRow kKinds[] = {
     {"carries", Kind::Integer},
     {"condition", Kind::Function},
     {"consts", Kind::Integer},
+    {"dilation", Kind::Integers},
     {"dims", Kind::Integers},
     {"dtype", Kind::ElementType},
+    {"extents", Kind::Extents},
     {"fma", Kind::Flag},
     {"function", Kind::Function},
     {"high", Kind::Extents},
@@ -44,6 +46,7 @@ constexpr KindRow kKinds[] = {
     {"stride", Kind::Integers},
     {"then", Kind::Function},
     {"value", Kind::Number},
+    {"window", Kind::Integers},
     {"wrt", Kind::Integers},
 };
 
@@ -99,7 +102,9 @@ bool takes(const OpDef& def, std::string_view name) {
 }
 
 // The sizes that a result takes from an attribute; positions and amounts may be negative.
-bool is_size(std::string_view name) { return name == "shape" || name == "sizes" || name == "length"; }
+bool is_size(std::string_view name) {
+  return name == "shape" || name == "sizes" || name == "length" || name == "extents";
+}
 
 void check_extents(const std::string& name, const Shape& list, const std::set<std::string>& dims) {
   for (const Dim& d : list) {

@@ -63,7 +63,11 @@ class Decider {
   NodeId reduction(NodeId i) {
     const Node& n = f_[i];
     const auto& takes = n.op->attributes;
-    if (std::find(takes.begin(), takes.end(), "fma") != takes.end()) return contraction(n);
+    auto has = [&](std::string_view name) {
+      return std::find(takes.begin(), takes.end(), name) != takes.end();
+    };
+    if (has("fma")) return contraction(n);
+    if (!has("order")) return kNone;  // its row's order is the only one
     const Combiner c = meaning_of(f_, i).combine;
     if (c == Combiner::None || c == Combiner::ArgMax || c == Combiner::ArgMin) return kNone;
     const NodeId x = map_[n.operands[0]];

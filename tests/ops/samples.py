@@ -21,6 +21,7 @@ from elementwise_samples import (
     unary_ops,
 )
 from sample_text import out, random
+from window_samples import convolutions, windows
 
 start = random.bit_generator.state
 for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_elementwise, casts] + [
@@ -30,6 +31,8 @@ for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_ele
     contractions,
     control,
     second_derivatives,
+    windows,
+    convolutions,
 ]:
     random.bit_generator.state = start  # so that a family does not move when another changes
     family()

@@ -1,0 +1,156 @@
+// Windows: overlapping views along axes, and their adjoint. A convolution is a contraction over windows, its
+// gradients are contractions over windows, pooling is a reduction over windows.
+#include <algorithm>
+
+#include "ir/ops/rows.h"
+#include "ir/ops/window_spec.h"
+
+namespace gradc::graph {
+namespace {
+
+using V = const GradientView&;
+
+OpDef row(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes) {
+  OpDef r;
+  r.name = name;
+  r.doc = doc;
+  r.attributes = std::move(attributes);
+  r.min_operands = r.max_operands = 1;
+  r.differentiable = Differentiable::Rule;
+  r.moves_masks = true;
+  return r;
+}
+
+void check_numbers(const WindowSpec& w, const Type& x, size_t rank) {
+  const size_t n = w.axes.size();
+  if (n == 0 || w.sizes.size() != n || w.strides.size() != n || w.dilations.size() != n)
+    refuse("windows of {} need a size, a stride and a dilation for each of their axes", x.str());
+  for (size_t i = 0; i < n; ++i) {
+    if (w.axes[i] < 0 || w.axes[i] >= static_cast<int64_t>(rank) || (i && w.axes[i] <= w.axes[i - 1]))
+      refuse("windows of {} along axis {}: axes ascend and exist", x.str(), w.axes[i]);
+    // Bounded, so that no span or position overflows.
+    for (int64_t value : {w.sizes[i], w.strides[i], w.dilations[i]})
+      if (value < 1 || value > kMaxWindow)
+        refuse("windows of {} along axis {}: size {}, stride {}, dilation {} lie between 1 and {}", x.str(),
+               w.axes[i], w.sizes[i], w.strides[i], w.dilations[i], kMaxWindow);
+  }
+}
+
+OpDef windows() {
+  OpDef r = row("windows",
+                "views of `window` elements along axes, `stride` apart, their elements `dilation` apart; "
+                "element [.., i, .., u] is x[.., i * stride + u * dilation, ..], the axes u come last",
+                {"axes!", "window!", "stride!", "dilation!"});
+  r.infer = [](const NodeView& v) {
+    const WindowSpec w = window_spec(v.attrs);
+    const Type& x = v.operands[0];
+    check_numbers(w, x, x.shape.size());
+    Shape shape = x.shape;
+    for (size_t i = 0; i < w.axes.size(); ++i) {
+      Dim& extent = shape[static_cast<size_t>(w.axes[i])];
+      if (can_be_negative(extent - w.span(i)))
+        refuse("a window of {} elements, {} apart, spans {} and does not fit into axis {} of {}", w.sizes[i],
+               w.dilations[i], w.span(i), w.axes[i], x.str());
+      extent = w.count(i, extent);
+    }
+    shape.insert(shape.end(), w.sizes.begin(), w.sizes.end());
+    return std::vector<Type>{{x.dtype, shape}};
+  };
+  r.meaning = [](const NodeView& v, const Type& t) {
+    const WindowSpec w = window_spec(v.attrs);
+    const size_t rank = v.operands[0].shape.size();
+    std::vector<Index> at = identity(rank);
+    for (size_t i = 0; i < w.axes.size(); ++i) {
+      Index& e = at[static_cast<size_t>(w.axes[i])];
+      e = e * w.strides[i] + Index::var(static_cast<int>(rank + i)) * w.dilations[i];
+    }
+    return moves(t, v.operands[0].dtype, at);
+  };
+  r.gradient = [](Builder& b, V v) {
+    const WindowSpec w = window_spec(b[v.node].attrs);
+    return Cotangents{overlap_add(b, v.g(), w, b.shape(v.operands[0]))};
+  };
+  return r;
+}
+
+OpDef overlap_add() {
+  OpDef r = row("overlap_add",
+                "the adjoint of `windows`: element [.., p, ..] is the sum of all g[.., i, .., u] with "
+                "i * stride + u * dilation = p, in ascending order of u; `extents` are those of the result",
+                {"axes!", "extents!", "window!", "stride!", "dilation!"});
+  r.infer = [](const NodeView& v) {
+    const WindowSpec w = window_spec(v.attrs);
+    const Type& g = v.operands[0];
+    const Shape& extents = v.attrs.shape("extents");
+    const size_t n = w.axes.size();
+    if (g.shape.size() < n || extents.size() != n)
+      refuse("overlap_add of {} along {} axes needs an axis of windows and an extent for each", g.str(), n);
+    const size_t rank = g.shape.size() - n;
+    check_numbers(w, g, rank);
+    Shape shape(g.shape.begin(), g.shape.begin() + static_cast<long>(rank));
+    for (size_t i = 0; i < n; ++i) {
+      Dim& extent = shape[static_cast<size_t>(w.axes[i])];
+      if (can_be_negative(extents[i] - w.span(i)) || !(w.count(i, extents[i]) == extent) ||
+          !g.shape[rank + i].is(w.sizes[i]))
+        refuse("overlap_add of {}: windows of {} along axis {} of {} elements are {}", g.str(), w.sizes[i],
+               w.axes[i], extents[i].str(), w.count(i, extents[i]).str());
+      extent = extents[i];
+    }
+    return std::vector<Type>{{g.dtype, shape}};
+  };
+  r.meaning = [](const NodeView& v, const Type& t) {
+    const WindowSpec w = window_spec(v.attrs);
+    const int rank = t.rank();
+    Meaning m;
+    m.axes = t.shape;
+    m.outputs = rank;
+    Read read{0, identity(static_cast<size_t>(rank)), {}, 0};
+    for (size_t i = 0; i < w.axes.size(); ++i) {
+      const size_t axis = static_cast<size_t>(w.axes[i]);
+      const Index u = Index::var(rank + static_cast<int>(i));
+      const Index from = read.at[axis] - u * w.dilations[i];
+      read.at[axis] = from.floor_div(w.strides[i]);
+      read.at.push_back(u);
+      read.guards.push_back(from);
+      read.guards.push_back((v.operands[0].shape[axis] - 1) * w.strides[i] - from);
+      if (w.strides[i] > 1) read.guards.push_back(Index(0) - from.mod(w.strides[i]));
+      m.axes.push_back(w.sizes[i]);
+    }
+    m.reads = {read};
+    m.combine = t.dtype == DType::Bool ? Combiner::Or : Combiner::Add;
+    m.accumulator = t.dtype;
+    m.body = {read_node(0, t.dtype)};
+    return m;
+  };
+  r.gradient = [](Builder& b, V v) { return Cotangents{windows(b, v.g(), window_spec(b[v.node].attrs))}; };
+  return r;
+}
+
+Attrs attributes(const WindowSpec& w) {
+  return {{"axes", ints(w.axes)},
+          {"window", ints(w.sizes)},
+          {"stride", ints(w.strides)},
+          {"dilation", ints(w.dilations)}};
+}
+
+}  // namespace
+
+Dim WindowSpec::count(size_t i, const Dim& extent) const {
+  return (extent - span(i)).floor_div(strides[i]) + 1;
+}
+
+WindowSpec window_spec(const Attrs& a) {
+  return {a.integers("axes"), a.integers("window"), a.integers("stride"), a.integers("dilation")};
+}
+
+NodeId windows(Builder& b, NodeId x, const WindowSpec& w) { return b.make("windows", {x}, attributes(w)); }
+
+NodeId overlap_add(Builder& b, NodeId g, const WindowSpec& w, const Shape& to) {
+  Shape extents;
+  for (int64_t a : w.axes) extents.push_back(to[static_cast<size_t>(a)]);
+  return b.make("overlap_add", {g}, attributes(w).with("extents", extents));
+}
+
+std::vector<OpDef> window_ops() { return {windows(), overlap_add()}; }
+
+}  // namespace gradc::graph

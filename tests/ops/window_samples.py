@@ -1,0 +1,111 @@
+"""Windows along axes, their adjoint, and convolutions made of them: values by NumPy's loops and JAX's convolutions."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sample_text import *
+
+
+def numbers(axes, window, stride, dilation, extents=None):
+    lists = {"axes": axes, "extents": extents, "window": window, "stride": stride, "dilation": dilation}
+    return ", ".join(f"{k}=[{','.join(map(str, v))}]" for k, v in lists.items() if v is not None)
+
+
+def positions(x_shape, axes, window, stride, dilation):
+    """The linear position in x that each element of windows(x) is of."""
+    counts = list(x_shape)
+    for a, n, s, d in zip(axes, window, stride, dilation):
+        counts[a] = (x_shape[a] - (n - 1) * d - 1) // s + 1
+    places = np.zeros(counts + list(window), np.int64)
+    for at in itertools.product(*map(range, places.shape)):
+        where = list(at[: len(counts)])
+        for i, (a, s, d) in enumerate(zip(axes, stride, dilation)):
+            where[a] = where[a] * s + at[len(counts) + i] * d
+        places[at] = np.ravel_multi_index(where, x_shape)
+    return places
+
+
+def windows():
+    for shape, axes, window, stride, dilation in [
+        ((7,), (0,), (3,), (1,), (1,)),
+        ((9,), (0,), (3,), (2,), (2,)),
+        ((2, 8), (1,), (2,), (2,), (1,)),
+        ((5, 6, 2), (0, 1), (3, 2), (1, 2), (1, 3)),
+        ((2, 7, 7), (1, 2), (3, 3), (2, 2), (1, 1)),
+        ((4, 3), (0,), (4,), (5,), (1,)),
+        ((6,), (0,), (1,), (4,), (1,)),
+    ]:
+        places = positions(shape, axes, window, stride, dilation)
+        attrs = numbers(axes, window, stride, dilation)
+        for t in ["f32", "i32", "u8", "bool", "f64"]:
+            x = some(DTYPES[t], shape)
+            one("windows", [x], x.ravel()[places], attrs)
+        cut = lambda a: jnp.asarray(a).ravel()[places]
+        gradient("windows", cut, [random.uniform(-2, 2, shape)], attrs)
+        attrs = numbers(axes, window, stride, dilation, [shape[a] for a in axes])
+        for t in ["f32", "i32", "f64"]:  # whole numbers: no sum is rounded
+            g = random.integers(-9, 9, places.shape).astype(DTYPES[t])
+            sums = np.zeros(int(np.prod(shape)), DTYPES[t])
+            np.add.at(sums, places.ravel(), g.ravel())
+            one("overlap_add", [g], sums.reshape(shape), attrs)
+        put = lambda a: jnp.zeros(int(np.prod(shape))).at[places.ravel()].add(jnp.ravel(a)).reshape(shape)
+        gradient("overlap_add", put, [random.uniform(-2, 2, places.shape)], attrs)
+
+
+def pad_text(low, high):
+    """Of the spatial axes of an image batch; none of what goes around."""
+    spatial = lambda v: ",".join(["0", *map(str, v), "0"])
+    zeros = ",".join("0" * (len(low) + 2))
+    return f"low=[{spatial(low)}], high=[{spatial(high)}], interior=[{zeros}], value=0"
+
+
+def convolutions():
+    """Value and both gradients of a convolution of any rank by JAX, channels last: a contraction over windows."""
+    for rank, extents, window, stride, dilation, low, high, groups in [
+        (1, (9,), (3,), (1,), (1,), (1,), (1,), 1),
+        (1, (10,), (4,), (3,), (1,), (0,), (2,), 1),
+        (2, (6, 5), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), 1),
+        (2, (8, 9), (3, 2), (2, 2), (1, 1), (1, 0), (1, 1), 1),
+        (2, (9, 9), (3, 3), (2, 3), (2, 1), (2, 1), (2, 1), 1),
+        (2, (5, 5), (1, 1), (2, 2), (1, 1), (0, 0), (0, 0), 1),
+        (2, (7, 7), (2, 2), (3, 3), (1, 1), (0, 0), (0, 0), 1),
+        (2, (6, 6), (3, 3), (1, 1), (1, 1), (1, 1), (1, 1), 2),
+        (2, (6, 6), (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), 4),
+        (3, (4, 5, 4), (2, 3, 2), (1, 2, 1), (1, 1, 2), (0, 1, 1), (1, 1, 1), 1),
+    ]:
+        channels, maps = 4, 6 if groups < 4 else 4
+        x = random.uniform(-2, 2, (2, *extents, channels))
+        w = random.uniform(-2, 2, (*window, channels // groups, maps))
+        letters = "hwd"[:rank]
+        f = lambda a, b: jax.lax.conv_general_dilated(
+            a, b, stride, list(zip(low, high)), rhs_dilation=dilation, feature_group_count=groups,
+            dimension_numbers=(f"N{letters.upper()}C", f"{letters.upper()}IO", f"N{letters.upper()}C"),
+        )
+        y = np.asarray(f(x, w))
+        g = np.asarray(random.uniform(0.5, 2, y.shape))
+        value, grads = jax.value_and_grad(lambda a, b, c: jnp.sum(f(a, b) * c), argnums=(0, 1))(x, w, g)
+        axes = ",".join(str(i + 1) for i in range(rank))
+        attrs = f"axes=[{axes}], " + numbers(None, window, stride, dilation)
+        taps, out = "uvt"[:rank], "ijk"[:rank]
+        padded = f"%p = pad(%x) {{{pad_text(low, high)}}} %v = windows(%p) {{{attrs}}} "
+        if groups == 1:
+            body = padded + f'%y = einsum(%v, %w) {{spec="b{out}c{taps},{taps}co->b{out}o"}} '
+        else:  # the channels of a group and its maps get axes of their own
+            n = len(window)
+            inner = ",".join(map(str, (2, *y.shape[1:-1], groups, channels // groups, *window)))
+            weights = ",".join(map(str, (*window, channels // groups, groups, maps // groups)))
+            body = (
+                padded
+                + f"%q = reshape(%v) {{shape=[{inner}]}} %z = reshape(%w) {{shape=[{weights}]}} "
+                + f'%e = einsum(%q, %z) {{spec="b{out}gc{taps},{taps}cgo->b{out}go"}} '
+                + f"%y = reshape(%e) {{shape=[{','.join(map(str, y.shape))}]}} "
+            )
+        every = ",".join(map(str, range(y.ndim)))
+        params = f"%x: {type_of(x)}, %w: {type_of(w)}, %g: {type_of(g)}"
+        before = f"func @l({params}) -> (f64[]) {{ {body}%t = mul(%y, %g) %s = reduce_sum(%t) {{axes=[{every}]}} return %s }} "
+        results = [np.asarray(value)] + [np.asarray(r) for r in grads]
+        text = call_text("value_and_grad", [x, w, g], results, "function=@l, wrt=[0,1]", before)
+        sample("gradient", "windows", text, [x, w, g], results, "near 1e-12 1e-12")

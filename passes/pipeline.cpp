@@ -22,6 +22,8 @@ constexpr std::array kPasses{
              "before differentiation: simple forms have the better derivatives", simplify},
     PassInfo{"differentiate", Stage::Graph, false, "over inlined bodies, which hold primitives alone",
              differentiate},
+    PassInfo{"algebra", Stage::Graph, false, "over values and cotangents alike, before roundings are decided",
+             algebra},
     PassInfo{"prune", Stage::Graph, false,
              "drops what differentiation built in vain: numerics sees one canonical graph", prune},
     PassInfo{"numerics", Stage::Graph, false,

@@ -15,6 +15,8 @@ struct WindowSpec {
 
   // Elements from the first to the last of a window, both included.
   int64_t span(size_t i) const { return (sizes[i] - 1) * dilations[i] + 1; }
+  // The axis of window i in the result of `windows`, right behind the axis that its windows lie along.
+  size_t window_axis(size_t i) const { return static_cast<size_t>(axes[i]) + i + 1; }
   // Windows in an axis of this extent.
   Dim count(size_t i, const Dim& extent) const;
 };

@@ -39,30 +39,30 @@ void check_numbers(const WindowSpec& w, const Type& x, size_t rank) {
 OpDef windows() {
   OpDef r = row("windows",
                 "views of `window` elements along axes, `stride` apart, their elements `dilation` apart; "
-                "element [.., i, .., u] is x[.., i * stride + u * dilation, ..], the axes u come last",
+                "element [.., i, u, ..] is x[.., i * stride + u * dilation, ..]",
                 {"axes!", "window!", "stride!", "dilation!"});
   r.infer = [](const NodeView& v) {
     const WindowSpec w = window_spec(v.attrs);
     const Type& x = v.operands[0];
     check_numbers(w, x, x.shape.size());
     Shape shape = x.shape;
-    for (size_t i = 0; i < w.axes.size(); ++i) {
+    for (size_t i = w.axes.size(); i-- > 0;) {
       Dim& extent = shape[static_cast<size_t>(w.axes[i])];
       if (can_be_negative(extent - w.span(i)))
         refuse("a window of {} elements, {} apart, spans {} and does not fit into axis {} of {}", w.sizes[i],
                w.dilations[i], w.span(i), w.axes[i], x.str());
       extent = w.count(i, extent);
+      shape.insert(shape.begin() + w.axes[i] + 1, Dim(w.sizes[i]));
     }
-    shape.insert(shape.end(), w.sizes.begin(), w.sizes.end());
     return std::vector<Type>{{x.dtype, shape}};
   };
   r.meaning = [](const NodeView& v, const Type& t) {
     const WindowSpec w = window_spec(v.attrs);
-    const size_t rank = v.operands[0].shape.size();
-    std::vector<Index> at = identity(rank);
-    for (size_t i = 0; i < w.axes.size(); ++i) {
-      Index& e = at[static_cast<size_t>(w.axes[i])];
-      e = e * w.strides[i] + Index::var(static_cast<int>(rank + i)) * w.dilations[i];
+    std::vector<Index> at = identity(t.shape.size());
+    for (size_t i = w.axes.size(); i-- > 0;) {
+      const size_t a = w.window_axis(i) - 1;
+      at[a] = at[a] * w.strides[i] + at[a + 1] * w.dilations[i];
+      at.erase(at.begin() + static_cast<long>(a) + 1);
     }
     return moves(t, v.operands[0].dtype, at);
   };
@@ -75,7 +75,7 @@ OpDef windows() {
 
 OpDef overlap_add() {
   OpDef r = row("overlap_add",
-                "the adjoint of `windows`: element [.., p, ..] is the sum of all g[.., i, .., u] with "
+                "the adjoint of `windows`: element [.., p, ..] is the sum of all g[.., i, u, ..] with "
                 "i * stride + u * dilation = p, in ascending order of u; `extents` are those of the result",
                 {"axes!", "extents!", "window!", "stride!", "dilation!"});
   r.infer = [](const NodeView& v) {
@@ -85,16 +85,16 @@ OpDef overlap_add() {
     const size_t n = w.axes.size();
     if (g.shape.size() < n || extents.size() != n)
       refuse("overlap_add of {} along {} axes needs an axis of windows and an extent for each", g.str(), n);
-    const size_t rank = g.shape.size() - n;
-    check_numbers(w, g, rank);
-    Shape shape(g.shape.begin(), g.shape.begin() + static_cast<long>(rank));
-    for (size_t i = 0; i < n; ++i) {
-      Dim& extent = shape[static_cast<size_t>(w.axes[i])];
-      if (can_be_negative(extents[i] - w.span(i)) || !(w.count(i, extents[i]) == extent) ||
-          !g.shape[rank + i].is(w.sizes[i]))
+    check_numbers(w, g, g.shape.size() - n);
+    Shape shape = g.shape;
+    for (size_t i = n; i-- > 0;) {
+      const size_t a = w.window_axis(i) - 1;
+      if (can_be_negative(extents[i] - w.span(i)) || !(w.count(i, extents[i]) == shape[a]) ||
+          !shape[a + 1].is(w.sizes[i]))
         refuse("overlap_add of {}: windows of {} along axis {} of {} elements are {}", g.str(), w.sizes[i],
                w.axes[i], extents[i].str(), w.count(i, extents[i]).str());
-      extent = extents[i];
+      shape[a] = extents[i];
+      shape.erase(shape.begin() + static_cast<long>(a) + 1);
     }
     return std::vector<Type>{{g.dtype, shape}};
   };
@@ -106,13 +106,12 @@ OpDef overlap_add() {
     m.outputs = rank;
     Read read{0, identity(static_cast<size_t>(rank)), {}, 0};
     for (size_t i = 0; i < w.axes.size(); ++i) {
-      const size_t axis = static_cast<size_t>(w.axes[i]);
-      const Index u = Index::var(rank + static_cast<int>(i));
-      const Index from = read.at[axis] - u * w.dilations[i];
-      read.at[axis] = from.floor_div(w.strides[i]);
-      read.at.push_back(u);
+      const size_t a = w.window_axis(i) - 1;
+      const Index u = Index::var(rank + static_cast<int>(i)), from = read.at[a] - u * w.dilations[i];
+      read.at[a] = from.floor_div(w.strides[i]);
+      read.at.insert(read.at.begin() + static_cast<long>(a) + 1, u);
       read.guards.push_back(from);
-      read.guards.push_back((v.operands[0].shape[axis] - 1) * w.strides[i] - from);
+      read.guards.push_back((v.operands[0].shape[a] - 1) * w.strides[i] - from);
       if (w.strides[i] > 1) read.guards.push_back(Index(0) - from.mod(w.strides[i]));
       m.axes.push_back(w.sizes[i]);
     }

@@ -16,15 +16,18 @@ def numbers(axes, window, stride, dilation, extents=None):
 
 def positions(x_shape, axes, window, stride, dilation):
     """The linear position in x that each element of windows(x) is of."""
-    counts = list(x_shape)
-    for a, n, s, d in zip(axes, window, stride, dilation):
-        counts[a] = (x_shape[a] - (n - 1) * d - 1) // s + 1
-    places = np.zeros(counts + list(window), np.int64)
-    for at in itertools.product(*map(range, places.shape)):
-        where = list(at[: len(counts)])
-        for i, (a, s, d) in enumerate(zip(axes, stride, dilation)):
-            where[a] = where[a] * s + at[len(counts) + i] * d
-        places[at] = np.ravel_multi_index(where, x_shape)
+    shape, where = [], []  # where: by axis of x, its extents in the result and what each step is worth
+    for a, n in enumerate(x_shape):
+        i = axes.index(a) if a in axes else None
+        size, s, d = (window[i], stride[i], dilation[i]) if i is not None else (1, 1, 1)
+        where.append([(len(shape), s)])
+        shape.append((n - (size - 1) * d - 1) // s + 1)
+        if i is not None:
+            where[-1].append((len(shape), d))
+            shape.append(size)
+    places = np.zeros(shape, np.int64)
+    for at in itertools.product(*map(range, shape)):
+        places[at] = np.ravel_multi_index([sum(at[k] * by for k, by in w) for w in where], x_shape)
     return places
 
 
@@ -90,17 +93,19 @@ def convolutions():
         axes = ",".join(str(i + 1) for i in range(rank))
         attrs = f"axes=[{axes}], " + numbers(None, window, stride, dilation)
         taps, out = "uvt"[:rank], "ijk"[:rank]
-        padded = f"%p = pad(%x) {{{pad_text(low, high)}}} %v = windows(%p) {{{attrs}}} "
+        both = "".join(i + u for i, u in zip(out, taps))
+        padded = f"%p = pad(%x) {{{pad_text(low, high)}}} "
+        windows = f"%v = windows(%q) {{{attrs}}} "
         if groups == 1:
-            body = padded + f'%y = einsum(%v, %w) {{spec="b{out}c{taps},{taps}co->b{out}o"}} '
+            body = padded.replace("%p", "%q") + windows + f'%y = einsum(%v, %w) {{spec="b{both}c,{taps}co->b{out}o"}} '
         else:  # the channels of a group and its maps get axes of their own
-            n = len(window)
-            inner = ",".join(map(str, (2, *y.shape[1:-1], groups, channels // groups, *window)))
+            whole = (2, *(n + a + b for n, a, b in zip(extents, low, high)), groups, channels // groups)
             weights = ",".join(map(str, (*window, channels // groups, groups, maps // groups)))
             body = (
                 padded
-                + f"%q = reshape(%v) {{shape=[{inner}]}} %z = reshape(%w) {{shape=[{weights}]}} "
-                + f'%e = einsum(%q, %z) {{spec="b{out}gc{taps},{taps}cgo->b{out}go"}} '
+                + f"%q = reshape(%p) {{shape=[{','.join(map(str, whole))}]}} {windows}"
+                + f"%z = reshape(%w) {{shape=[{weights}]}} "
+                + f'%e = einsum(%v, %z) {{spec="b{both}gc,{taps}cgo->b{out}go"}} '
                 + f"%y = reshape(%e) {{shape=[{','.join(map(str, y.shape))}]}} "
             )
         every = ",".join(map(str, range(y.ndim)))

@@ -1,0 +1,192 @@
+// Rewrites of contractions that may change a rounding, where they save work or memory. They come before
+// numerics, over the joint graph of values and cotangents.
+#include <numeric>
+
+#include "ir/ops/einsum_spec.h"
+#include "ir/ops/window_spec.h"
+#include "passes/graph/expand.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace graph;
+
+NodeId pad(Builder& b, NodeId x, const Shape& low, const Shape& high) {
+  const Shape none(low.size(), Dim(0));
+  if (low == none && high == none) return x;
+  return b.make("pad", {x}, {{"low", low}, {"high", high}, {"interior", none}, {"value", 0.0}});
+}
+
+// Windows that do not overlap give each element one place: nothing is summed. kNone where they may overlap.
+NodeId spread_apart(Builder& b, NodeId overlap) {
+  const WindowSpec w = window_spec(b[overlap].attrs);
+  for (size_t i = 0; i < w.axes.size(); ++i)
+    if (w.sizes[i] > w.strides[i] || (w.dilations[i] != 1 && w.sizes[i] > 1)) return kNone;
+  const Shape to = b.shape(overlap);
+  NodeId x = b[overlap].operands[0];
+  Shape shape = b.shape(x), low(shape.size(), Dim(0)), high = low;
+  for (size_t i = w.axes.size(); i-- > 0;) {
+    const size_t u = w.window_axis(i);
+    high[u] = w.strides[i] - w.sizes[i];
+    shape[u - 1] = shape[u - 1] * w.strides[i];
+    shape.erase(shape.begin() + static_cast<long>(u));
+  }
+  x = b.reshape(pad(b, x, low, high), shape);
+  low.resize(to.size()), high.resize(to.size());
+  for (size_t a = 0; a < to.size(); ++a) low[a] = 0, high[a] = to[a] - shape[a];
+  return pad(b, x, low, high);
+}
+
+// The cotangent of a window's source, where the windows were contracted: the overlapping sum of a contraction
+// of g with weights is a contraction of the windows of g with the reversed weights, and what would have been
+// as large as all windows is never stored. At a stride above 1 it is one such contraction for each remainder
+// of a position, since no two of them meet the same weights.
+class OverlappedContraction {
+ public:
+  OverlappedContraction(Builder& b, NodeId overlap)
+      : b_(b), w_(window_spec(b[overlap].attrs)), to_(b.shape(overlap)) {}
+
+  // What stands for overlap_add of a node; kNone where it is no contraction of this form.
+  NodeId rewrite(NodeId e) {
+    if (b_[e].op->name == "add" && b_[e].operands[0] != b_[e].operands[1]) {
+      const NodeId left = rewrite(b_[e].operands[0]);
+      if (left == kNone) return kNone;
+      const NodeId right = rewrite(b_[e].operands[1]);
+      return right == kNone ? kNone : b_.add(left, right);
+    }
+    if (b_[e].op->name != "einsum" || b_[e].operands.size() != 2 || !is_float(b_.dtype(e))) return kNone;
+    const EinsumSpec s = parse_einsum(b_[e].attrs.text("spec"));
+    for (bool swapped : {false, true}) {
+      const std::string &image = swapped ? s.b : s.a, &weights = swapped ? s.a : s.b;
+      if (!fits(s.out, image, weights)) continue;
+      labels_ = image, weight_labels_ = weights, out_ = s.out;
+      image_ = b_[e].operands[swapped ? 1 : 0], weights_ = b_[e].operands[swapped ? 0 : 1];
+      classes_.assign(w_.axes.size(), {});
+      return over(0);
+    }
+    return kNone;
+  }
+
+ private:
+  // Positions of the source with one remainder by the stride: the taps that reach them, and how.
+  struct Class {
+    int64_t first = 0, step = 1, taps = 0;  // of the weights: first, first + step, ...
+    int64_t dilation = 1, offset = 0;       // q meets tap t at g[q - offset - t * dilation]
+  };
+
+  char place(size_t i) const { return out_[w_.window_axis(i) - 1]; }
+  char tap(size_t i) const { return out_[w_.window_axis(i)]; }
+  size_t axis(size_t i) const { return static_cast<size_t>(w_.axes[i]); }
+
+  bool fits(const std::string& out, const std::string& image, const std::string& weights) const {
+    for (size_t i = 0; i < w_.axes.size(); ++i) {
+      const char p = out[w_.window_axis(i) - 1], u = out[w_.window_axis(i)];
+      if (!has(image, p) || has(weights, p) || has(image, u) || !has(weights, u)) return false;
+    }
+    return true;
+  }
+
+  Class class_of(size_t i, int64_t remainder) const {
+    const int64_t s = w_.strides[i], d = w_.dilations[i], g = std::gcd(s, d);
+    Class c;
+    c.step = s / g, c.dilation = d / g;
+    while (c.first < w_.sizes[i] && (c.first * d - remainder) % s != 0) ++c.first;
+    if (c.first >= std::min(w_.sizes[i], s)) return c.taps = 0, c;
+    c.taps = (w_.sizes[i] - c.first + c.step - 1) / c.step;
+    c.offset = (c.first * d - remainder) / s;
+    return c;
+  }
+
+  Dim quotients(size_t i) const { return to_[axis(i)].ceil_div(w_.strides[i]); }
+
+  // All remainders along axes i and on, those before it chosen.
+  NodeId over(size_t i) {
+    if (i == w_.axes.size()) return contract();
+    const int64_t s = w_.strides[i];
+    std::vector<NodeId> parts;
+    for (int64_t r = 0; r < s; ++r) {
+      classes_[i] = class_of(i, r);
+      parts.push_back(over(i + 1));
+    }
+    return s == 1 ? parts[0] : interleave(i, parts);
+  }
+
+  // Element q of part r is element q * stride + r.
+  NodeId interleave(size_t i, std::vector<NodeId> parts) {
+    const size_t a = axis(i);
+    Shape shape = b_.shape(parts[0]), one = shape;
+    one.insert(one.begin() + static_cast<long>(a) + 1, Dim(1));
+    for (NodeId& p : parts) p = b_.reshape(p, one);
+    shape[a] = shape[a] * w_.strides[i];
+    const NodeId whole = b_.reshape(b_.concat(parts, static_cast<int>(a) + 1), shape);
+    Shape limit = shape;
+    limit[a] = to_[a];
+    return limit == shape ? whole : b_.slice(whole, Shape(shape.size(), Dim(0)), limit);
+  }
+
+  NodeId contract() {
+    WindowSpec w;
+    Shape low(labels_.size(), Dim(0)), high = low, start(weight_labels_.size(), Dim(0));
+    Shape limit = b_.shape(weights_);
+    std::vector<int64_t> stride(weight_labels_.size(), 1), reversed;
+    std::string image = labels_, out = out_;
+    for (size_t i = 0; i < w_.axes.size(); ++i) {
+      const Class& c = classes_[i];
+      if (c.taps == 0) return nothing();
+      out.erase(out.find(tap(i)), 1);
+      const size_t at = labels_.find(place(i)), weight = weight_labels_.find(tap(i));
+      low[at] = c.offset + (c.taps - 1) * c.dilation;
+      high[at] = quotients(i) - b_.shape(image_)[at] - c.offset;
+      start[weight] = c.first;
+      stride[weight] = c.step;
+      reversed.push_back(static_cast<int64_t>(weight));
+    }
+    // Windows are listed by ascending axis of the image.
+    for (size_t at = 0; at < labels_.size(); ++at)
+      for (size_t i = 0; i < w_.axes.size(); ++i) {
+        if (labels_[at] != place(i)) continue;
+        w.axes.push_back(static_cast<int64_t>(at));
+        w.sizes.push_back(classes_[i].taps);
+        w.strides.push_back(1);
+        w.dilations.push_back(classes_[i].dilation);
+        image.insert(image.find(place(i)) + 1, 1, tap(i));
+      }
+    std::sort(reversed.begin(), reversed.end());
+    const NodeId padded = pad(b_, image_, low, high);
+    const NodeId kernel =
+        b_.make("reverse", {b_.slice(weights_, start, limit, stride)}, {{"axes", ints(reversed)}});
+    return b_.einsum(windows(b_, padded, w), kernel, image + "," + weight_labels_ + "->" + out);
+  }
+
+  // No tap reaches these positions.
+  NodeId nothing() {
+    Shape shape = to_;
+    for (size_t i = 0; i < w_.axes.size(); ++i) shape[axis(i)] = quotients(i);
+    return b_.constant(0, b_.dtype(image_), shape);
+  }
+
+  Builder& b_;
+  WindowSpec w_;
+  Shape to_;
+  std::string labels_, weight_labels_, out_;
+  NodeId image_ = kNone, weights_ = kNone;
+  std::vector<Class> classes_;  // by window axis
+};
+
+Function rewritten(const Function& f, const Module& m) {
+  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    if (f[i].op->name != "overlap_add") return std::nullopt;
+    const NodeId n = copy_node(b, f, i, made);
+    NodeId better = OverlappedContraction(b, n).rewrite(b[n].operands[0]);
+    if (better == kNone) better = spread_apart(b, n);
+    if (better == kNone) return std::vector<NodeId>{n};
+    if (const std::string* name = f.names.find(i)) b.name(better, *name);
+    return std::vector<NodeId>{better};
+  });
+}
+
+}  // namespace
+
+Module algebra(const Module& m) { return each_function(m, rewritten); }
+
+}  // namespace gradc::passes

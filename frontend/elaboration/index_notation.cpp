@@ -4,6 +4,7 @@
 #include <map>
 
 #include "frontend/elaboration/elaborator.h"
+#include "ir/ops/window_spec.h"
 #include "support/check.h"
 
 namespace gradc::frontend {
@@ -11,6 +12,25 @@ namespace gradc::frontend {
 using Kind = Value::Kind;
 
 namespace {
+
+// A subscript that is a sum of indices times constants: sum(terms) + offset.
+struct IndexSum {
+  std::vector<std::pair<std::string, int64_t>> terms;
+  Index offset;
+
+  void add(const std::string& index, int64_t coefficient) {
+    for (auto& [name, c] : terms)
+      if (name == index) return void(c += coefficient);
+    terms.emplace_back(index, coefficient);
+  }
+};
+
+// A place where one stands, and the extent of its axis; kept until the ranges of plain indices are known.
+struct SumSite {
+  IndexSum sum;
+  Dim extent;
+  Loc loc;
+};
 
 struct Indexed {
   Value value;
@@ -38,7 +58,16 @@ class IndexNotation {
     active_.push_back(name);
   }
 
-  // The extent of every index, from the plain positions where it stands.
+  // The extent of every index: from the plain positions where it stands, else from the sums.
+  void collect_all(const Expr& x) {
+    collect(x);
+    for (bool found = true; found;) {
+      found = false;
+      for (const SumSite& s : sums_) found |= resolve(s);
+    }
+    for (const SumSite& s : sums_) check_range(s);
+  }
+
   void collect(const Expr& x) {
     if (x.is(Expr::Kind::Reduce)) {
       for (size_t i = 0; i < x.indices.size(); ++i)
@@ -150,10 +179,98 @@ class IndexNotation {
           (contains(active_, s.low->text) || !e_.find_value(s.low->text, scope_))) {
         if (!contains(active_, s.low->text)) active_.push_back(s.low->text);
         note(s.low->text, shape[axis], s.loc, v);
+      } else if (s.kind == Subscript::Kind::Index && mentions_index(*s.low)) {
+        sums_.push_back({index_sum(*s.low), shape[axis], s.loc});
       }
       ++axis;
     }
     if (axis != shape.size()) e_.fail(x.loc, fmt::format("{} subscripts for {}", plain, e_.describe(v)));
+  }
+
+  // ---- sums of indices
+  bool is_index(const Expr& x) const {
+    return x.is(Expr::Kind::Name) && (contains(active_, x.text) || !e_.find_value(x.text, scope_));
+  }
+  bool mentions_index(const Expr& x) const {
+    return is_index(x) ||
+           ((x.is(Expr::Kind::Binary) || x.is(Expr::Kind::Unary)) &&
+            std::any_of(x.kids.begin(), x.kids.end(), [&](const Expr& k) { return mentions_index(k); }));
+  }
+
+  IndexSum index_sum(const Expr& x) {
+    IndexSum s;
+    add_terms(x, 1, s);
+    std::erase_if(s.terms, [](const auto& t) { return t.second == 0; });
+    return s;
+  }
+  void add_terms(const Expr& x, int64_t times, IndexSum& s) {
+    if (!mentions_index(x)) {
+      s.offset += subscript_number(x) * Index(times);
+    } else if (is_index(x)) {
+      if (!contains(active_, x.text)) active_.push_back(x.text);
+      s.add(x.text, times);
+    } else if (x.is(Expr::Kind::Unary) && x.text == "-") {
+      add_terms(x.kids[0], -times, s);
+    } else if (x.is(Expr::Kind::Binary) && (x.text == "+" || x.text == "-")) {
+      add_terms(x.kids[0], times, s);
+      add_terms(x.kids[1], x.text == "-" ? -times : times, s);
+    } else if (x.is(Expr::Kind::Binary) && x.text == "*" &&
+               mentions_index(x.kids[0]) != mentions_index(x.kids[1])) {
+      const int number = mentions_index(x.kids[0]) ? 1 : 0;
+      const Index by = subscript_number(x.kids[number]);
+      if (!by.is_constant() || std::abs(by.constant_part()) > graph::kMaxWindow)
+        e_.fail(x.kids[number].loc, fmt::format("an index is multiplied by a constant, not by {}", by.str()));
+      add_terms(x.kids[1 - number], times * by.constant_part(), s);
+    } else {
+      e_.fail(x.loc, "a subscript is an index, or a sum of indices times constants such as 2*i + u - 1");
+    }
+  }
+  Index subscript_number(const Expr& x) {
+    const Value v = e_.evaluate(x, scope_);
+    if (!v.is(Kind::Integer))
+      e_.fail(x.loc, fmt::format("a subscript is a number or an index, not {}", e_.describe(v)));
+    return v.integer;
+  }
+
+  // The largest value of a sum without one of its indices, or of that part of it which grows or falls.
+  std::optional<Index> reach(const IndexSum& s, const std::string& without, bool largest) const {
+    Index most = s.offset;
+    for (const auto& [name, c] : s.terms) {
+      if (name == without) continue;
+      auto it = ranges_.find(name);
+      if (it == ranges_.end()) return std::nullopt;
+      if ((c > 0) == largest) most += (it->second - 1) * Index(c);
+    }
+    return most;
+  }
+
+  // Where all but one index of a sum have ranges, and it is counted upwards, it runs as far as the axis goes.
+  bool resolve(const SumSite& s) {
+    const std::string* open = nullptr;
+    int64_t step = 0;
+    for (const auto& [name, c] : s.sum.terms) {
+      if (ranges_.count(name)) continue;
+      if (open) return false;
+      open = &name, step = c;
+    }
+    if (!open || step < 1) return false;
+    const Index room = s.extent - 1 - *reach(s.sum, *open, true);
+    if (room.is_constant() && room.constant_part() < 0)
+      e_.fail(s.loc,
+              fmt::format(
+                  "this subscript reaches {} in an axis of {}; pad the tensor, or make the window smaller",
+                  (*reach(s.sum, *open, true)).str(), s.extent.str()));
+    ranges_.emplace(*open, room.floor_div(step) + 1);
+    return true;
+  }
+
+  void check_range(const SumSite& s) const {
+    for (const auto& [name, c] : s.sum.terms)
+      if (!ranges_.count(name)) e_.fail(s.loc, fmt::format("nothing says how far the index {} runs", name));
+    const Index low = *reach(s.sum, "", false), high = *reach(s.sum, "", true);
+    if (graph::can_be_negative(low) || graph::can_be_negative(s.extent - 1 - high))
+      e_.fail(s.loc, fmt::format("this subscript runs from {} to {} in an axis of {}; pad the tensor before",
+                                 low.str(), high.str(), s.extent.str()));
   }
 
   void note(const std::string& index, const Dim& extent, Loc loc, const Value& v) {
@@ -183,47 +300,114 @@ class IndexNotation {
     return {v, axes};
   }
 
+  // What the subscripts of an operand do to its axes: a part of each, then windows along some.
+  struct Cut {
+    Shape start, limit, kept;
+    std::vector<int64_t> stride, reversed;
+    graph::WindowSpec windows;
+    std::vector<std::string> axes;
+
+    bool whole(const Shape& from) const {
+      return limit == from && start == Shape(from.size(), Dim(0)) &&
+             std::all_of(stride.begin(), stride.end(), [](int64_t s) { return s == 1; });
+    }
+  };
+
   Indexed operand(const Expr& x) {
     Value v = evaluate(x.kids[0]);
     if (!v.is_tensor()) return {e_.subscript(v, x, scope_), {}};
     const Shape from = e_.shape(v);
-    Shape start(from.size(), Dim(0)), limit = from, kept;
-    std::vector<std::string> axes;
+    Cut cut{Shape(from.size(), Dim(0)), from, {}, std::vector<int64_t>(from.size(), 1), {}, {}, {}};
     size_t axis = 0, colons = 0;
-    bool cut = false;
     for (const Subscript& s : x.subscripts) {
       if (s.kind == Subscript::Kind::Ellipsis) {
-        for (size_t i = 0; i < rest_; ++i)
-          axes.push_back("..." + std::to_string(i)), kept.push_back(from[axis++]);
+        for (size_t i = 0; i < rest_; ++i) keep(cut, "..." + std::to_string(i), from[axis++]);
         continue;
       }
       if (s.kind == Subscript::Kind::Slice) {
         if (s.low || s.high)
           e_.fail(s.loc, "a part of an axis in index notation is not available yet; slice before");
-        axes.push_back(":" + std::to_string(colons++));
-        ranges_.emplace(axes.back(), from[axis]);
-        kept.push_back(from[axis++]);
+        const std::string name = ":" + std::to_string(colons++);
+        ranges_.emplace(name, from[axis]);
+        keep(cut, name, from[axis]);
       } else if (s.low->is(Expr::Kind::Name) && contains(active_, s.low->text)) {
-        if (contains(axes, s.low->text))
-          e_.fail(s.loc, fmt::format("index {} twice in one operand is not available yet", s.low->text));
-        axes.push_back(s.low->text);
-        kept.push_back(from[axis++]);
+        unique(cut, s.low->text, s.loc);
+        keep(cut, s.low->text, from[axis]);
+      } else if (mentions_index(*s.low)) {
+        cut_sum(cut, axis, s);
       } else {
-        const Value at = e_.evaluate(*s.low, scope_);
-        if (!at.is(Kind::Integer))
-          e_.fail(s.loc, "a subscript is an index, a constant or ':'; sums of indices are not available yet");
-        const bool from_end = at.integer.is_constant() && at.integer.constant_part() < 0;
-        start[axis] = from_end ? from[axis] + at.integer : at.integer;
-        limit[axis] = start[axis] + 1;
-        const Dim room = from[axis] - limit[axis];
-        if ((room.is_constant() && room.constant_part() < 0) ||
-            (start[axis].is_constant() && start[axis].constant_part() < 0))
-          e_.fail(s.loc, fmt::format("position {} of an axis of {}", at.integer.str(), from[axis].str()));
-        ++axis, cut = true;
+        cut_position(cut, axis, from[axis], s);
       }
+      ++axis;
     }
-    if (cut) v.node = e_.of(v).reshape(e_.of(v).slice(v.node, start, limit), kept);
-    return {v, axes};
+    graph::Builder& b = e_.of(v);
+    if (!cut.whole(from)) v.node = b.slice(v.node, cut.start, cut.limit, cut.stride);
+    if (cut.kept.size() != from.size()) v.node = b.reshape(v.node, cut.kept);
+    if (!cut.windows.axes.empty()) v.node = graph::windows(b, v.node, cut.windows);
+    if (!cut.reversed.empty()) v.node = b.make("reverse", {v.node}, {{"axes", graph::ints(cut.reversed)}});
+    return {v, cut.axes};
+  }
+
+  static void keep(Cut& cut, const std::string& name, const Dim& extent) {
+    cut.axes.push_back(name);
+    cut.kept.push_back(extent);
+  }
+  void unique(const Cut& cut, const std::string& index, Loc loc) const {
+    if (contains(cut.axes, index))
+      e_.fail(loc, fmt::format("index {} twice in one operand is not available yet", index));
+  }
+
+  void cut_position(Cut& cut, size_t axis, const Dim& extent, const Subscript& s) {
+    const Value at = e_.evaluate(*s.low, scope_);
+    if (!at.is(Kind::Integer))
+      e_.fail(s.loc, fmt::format("a subscript is an index, a sum of indices, a constant or ':', not {}",
+                                 e_.describe(at)));
+    const bool from_end = at.integer.is_constant() && at.integer.constant_part() < 0;
+    cut.start[axis] = from_end ? extent + at.integer : at.integer;
+    cut.limit[axis] = cut.start[axis] + 1;
+    const Dim room = extent - cut.limit[axis];
+    if ((room.is_constant() && room.constant_part() < 0) ||
+        (cut.start[axis].is_constant() && cut.start[axis].constant_part() < 0))
+      e_.fail(s.loc, fmt::format("position {} of an axis of {}", at.integer.str(), extent.str()));
+  }
+
+  // s*i + d*u + c: the part of the axis that it reaches, and for two indices the windows of that part, of
+  // which the shorter constant range is the inside. What is counted down is read in reverse.
+  void cut_sum(Cut& cut, size_t axis, const Subscript& s) {
+    IndexSum sum = index_sum(*s.low);
+    if (sum.terms.size() > 2)
+      e_.fail(s.loc, "sums of more than two indices in one subscript are not available yet");
+    cut.start[axis] = *reach(sum, "", false);
+    cut.limit[axis] = *reach(sum, "", true) + 1;
+    if (sum.terms.empty()) return;  // the indices cancel: a position
+    if (sum.terms.size() == 2 && inside(sum.terms[0].first, sum.terms[1].first))
+      std::swap(sum.terms[0], sum.terms[1]);
+    const auto& [index, step] = sum.terms[0];
+    unique(cut, index, s.loc);
+    if (step < 0) cut.reversed.push_back(static_cast<int64_t>(cut.axes.size()));
+    if (sum.terms.size() == 1) {
+      cut.stride[axis] = std::abs(step);
+      return keep(cut, index, ranges_.at(index));
+    }
+    const auto& [tap, apart] = sum.terms[1];
+    unique(cut, tap, s.loc);
+    if (!ranges_.at(tap).is_constant())
+      e_.fail(
+          s.loc,
+          fmt::format("of two indices in one subscript one has a constant range: {} runs over {}, {} over {}",
+                      index, ranges_.at(index).str(), tap, ranges_.at(tap).str()));
+    cut.windows.axes.push_back(static_cast<int64_t>(cut.kept.size()));
+    cut.windows.sizes.push_back(ranges_.at(tap).constant_part());
+    cut.windows.strides.push_back(std::abs(step));
+    cut.windows.dilations.push_back(std::abs(apart));
+    keep(cut, index, cut.limit[axis] - cut.start[axis]);
+    if (apart < 0) cut.reversed.push_back(static_cast<int64_t>(cut.axes.size()));
+    cut.axes.push_back(tap);
+  }
+  // Whether a runs inside b's windows.
+  bool inside(const std::string& a, const std::string& b) const {
+    const Dim &x = ranges_.at(a), &y = ranges_.at(b);
+    return x.is_constant() && (!y.is_constant() || x.constant_part() < y.constant_part());
   }
 
   static std::vector<std::string> unite(std::initializer_list<const Indexed*> list) {
@@ -395,6 +579,7 @@ class IndexNotation {
   std::map<std::string, Value> first_;
   std::map<const Expr*, Indexed> known_;
   std::map<const Expr*, Value> evaluated_;
+  std::vector<SumSite> sums_;
   size_t rest_ = 0;
 };
 
@@ -402,14 +587,14 @@ Value Elaborator::index_assignment(const Target& t, const Expr& e, Scope& scope)
   IndexNotation notation(*this, scope);
   for (const Subscript& s : *t.subscripts)
     if (s.kind == Subscript::Kind::Index && s.low->is(Expr::Kind::Name)) notation.open(s.low->text, s.loc);
-  notation.collect(e);
+  notation.collect_all(e);
   const Indexed v = notation.eval(e);
   return notation.arrange(v, notation.left(*t.subscripts), e.loc);
 }
 
 Value Elaborator::reduction(const Expr& e, Scope& scope) {
   IndexNotation notation(*this, scope);
-  notation.collect(e);
+  notation.collect_all(e);
   Indexed v = notation.eval(e);
   for (const std::string& a : v.axes)
     if (a[0] != ':' && a[0] != '.')

@@ -107,6 +107,10 @@ void check_attributes(const OpDef& def, const Attrs& attrs, const std::set<std::
 // The meaning of a node; GRADC_CHECKs that its op has one.
 Meaning meaning_of(const Function& f, NodeId id);
 bool has_meaning(const Node& n);
+// Whether a size or position is negative where every dimension is 1, 2 or 3: a counterexample, so that what
+// is refused is wrong for some batch.
+bool can_be_negative(const Index& e);
+
 // What the attribute `order` says; rows carry it into the meaning.
 Order order_of(const Attrs& a);
 inline Order order_of(const Node& n) { return order_of(n.attrs); }

@@ -74,10 +74,6 @@ inline ScalarNode op_node(ScalarOp op, DType t, std::array<int, 3> args) {
   return s;
 }
 
-// Whether a size or position is negative where every dimension is 1, 2 or 3: a counterexample, so that what
-// is refused is wrong for some batch.
-bool can_be_negative(const Index& e);
-
 using Cotangents = std::vector<NodeId>;
 
 }  // namespace gradc::graph

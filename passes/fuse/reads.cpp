@@ -12,6 +12,26 @@ constexpr int kMaxInlineWeight = 64;
 
 }  // namespace
 
+namespace {
+
+// At 64 for each dimension.
+double planned_count(const std::vector<Dim>& axes) {
+  double n = 1;
+  for (const Dim& d : axes)
+    n *= static_cast<double>(
+        d.evaluate([](int) -> int64_t { return 0; }, [](const std::string&) -> int64_t { return 64; }));
+  return n;
+}
+
+bool is_cheap(ScalarOp op) {
+  using enum ScalarOp;
+  for (ScalarOp c : {Read, Const, Axis, Convert, Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select})
+    if (op == c) return true;
+  return false;
+}
+
+}  // namespace
+
 ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   const size_t n = f.nodes.size();
   meanings_.resize(n);
@@ -23,10 +43,12 @@ ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   for (NodeId i = 0; i < n; ++i)
     if (!graph::has_meaning(f[i]))
       for (NodeId q : f[i].operands) kept[q] = true;
-  for (NodeId i = 0; i < n; ++i) {
+  for (NodeId i = 0; i < n; ++i)
     if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
+  const std::vector<bool> repeated = read_repeatedly();
+  for (NodeId i = 0; i < n; ++i) {
     compute(i);
-    inline_[i] = !kept[i] && is_free(i);
+    inline_[i] = !kept[i] && is_free(i, repeated[i]);
   }
 }
 
@@ -43,17 +65,45 @@ ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
   }
 }
 
-// Free nodes only move or name elements: their body is one read, one constant or one axis.
-bool ReadTable::is_free(NodeId n) const {
+// Nodes whose elements a reduction reads more than once each, through nodes that only move them.
+std::vector<bool> ReadTable::read_repeatedly() const {
+  std::vector<bool> repeated(meanings_.size(), false);
+  for (NodeId i = static_cast<NodeId>(meanings_.size()); i-- > 0;) {
+    if (!meanings_[i]) continue;
+    const bool reduces = meanings_[i]->combine != Combiner::None;
+    const double reads = reduces ? planned_count(meanings_[i]->axes) : 0;
+    for (NodeId q : f_[i].operands)
+      if (reduces ? reads > planned_count(f_.type(q).shape) : repeated[i] && meanings_[i]->reads.size() == 1)
+        repeated[q] = true;
+  }
+  return repeated;
+}
+
+// Free nodes only move or name elements: their body is one read, one constant or one axis. One that asks at
+// each element whether there is one (padding) is free where that is asked once.
+bool ReadTable::is_free(NodeId n, bool repeated) const {
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
+  if (repeated && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
+  if (!repeated && grows_cheaply(n)) return true;
   for (const ScalarNode& s : m.body)
     if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
         s.op != ScalarOp::Convert)
       return false;
   if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;
   return m.reads.size() <= 1;
+}
+
+// Comparisons of broadcast values, such as masks and one-hot rows: larger than all that they are made of, so
+// that storing one costs more than making it again.
+bool ReadTable::grows_cheaply(NodeId n) const {
+  const Meaning& m = *meanings_[n];
+  if (f_.type(n).dtype != DType::Bool) return false;
+  double read = 0;
+  for (const ResolvedRead& r : reads_[n]) read += planned_count(f_.type(r.node).shape);
+  return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) { return is_cheap(s.op); }) &&
+         read < planned_count(m.axes);
 }
 
 void ReadTable::compute(NodeId n) {

@@ -40,7 +40,9 @@ class ReadTable {
   void inline_into(NodeId p, NodeId consumer);
 
  private:
-  bool is_free(NodeId n) const;
+  std::vector<bool> read_repeatedly() const;
+  bool is_free(NodeId n, bool repeated) const;
+  bool grows_cheaply(NodeId n) const;
   void compute(NodeId n);
   void compose(NodeId n, NodeId q, const std::vector<Index>& at, std::vector<ResolvedRead>& out) const;
   void add(std::vector<ResolvedRead>& list, ResolvedRead r) const;

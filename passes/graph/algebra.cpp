@@ -43,8 +43,9 @@ NodeId spread_apart(Builder& b, NodeId overlap) {
 // of a position, since no two of them meet the same weights.
 class OverlappedContraction {
  public:
-  OverlappedContraction(Builder& b, NodeId overlap)
-      : b_(b), w_(window_spec(b[overlap].attrs)), to_(b.shape(overlap)) {}
+  // Of the sum, the positions from `start` on, as many as the shape `to` has.
+  OverlappedContraction(Builder& b, WindowSpec w, Shape start, Shape to)
+      : b_(b), w_(std::move(w)), start_(std::move(start)), to_(std::move(to)) {}
 
   // What stands for overlap_add of a node; kNone where it is no contraction of this form.
   NodeId rewrite(NodeId e) {
@@ -71,7 +72,8 @@ class OverlappedContraction {
   // Positions of the source with one remainder by the stride: the taps that reach them, and how.
   struct Class {
     int64_t first = 0, step = 1, taps = 0;  // of the weights: first, first + step, ...
-    int64_t dilation = 1, offset = 0;       // q meets tap t at g[q - offset - t * dilation]
+    int64_t dilation = 1;                   // q meets tap t at g[q - offset - t * dilation]
+    Dim offset;
   };
 
   char place(size_t i) const { return out_[w_.window_axis(i) - 1]; }
@@ -86,14 +88,16 @@ class OverlappedContraction {
     return true;
   }
 
+  // Of the positions start + q * stride + remainder. q is counted from the start of what is wanted.
   Class class_of(size_t i, int64_t remainder) const {
     const int64_t s = w_.strides[i], d = w_.dilations[i], g = std::gcd(s, d);
+    const Dim from = start_[axis(i)] + remainder;
     Class c;
     c.step = s / g, c.dilation = d / g;
-    while (c.first < w_.sizes[i] && (c.first * d - remainder) % s != 0) ++c.first;
-    if (c.first >= std::min(w_.sizes[i], s)) return c.taps = 0, c;
+    while (c.first < std::min(w_.sizes[i], s) && !(Dim(c.first * d) - from).mod(s).is(0)) ++c.first;
+    if (c.first >= std::min(w_.sizes[i], s)) return c;
     c.taps = (w_.sizes[i] - c.first + c.step - 1) / c.step;
-    c.offset = (c.first * d - remainder) / s;
+    c.offset = (Dim(c.first * d) - from).floor_div(s);
     return c;
   }
 
@@ -167,19 +171,39 @@ class OverlappedContraction {
 
   Builder& b_;
   WindowSpec w_;
-  Shape to_;
+  Shape start_, to_;
   std::string labels_, weight_labels_, out_;
   NodeId image_ = kNone, weights_ = kNone;
   std::vector<Class> classes_;  // by window axis
 };
 
+// An overlapping sum, or a part of one: the source of windows is often a padded tensor, and what falls on the
+// padding is cut off again.
+NodeId overlap_of(Builder& b, const Function& f, NodeId i, const std::vector<NodeId>& made) {
+  const bool part = f[i].op->name == "slice";
+  const NodeId sum = part ? f[i].operands[0] : i;
+  if (f[sum].op->name != "overlap_add") return kNone;
+  const Shape none(f.type(i).shape.size(), Dim(0));
+  if (part && f[i].attrs.integers("stride") != std::vector<int64_t>(none.size(), 1)) return kNone;
+  const WindowSpec w = window_spec(f[sum].attrs);
+  const Shape start = part ? f[i].attrs.shape("start") : none;
+  for (size_t a = 0; a < start.size(); ++a)  // only along windows, from a known place on
+    if (!start[a].is_constant() ||
+        (std::find(w.axes.begin(), w.axes.end(), static_cast<int64_t>(a)) == w.axes.end() &&
+         !(f.type(i).shape[a] == f.type(sum).shape[a])))
+      return kNone;
+  return OverlappedContraction(b, w, start, f.type(i).shape).rewrite(made[f[sum].operands[0]]);
+}
+
 Function rewritten(const Function& f, const Module& m) {
   return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-    if (f[i].op->name != "overlap_add") return std::nullopt;
-    const NodeId n = copy_node(b, f, i, made);
-    NodeId better = OverlappedContraction(b, n).rewrite(b[n].operands[0]);
-    if (better == kNone) better = spread_apart(b, n);
-    if (better == kNone) return std::vector<NodeId>{n};
+    NodeId better = overlap_of(b, f, i, made);
+    if (better == kNone && f[i].op->name == "overlap_add") {
+      const NodeId n = copy_node(b, f, i, made);
+      better = spread_apart(b, n);
+      if (better == kNone) better = n;
+    }
+    if (better == kNone) return std::nullopt;
     if (const std::string* name = f.names.find(i)) b.name(better, *name);
     return std::vector<NodeId>{better};
   });

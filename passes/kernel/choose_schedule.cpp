@@ -60,19 +60,28 @@ class Chooser {
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
 
   void survey() {
-    walk(*nest_.body, [&](const Stmt& s) {
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        has_vector_ |= (*f)->kind == LoopKind::Vector;
-        has_serial_ |= (*f)->kind == LoopKind::Serial;
-      }
-      has_branch_ |= std::holds_alternative<std::shared_ptr<const If>>(s);
-      if (auto* c = std::get_if<Load>(&s)) accesses_.push_back({c->buffer, &c->at});
-      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at});
-    });
+    survey(*nest_.body, 0);
+    for (const Access& a : accesses_) deepest_ = std::max(deepest_, a.loops);
     // Rows between members are one thread's arrays, which a register tile could not share.
     for (const Buffer& b : k_.buffers) rows_ |= b.space == Space::Scratch;
     for (const Buffer& b : k_.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
     for (const Buffer& b : k_.buffers) accumulators_ += b.space == Space::Tile;
+  }
+
+  void survey(const Body& body, int loops) {
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        has_vector_ |= (*f)->kind == LoopKind::Vector;
+        has_serial_ |= (*f)->kind == LoopKind::Serial;
+        survey((*f)->body, loops + 1);
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+        has_branch_ = true;
+        survey((*i)->body, loops);
+      }
+      if (auto* c = std::get_if<Load>(&s))
+        accesses_.push_back({c->buffer, &c->at, loops, !c->guards.empty()});
+      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at, loops, true});
+    }
   }
 
   double work_of(const Body& body) const {
@@ -86,33 +95,54 @@ class Chooser {
     return n;
   }
 
-  // How badly an axis suits vector lanes: accesses that are neither uniform nor contiguous along it.
-  int strided_accesses(size_t axis) const {
-    int bad = 0;
+  // What lanes along an axis meet: accesses that are neither uniform nor contiguous along it.
+  struct Strided {
+    int inner = 0;  // in the innermost loops
+    int outer = 0;
+    int fixed = 0;  // inner ones that no panel can be staged for
+  };
+  Strided strided_accesses(size_t axis) const {
+    Strided bad;
     const int var = nest_.loops[axis]->var;
-    for (const auto& [buffer, at] : accesses_) {
-      const Buffer& b = k_.buffers[buffer];
+    for (const Access& a : accesses_) {
+      const Buffer& b = k_.buffers[a.buffer];
       if (b.space == Space::Tile) continue;
-      const std::optional<Index> c = address(b, *at).coefficient_of(var);
-      if (!c || !(c->is(0) || c->is(1))) ++bad;
+      const Index place = address(b, *a.at);
+      const std::optional<Index> c = place.coefficient_of(var);
+      if (c && (c->is(0) || c->is(1))) continue;
+      if (a.loops < deepest_) {
+        ++bad.outer;
+        continue;
+      }
+      ++bad.inner;
+      bad.fixed += a.unstaged || !shared_widely(place);
     }
     return bad;
+  }
+  // Whether many iterations of some axis read the same.
+  bool shared_widely(const Index& place) const {
+    constexpr int64_t kMany = 32;  // three tiles of rows
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (extent(a) >= kMany && !place.uses_var(nest_.loops[a]->var)) return true;
+    return false;
   }
 
   // Whether some load serves all rows of a tile along an axis.
   bool shares_loads(size_t axis) const {
     const int var = nest_.loops[axis]->var;
     return std::any_of(accesses_.begin(), accesses_.end(), [&](const auto& access) {
-      const Buffer& b = k_.buffers[access.first];
-      return b.space == Space::In && !address(b, *access.second).uses_var(var);
+      const Buffer& b = k_.buffers[access.buffer];
+      return b.space == Space::In && !address(b, *access.at).uses_var(var);
     });
   }
 
   int best_vector_axis(bool constant_only) const {
     int best = -1;
     auto key = [&](size_t a) {
-      const bool narrow = extent(a) < o_.machine.lanes;
-      return std::make_tuple(narrow && extent(a) <= 2, strided_accesses(a), narrow, -static_cast<int>(a));
+      const bool narrow = extent(a) < o_.machine.lanes, half_empty = 2 * extent(a) < o_.machine.lanes;
+      const Strided bad = strided_accesses(a);
+      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, half_empty, bad.outer, narrow,
+                             -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {
       if (constant_only && !constant(a)) continue;
@@ -251,10 +281,10 @@ class Chooser {
     bool wants = false;
     const int var = nest_.loops[s.vector_axis]->var;
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
-    for (const auto& [buffer, at] : accesses_) {
-      const Buffer& b = k_.buffers[buffer];
+    for (const Access& access : accesses_) {
+      const Buffer& b = k_.buffers[access.buffer];
       if (b.space != Space::In && b.space != Space::InOut) continue;
-      const Index a = address(b, *at);
+      const Index a = address(b, *access.at);
       if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) continue;
       const std::optional<Index> c = a.coefficient_of(var);
       if (!c) continue;
@@ -276,7 +306,14 @@ class Chooser {
   const Kernel& k_;
   const ScheduleOptions& o_;
   Nest nest_;
-  std::vector<std::pair<int, const std::vector<Index>*>> accesses_;
+  struct Access {
+    int buffer;
+    const std::vector<Index>* at;
+    int loops;      // around it
+    bool unstaged;  // no panel can stand for it
+  };
+  std::vector<Access> accesses_;
+  int deepest_ = 0;
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
   std::string outermost_;  // loop

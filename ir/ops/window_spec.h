@@ -22,6 +22,7 @@ struct WindowSpec {
 };
 
 WindowSpec window_spec(const Attrs& a);
+Attrs attributes(const WindowSpec& w);  // without `extents`
 NodeId windows(Builder& b, NodeId x, const WindowSpec& w);
 // `to`: the shape of the result.
 NodeId overlap_add(Builder& b, NodeId g, const WindowSpec& w, const Shape& to);

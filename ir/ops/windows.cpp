@@ -125,13 +125,6 @@ OpDef overlap_add() {
   return r;
 }
 
-Attrs attributes(const WindowSpec& w) {
-  return {{"axes", ints(w.axes)},
-          {"window", ints(w.sizes)},
-          {"stride", ints(w.strides)},
-          {"dilation", ints(w.dilations)}};
-}
-
 }  // namespace
 
 Dim WindowSpec::count(size_t i, const Dim& extent) const {
@@ -140,6 +133,13 @@ Dim WindowSpec::count(size_t i, const Dim& extent) const {
 
 WindowSpec window_spec(const Attrs& a) {
   return {a.integers("axes"), a.integers("window"), a.integers("stride"), a.integers("dilation")};
+}
+
+Attrs attributes(const WindowSpec& w) {
+  return {{"axes", ints(w.axes)},
+          {"window", ints(w.sizes)},
+          {"stride", ints(w.strides)},
+          {"dilation", ints(w.dilations)}};
 }
 
 NodeId windows(Builder& b, NodeId x, const WindowSpec& w) { return b.make("windows", {x}, attributes(w)); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agree/random_graph.h"
+#include "ir/ops/window_spec.h"
 
 namespace gradc::test {
 
@@ -159,6 +160,75 @@ struct Samples {
       all.insert(all.begin() + g.pick(2), g.small(t.shape) ? g.of_type(t) : x);
     }
     return some(g.try_make("concat", all, {{"axis", int64_t{axis}}}));
+  }
+
+  // --- windows -------------------------------------------------------------------------------------------
+  // Windows along some axes of this shape; of one element along a symbolic one, which may have no more.
+  static graph::WindowSpec window_spec(G g, const Shape& s) {
+    graph::WindowSpec w;
+    for (size_t a = 0; a < s.size(); ++a) {
+      if (g.pick(2) || s[a].is(0)) continue;
+      const int most = s[a].is_constant() ? static_cast<int>(std::min<int64_t>(4, s[a].constant_part())) : 1;
+      w.axes.push_back(static_cast<int64_t>(a));
+      w.sizes.push_back(1 + g.pick(most));
+      w.strides.push_back(1 + g.pick(3));
+      const bool fits = s[a].is_constant() && (w.sizes.back() - 1) * 2 < s[a].constant_part();
+      w.dilations.push_back(fits ? 1 + g.pick(2) : 1);
+    }
+    return w;
+  }
+  // Labels of a view by windows, of its weights, and of what the windows slide over.
+  struct WindowLabels {
+    std::string view, weights, places;
+  };
+  static WindowLabels labels(const graph::WindowSpec& w, size_t rank) {
+    WindowLabels l;
+    for (size_t a = 0; a < rank; ++a) {
+      l.places += static_cast<char>('a' + a);
+      l.view += l.places.back();
+      const auto it = std::find(w.axes.begin(), w.axes.end(), static_cast<int64_t>(a));
+      if (it == w.axes.end()) continue;
+      l.weights += static_cast<char>('p' + (it - w.axes.begin()));
+      l.view += l.weights.back();
+    }
+    return l;
+  }
+  static Made windows(G g, D) {
+    const NodeId x = g.pick(3) ? g.value_of_rank(1) : g.value_of_rank(2);
+    if (x == kNone) return {};
+    const graph::WindowSpec w = window_spec(g, g.shape(x));
+    const NodeId v = w.axes.empty() ? kNone : g.try_make("windows", {x}, attributes(w));
+    if (v == kNone || !is_float(g.b_.dtype(x)) || g.pick(2)) return some(v);
+    const WindowLabels l = labels(w, g.shape(x).size());
+    const NodeId weights = g.of_type({g.b_.dtype(x), Shape(w.sizes.begin(), w.sizes.end())});
+    return {v, g.b_.einsum(v, weights, l.view + "," + l.weights + "->" + l.places)};
+  }
+  // Of a contraction, as the gradient of a convolution has it, or of any value.
+  static Made overlap_add(G g, D) {
+    const NodeId x = g.value_of_rank(1);
+    if (x == kNone) return {};
+    Shape to = g.shape(x);
+    const graph::WindowSpec w = window_spec(g, to);
+    if (w.axes.empty()) return {};
+    Shape places = to, extents, view;
+    for (size_t i = 0; i < w.axes.size(); ++i) {
+      Dim& extent = places[static_cast<size_t>(w.axes[i])];
+      extents.push_back(extent);
+      extent = w.count(i, extent);
+    }
+    if (!g.small(to)) return {};
+    const WindowLabels l = labels(w, to.size());
+    for (size_t a = 0, i = 0; a < places.size(); ++a) {
+      view.push_back(places[a]);
+      if (i < w.axes.size() && w.axes[i] == static_cast<int64_t>(a)) view.push_back(w.sizes[i++]);
+    }
+    const DType t = g.b_.dtype(x);
+    const bool contracted = is_float(t) && g.pick(3) != 0;
+    const NodeId c = contracted ? g.b_.einsum(g.of_type({t, places}),
+                                              g.of_type({t, Shape(w.sizes.begin(), w.sizes.end())}),
+                                              l.places + "," + l.weights + "->" + l.view)
+                                : g.of_type({t, view});
+    return some(g.try_make("overlap_add", {c}, attributes(w).with("extents", extents)));
   }
 
   // --- by data -------------------------------------------------------------------------------------------
@@ -412,6 +482,8 @@ inline SampleRule sample_rule(const OpDef& op) {
       {"slice", Samples::slice},
       {"pad", Samples::pad},
       {"concat", Samples::concat},
+      {"windows", Samples::windows},
+      {"overlap_add", Samples::overlap_add},
       {"dynamic_slice", Samples::dynamic_slice},
       {"dynamic_update_slice", Samples::dynamic_update_slice},
       {"gather", Samples::gather},

@@ -249,8 +249,9 @@ OpDef pad() {
       };
       back_low.push_back(lost(low[i])), back_high.push_back(lost(high[i])), none.push_back(0);
     }
-    const NodeId g =
-        b.make("pad", {v.g()}, {{"low", back_low}, {"high", back_high}, {"interior", none}, {"value", 0.0}});
+    NodeId g = v.g();
+    if (back_low != none || back_high != none)
+      g = b.make("pad", {g}, {{"low", back_low}, {"high", back_high}, {"interior", none}, {"value", 0.0}});
     Shape start, limit;
     std::vector<int64_t> stride;
     for (size_t i = 0; i < low.size(); ++i) {

@@ -45,10 +45,10 @@ ReadTable::ReadTable(const graph::Function& f) : f_(f) {
       for (NodeId q : f[i].operands) kept[q] = true;
   for (NodeId i = 0; i < n; ++i)
     if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
-  const std::vector<bool> repeated = read_repeatedly();
+  const std::vector<double> times = times_read();
   for (NodeId i = 0; i < n; ++i) {
     compute(i);
-    inline_[i] = !kept[i] && is_free(i, repeated[i]);
+    inline_[i] = !kept[i] && is_free(i, times[i]);
   }
 }
 
@@ -65,28 +65,42 @@ ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
   }
 }
 
-// Nodes whose elements a reduction reads more than once each, through nodes that only move them.
-std::vector<bool> ReadTable::read_repeatedly() const {
-  std::vector<bool> repeated(meanings_.size(), false);
+// How often a reduction reads each element, through nodes that only move them; 1 where none does.
+std::vector<double> ReadTable::times_read() const {
+  std::vector<double> times(meanings_.size(), 1);
   for (NodeId i = static_cast<NodeId>(meanings_.size()); i-- > 0;) {
     if (!meanings_[i]) continue;
-    const bool reduces = meanings_[i]->combine != Combiner::None;
-    const double reads = reduces ? planned_count(meanings_[i]->axes) : 0;
+    const Meaning& m = *meanings_[i];
+    const bool reduces = m.combine != Combiner::None;
+    if (!reduces && (times[i] <= 1 || m.reads.size() != 1)) continue;
+    const double reads = planned_count(m.axes) * (reduces ? 1 : times[i]);
     for (NodeId q : f_[i].operands)
-      if (reduces ? reads > planned_count(f_.type(q).shape) : repeated[i] && meanings_[i]->reads.size() == 1)
-        repeated[q] = true;
+      times[q] = std::max(times[q], reads / std::max(1.0, planned_count(f_.type(q).shape)));
   }
-  return repeated;
+  return times;
 }
 
-// Free nodes only move or name elements: their body is one read, one constant or one axis. One that asks at
-// each element whether there is one (padding) is free where that is asked once.
-bool ReadTable::is_free(NodeId n, bool repeated) const {
+// Whether neighbours along the last axis lie apart in what a move reads.
+bool ReadTable::scatters(NodeId n) const {
+  const Meaning& m = *meanings_[n];
+  if (m.outputs == 0 || m.reads.size() != 1 || m.reads[0].at.empty()) return false;
+  const int last = m.outputs - 1;
+  return !m.reads[0].at.back().uses_var(last) &&
+         std::any_of(m.reads[0].at.begin(), m.reads[0].at.end(),
+                     [&](const Index& e) { return e.uses_var(last); });
+}
+
+// Free nodes only move or name elements: their body is one read, one constant or one axis. What a contraction
+// reads often is stored where each read would ask whether there is an element (padding), or would be far from
+// the last.
+bool ReadTable::is_free(NodeId n, double times) const {
+  constexpr double kOften = 32;
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
-  if (repeated && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
-  if (!repeated && grows_cheaply(n)) return true;
+  if (times > 1 && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
+  if (times >= kOften && scatters(n)) return false;
+  if (times <= 1 && grows_cheaply(n)) return true;
   for (const ScalarNode& s : m.body)
     if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
         s.op != ScalarOp::Convert)

@@ -40,8 +40,9 @@ class ReadTable {
   void inline_into(NodeId p, NodeId consumer);
 
  private:
-  std::vector<bool> read_repeatedly() const;
-  bool is_free(NodeId n, bool repeated) const;
+  std::vector<double> times_read() const;
+  bool is_free(NodeId n, double times) const;
+  bool scatters(NodeId n) const;
   bool grows_cheaply(NodeId n) const;
   void compute(NodeId n);
   void compose(NodeId n, NodeId q, const std::vector<Index>& at, std::vector<ResolvedRead>& out) const;

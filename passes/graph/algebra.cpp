@@ -157,9 +157,24 @@ class OverlappedContraction {
       }
     std::sort(reversed.begin(), reversed.end());
     const NodeId padded = pad(b_, image_, low, high);
-    const NodeId kernel =
+    NodeId kernel =
         b_.make("reverse", {b_.slice(weights_, start, limit, stride)}, {{"axes", ints(reversed)}});
-    return b_.einsum(windows(b_, padded, w), kernel, image + "," + weight_labels_ + "->" + out);
+    const std::string order = weight_order(out);
+    if (order != weight_labels_) {
+      std::vector<int64_t> perm;
+      for (char c : order) perm.push_back(static_cast<int64_t>(weight_labels_.find(c)));
+      kernel = b_.transpose(kernel, perm);
+    }
+    return b_.einsum(windows(b_, padded, w), kernel, image + "," + order + "->" + out);
+  }
+
+  // The label that is last in the result is last in the weights too, if they have it.
+  std::string weight_order(const std::string& out) const {
+    std::string order = weight_labels_;
+    const size_t at = order.find(out.back());
+    if (at == std::string::npos) return order;
+    order.erase(at, 1);
+    return order + out.back();
   }
 
   // No tap reaches these positions.

@@ -98,7 +98,7 @@ Power<A> power_of_two(A& a, const Whole<A>& w) {
 }
 // 2^-n where it is a normal number.
 template <class A>
-typename A::F inverse_power_of_two(A& a, const Whole<A>& w, int64_t more = 0) {
+typename A::F inverse_power_of_two(A& a, const Whole<A>& w, int64_t more) {
   return a.from_bits(a.shl(a.isub(a.ci(3 * Floating<A>::bias - more), w.shifted), Floating<A>::mantissa));
 }
 
@@ -298,23 +298,30 @@ typename A::F erf_f64(A& a, typename A::F x) {
 template <class A>
 typename A::F erf_f32(A& a, typename A::F x) {
   const typename A::F magnitude = a.abs(x), m = a.select(a.gt(magnitude, a.c(4)), a.c(4), magnitude);
-  const typename A::F z = a.mul(m, m);
-  static constexpr double below[] = {0.128379166126,   -0.376126289368,    0.112836249173,  -0.0268556568772,
-                                     0.00519216805696, -0.000804677256383, 7.98356559244e-5};
-  static constexpr double above[] = {-0.128564447165,   -0.635566651821,  -0.105376176536,  0.0227934643626,
-                                     -0.00300372578204, 7.61668852647e-5, 4.03721460316e-5, -4.5111523832e-6};
-  const typename A::F p = polynomial(a, z, a.mul(z, z), below), q = polynomial(a, m, z, above);
-  const typename A::F inside = a.mad(m, p, m);
-  const Whole<A> w = nearest(a, a.mad(m, q, a.neg(m)), kPerLn2);
+  const auto above = a.gt(m, a.c(0.9375));
+  // One polynomial whose argument and coefficients are chosen: a select costs less than a multiply-add.
+  static constexpr double low[] = {0.128379166126,   -0.376126289368,    0.112836122513,   -0.0268539022654,
+                                   0.00518371770158, -0.000786303309724, 6.13552256254e-5, 6.99280826666e-6};
+  static constexpr double high[] = {-0.128564447165,   -0.635566651821,  -0.105376176536,  0.0227934643626,
+                                    -0.00300372578204, 7.61668852647e-5, 4.03721460316e-5, -4.5111523832e-6};
+  const typename A::F t = a.select(above, m, a.mul(m, m)), z = a.mul(t, t);
+  const auto pair = [&](int i) {
+    const auto c = [&](int k) { return a.select(above, a.c(high[k]), a.c(low[k])); };
+    return a.mad(t, c(i + 1), c(i));
+  };
+  typename A::F q = pair(6);
+  for (int i : {4, 2, 0}) q = a.mad(q, z, pair(i));
+  const typename A::F back = a.neg(m), inside = a.mad(m, q, m);
+  const Whole<A> w = nearest(a, a.mad(m, q, back), kPerLn2);
   // m Q(m) is added last, since m - n ln 2 is of its size and exact.
-  const typename A::F high = a.mad(w.n, a.c(-Ln2<A>::high), a.neg(m));
-  const typename A::F r = a.mad(w.n, a.c(-Ln2<A>::low), a.mad(m, q, high));
+  const typename A::F part = a.mad(w.n, a.c(-Ln2<A>::high), back);
+  const typename A::F r = a.mad(w.n, a.c(-Ln2<A>::low), a.mad(m, q, part));
   const typename A::F square = a.mul(r, r);
   const typename A::F e = a.mad(square, polynomial(a, r, square, exp_tail<A>()), r);  // e^r - 1
   const typename A::F power =
       a.from_bits(a.shl(a.isub(w.shifted, a.ci(Floating<A>::bias)), Floating<A>::mantissa));
   const typename A::F outside = a.mad(a.neg(power), e, a.sub(a.c(1), power));
-  return copy_sign(a, a.select(a.gt(m, a.c(0.9375)), outside, inside), x);
+  return copy_sign(a, a.select(above, outside, inside), x);
 }
 template <class A>
 typename A::F erf(A& a, typename A::F x) {
@@ -324,8 +331,8 @@ typename A::F erf(A& a, typename A::F x) {
     return erf_f32(a, x);
 }
 
-// x = q pi/2 + r with |r| <= pi/4, in f64 for |x| up to 1e8 within the stated error; beyond, the
-// result is still a value in [-1, 1] and the same everywhere, but no longer accurate. Infinities give NaN.
+// f64: x = q pi/2 + r with |r| <= pi/4, for |x| up to 1e8 within the stated error; beyond, the result is
+// still a value in [-1, 1] and the same everywhere, but no longer accurate. Infinities give NaN.
 template <class A>
 struct Quadrant {
   typename A::F r;
@@ -333,44 +340,32 @@ struct Quadrant {
 };
 template <class A>
 Quadrant<A> reduce_half_pi(A& a, typename A::F x) {
-  const double most = A::is_f64 ? 0x1p50 : 0x1p22;
+  const double most = 0x1p50;
   const typename A::F q =
       clamp(a, a.round_even(a.mul(x, a.c(0.636619772367581343075535053490))), -most, most);
   const typename A::F safe = a.select(a.eq(q, q), q, a.c(0));
   typename A::F r = x;
   // Parts of pi/2 whose products with q are exact, so that nothing is lost while the large parts cancel.
-  static constexpr double wide[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
-  static constexpr double narrow[] = {0x1.92p+0, 0x1.fb5p-12, 0x1.110b46p-26, 0x1.1a6264p-54};
-  const std::span<const double> parts =
-      A::is_f64 ? std::span<const double>(wide) : std::span<const double>(narrow);
-  for (double p : parts) r = a.mad(safe, a.c(-p), r);
+  for (double p : {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69}) r = a.mad(safe, a.c(-p), r);
   const double bound = 0.8;  // rounding q lets r pass pi/4 a little
   return {a.select(a.eq(r, r), clamp(a, r, -bound, bound), r), a.to_int(safe)};
 }
 template <class A>
 typename A::F sin_part(A& a, typename A::F r, typename A::F z) {
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0,
-                    -1.0 / 1307674368000.0});
-  else
-    p = polynomial(a, z, {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880});
+  const typename A::F p = polynomial(a, z,
+                                     {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
+                                      1.0 / 6227020800.0, -1.0 / 1307674368000.0});
   return a.mad(a.mul(r, z), p, r);
 }
 template <class A>
 typename A::F cos_part(A& a, typename A::F z) {
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200.0,
-                    1.0 / 20922789888000.0});
-  else
-    p = polynomial(a, z, {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800});
+  const typename A::F p = polynomial(a, z,
+                                     {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
+                                      -1.0 / 87178291200.0, 1.0 / 20922789888000.0});
   return a.add(a.mad(z, a.c(-0.5), a.mul(a.mul(z, z), p)), a.c(1));
 }
 template <class A>
-typename A::F sine_of(A& a, typename A::F x, int64_t ahead) {
+typename A::F sine_f64(A& a, typename A::F x, int64_t ahead) {
   const Quadrant<A> d = reduce_half_pi(a, x);
   const typename A::F z = a.mul(d.r, d.r);
   const typename A::I q = a.iadd(d.q, a.ci(ahead));
@@ -429,7 +424,7 @@ template <class A>
 typename A::F sin(A& a, typename A::F x) {
   typename A::F y;
   if constexpr (A::is_f64)
-    y = sine_of(a, x, 0);
+    y = sine_f64(a, x, 0);
   else
     y = sine_f32(a, x, 0);
   return a.select(a.eq(x, a.c(0)), x, y);
@@ -437,7 +432,7 @@ typename A::F sin(A& a, typename A::F x) {
 template <class A>
 typename A::F cos(A& a, typename A::F x) {
   if constexpr (A::is_f64)
-    return sine_of(a, x, 1);
+    return sine_f64(a, x, 1);
   else
     return sine_f32(a, x, 1);
 }
@@ -445,30 +440,34 @@ typename A::F cos(A& a, typename A::F x) {
 // Of m = |x| by t = m, (m - 1) / (m + 1) or -1 / m with |t| <= tan(pi/8), plus 0, pi/4 or pi/2. The
 // polynomials are Chebyshev fits of (atan(t) / t - 1) / t^2.
 template <class A>
-typename A::F atan(A& a, typename A::F x) {
+typename A::F atan_f64(A& a, typename A::F x) {
   const typename A::F m = a.abs(x), one = a.c(1);
   const auto middle = a.gt(m, a.c(0.41421356237309504880)), large = a.gt(m, a.c(2.41421356237309504880));
   const typename A::F top = a.select(large, a.c(-1), a.select(middle, a.sub(m, one), m));
   const typename A::F bottom = a.select(large, m, a.select(middle, a.add(m, one), one));
   const typename A::F t = a.div(top, bottom), z = a.mul(t, t);
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {-0.333333333333333332168, 0.199999999999998043277, -0.142857142856597777564,
-                    0.111111111051505878938, -0.0909090875325911294235, 0.0769229636804229711831,
-                    -0.0666642476020052014176, 0.058789275544738067649, -0.0523044364068694770701,
-                    0.045515447340221616522, -0.0345693150633260898128, 0.0162843750500433944442});
-  else
-    p = polynomial(a, z,
-                   {-0.333333317604345559428, 0.199995403149579693966, -0.142639497536057240218,
-                    0.107436683248300981344, -0.064517188693589580726});
+  const typename A::F p =
+      polynomial(a, z,
+                 {-0.333333333333333332168, 0.199999999999998043277, -0.142857142856597777564,
+                  0.111111111051505878938, -0.0909090875325911294235, 0.0769229636804229711831,
+                  -0.0666642476020052014176, 0.058789275544738067649, -0.0523044364068694770701,
+                  0.045515447340221616522, -0.0345693150633260898128, 0.0162843750500433944442});
   // pi/2 in two parts, of which half gives pi/4 exactly.
-  const double high = A::is_f64 ? 0x1.921fb54442d18p+0 : 0x1.921fb6p+0,
-               low = A::is_f64 ? 6.1232339957367658861e-17 : -4.37113900018624283e-8;
+  const double high = 0x1.921fb54442d18p+0, low = 6.1232339957367658861e-17;
   const typename A::F part = a.select(large, one, a.select(middle, a.c(0.5), a.c(0)));
   const typename A::F small = a.mad(a.mul(t, z), p, a.mul(part, a.c(low)));
   const typename A::F y = copy_sign(a, a.add(a.mul(part, a.c(high)), a.add(small, t)), x);
   return a.select(a.eq(x, x), y, x);
+}
+
+template <class A>
+typename A::F atan(A& a, typename A::F x) {
+  if constexpr (A::is_f64) {
+    return atan_f64(a, x);
+  } else {
+    auto wide = a.wide();
+    return a.narrow(atan_f64(wide, a.widen(x)));
+  }
 }
 
 // 1 / sqrt(x), corrected by what both roundings lost.

@@ -3,6 +3,7 @@
 // errors are in docs/numerics.md; special values follow C99.
 #pragma once
 
+#include <array>
 #include <initializer_list>
 #include <limits>
 #include <span>
@@ -15,51 +16,90 @@ namespace gradc::math {
 
 // coefficients[0] + x * (coefficients[1] + ...), highest first in evaluation.
 template <class A>
+typename A::F polynomial(A& a, typename A::F x, std::span<const double> c) {
+  typename A::F r = a.c(c.back());
+  for (size_t i = c.size() - 1; i-- > 0;) r = a.mad(r, x, a.c(c[i]));
+  return r;
+}
+template <class A>
 typename A::F polynomial(A& a, typename A::F x, std::initializer_list<double> c) {
-  const double* p = c.end();
-  typename A::F r = a.c(*--p);
-  while (p != c.begin()) r = a.mad(r, x, a.c(*--p));
+  return polynomial(a, x, std::span<const double>(c.begin(), c.size()));
+}
+
+// The same by pairs of coefficients, with the square of x: as many operations in half of the latency.
+template <class A>
+typename A::F polynomial(A& a, typename A::F x, typename A::F square, std::span<const double> c) {
+  const auto pair = [&](size_t i) {
+    return i + 1 < c.size() ? a.mad(x, a.c(c[i + 1]), a.c(c[i])) : a.c(c[i]);
+  };
+  size_t i = (c.size() - 1) / 2 * 2;
+  typename A::F r = pair(i);
+  while (i > 0) r = a.mad(r, square, pair(i -= 2));
   return r;
 }
 
-inline constexpr double kLn2 = 0.693147180559945309417232121458;
-
-// x = n ln 2 + r, |r| <= ln 2 / 2.
 template <class A>
-struct Reduced {
-  typename A::F r, n;
+struct Floating {
+  static constexpr int mantissa = A::is_f64 ? 52 : 23, bias = A::is_f64 ? 1023 : 127;
+};
+
+// A whole number near x, kept in the low bits of `shifted` with twice the bias of exponents added. NaN gives
+// some number, the same everywhere.
+template <class A>
+struct Whole {
+  typename A::F n;
+  typename A::I shifted;
 };
 template <class A>
-Reduced<A> reduce_ln2(A& a, typename A::F x) {
-  const typename A::F n = a.round_even(a.mul(x, a.c(1.44269504088896340735992468100)));
-  // The high part has trailing zeros, so that n * high is exact.
-  const double high = A::is_f64 ? 0x1.62e42fefa3800p-1 : 0x1.62e000p-1;
-  const typename A::F r = a.mad(n, a.c(-high), x);
-  return {a.mad(n, a.c(-(A::is_f64 ? 0x1.ef35793c7673p-45 : 0x1.0bfbe8e7bcd5ep-15)), r), n};
+Whole<A> nearest(A& a, typename A::F x, double factor) {
+  // Adding 1.5 2^mantissa leaves no bits behind the point.
+  const double shift = (A::is_f64 ? 0x1.8p52 : 0x1.8p23) + 2 * Floating<A>::bias;
+  const typename A::F sum = a.mad(x, a.c(factor), a.c(shift));
+  return {a.sub(sum, a.c(shift)), a.bits(sum)};
 }
+inline constexpr double kPerLn2 = 1.44269504088896340735992468100;
 
-// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2.
+// ln 2 in two parts. The high one has trailing zeros, so that its product with a small whole number is exact.
 template <class A>
-typename A::F exp_tail(A& a, typename A::F r) {
+struct Ln2 {
+  static constexpr double high = A::is_f64 ? 0x1.62e42fefa3800p-1 : 0x1.62e000p-1,
+                          low = A::is_f64 ? 0x1.ef35793c7673p-45 : 0x1.0bfbe8e7bcd5ep-15;
+};
+
+// (e^r - 1 - r) / r^2 for |r| <= ln 2 / 2; the f32 form is a fit of bench/ulp/fit.py.
+template <class A>
+constexpr auto exp_tail() {
   if constexpr (A::is_f64)
-    return polynomial(a, r,
-                      {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
-                       1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0});
+    return std::array{1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
+                      1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
+                      1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0};
   else
-    return polynomial(a, r, {1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040});
+    return std::array{0.500000008325,   0.166666668469,   0.0416662526432,
+                      0.00833326706145, 0.00139472838039, 0.000199171070052};
+}
+// (e^2h - 1 - 2h) / (2 h^2).
+template <class A>
+constexpr auto exp_tail_of_double() {
+  auto c = exp_tail<A>();
+  double power = 2;
+  for (double& v : c) v *= power, power *= 2;
+  return c;
 }
 
-// 2^n for an integer n of normal exponent.
+// 2^n as a product of two, so that results beyond the normal range are rounded once.
 template <class A>
-typename A::F power_of_two(A& a, typename A::I n) {
-  const int mantissa = A::is_f64 ? 52 : 23, bias = A::is_f64 ? 1023 : 127;
-  return a.from_bits(a.shl(a.iadd(n, a.ci(bias)), mantissa));
+struct Power {
+  typename A::F first, second;
+};
+template <class A>
+Power<A> power_of_two(A& a, const Whole<A>& w) {
+  const typename A::I half = a.shl(a.sar(w.shifted, 1), Floating<A>::mantissa);
+  return {a.from_bits(half), a.from_bits(a.isub(a.shl(w.shifted, Floating<A>::mantissa), half))};
 }
-// x * 2^n in two steps, so that results below the normal range are rounded once.
+// 2^-n where it is a normal number.
 template <class A>
-typename A::F scale(A& a, typename A::F x, typename A::I n) {
-  const typename A::I half = a.sar(n, 1);
-  return a.mul(a.mul(x, power_of_two(a, half)), power_of_two(a, a.isub(n, half)));
+typename A::F inverse_power_of_two(A& a, const Whole<A>& w, int64_t more) {
+  return a.from_bits(a.shl(a.isub(a.ci(3 * Floating<A>::bias - more), w.shifted), Floating<A>::mantissa));
 }
 
 template <class A>
@@ -68,30 +108,45 @@ typename A::F clamp(A& a, typename A::F x, double low, double high) {
   return a.select(a.gt(up, a.c(high)), a.c(high), up);
 }
 
+// What adding b to a lost, where sum = a + b rounded: exact if a is 0 or of no lower exponent than b.
+template <class A>
+typename A::F lost_in(A& a, typename A::F sum, typename A::F first, typename A::F second) {
+  return a.sub(second, a.sub(sum, first));
+}
+
+// NaN needs no select in what follows: it passes the comparisons of clamp and every operation.
 template <class A>
 typename A::F exp(A& a, typename A::F x) {
-  // Beyond these the result is 0 or infinite; NaN passes through the comparisons and the polynomial.
+  // Beyond these the result is 0 or infinite.
   const typename A::F in = clamp(a, x, A::is_f64 ? -746 : -104, A::is_f64 ? 710 : 89);
-  const typename A::F safe = a.select(a.eq(x, x), in, a.c(0));
-  const Reduced<A> d = reduce_ln2(a, safe);
-  const typename A::F p = a.add(a.mad(a.mul(d.r, d.r), exp_tail(a, d.r), d.r), a.c(1));
-  return a.select(a.eq(x, x), scale(a, p, a.to_int(d.n)), x);
+  const Whole<A> w = nearest(a, in, kPerLn2);
+  const typename A::F high = a.mad(w.n, a.c(-Ln2<A>::high), in), low = a.mul(w.n, a.c(-Ln2<A>::low));
+  const typename A::F r = a.add(high, low), square = a.mul(r, r);
+  // Adding r as its parts leaves out its rounding.
+  const typename A::F rest = a.mad(square, polynomial(a, r, square, exp_tail<A>()), low);
+  const typename A::F p = a.add(a.add(high, rest), a.c(1));
+  const Power<A> s = power_of_two(a, w);
+  return a.mul(a.mul(p, s.first), s.second);
 }
 
 template <class A>
 typename A::F expm1(A& a, typename A::F x) {
   const typename A::F in = clamp(a, x, A::is_f64 ? -38 : -18, A::is_f64 ? 710 : 89);
-  const typename A::F safe = a.select(a.eq(x, x), in, a.c(0));
-  const Reduced<A> d = reduce_ln2(a, safe);
-  const typename A::F p = a.mad(a.mul(d.r, d.r), exp_tail(a, d.r), d.r);  // e^r - 1
-  const typename A::I n = a.to_int(d.n), half = a.sar(n, 1);
-  // 2^n p + (2^n - 1), with 2^n split so that it stays finite where the result does.
-  const typename A::F s1 = power_of_two(a, half), s2 = power_of_two(a, a.isub(n, half));
-  const typename A::F inverse = a.div(a.div(a.c(1), s1), s2);
-  const typename A::F y = a.mul(a.mul(a.add(p, a.sub(a.c(1), inverse)), s1), s2);
-  const typename A::F small = a.select(a.eq(d.n, a.c(0)), p, y);
-  const typename A::F signed_zero = a.select(a.eq(x, a.c(0)), x, small);
-  return a.select(a.eq(x, x), signed_zero, x);
+  const Whole<A> w = nearest(a, in, kPerLn2);
+  const typename A::F high = a.mad(w.n, a.c(-Ln2<A>::high), in), low = a.mul(w.n, a.c(-Ln2<A>::low));
+  const typename A::F r = a.add(high, low);
+  const typename A::F square = a.mul(r, r);
+  const Power<A> s = power_of_two(a, w);
+  const auto inverse = [&](typename A::F v) {
+    return a.from_bits(a.isub(a.ci(int64_t{2 * Floating<A>::bias} << Floating<A>::mantissa), a.bits(v)));
+  };
+  // 2^n ((1 - 2^-n) + (e^r - 1)), the small terms added first.
+  const typename A::F back = a.neg(a.mul(inverse(s.first), inverse(s.second)));
+  const typename A::F base = a.add(a.c(1), back), sum = a.add(base, high);
+  const typename A::F lost = a.add(lost_in(a, sum, base, high), lost_in(a, base, a.c(1), back));
+  const typename A::F small = a.mad(square, polynomial(a, r, square, exp_tail<A>()), low);
+  const typename A::F y = a.add(sum, a.add(lost, small));
+  return a.select(a.eq(x, a.c(0)), x, a.mul(a.mul(y, s.first), s.second));
 }
 
 // x = m 2^e with m in [sqrt(1/2), sqrt(2)), for positive x; f = m - 1.
@@ -127,10 +182,8 @@ typename A::F log_of_parts(A& a, typename A::F f, typename A::F e, typename A::F
     r = polynomial(a, z, {2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11});
   const typename A::F half = a.mul(a.c(0.5), a.mul(f, f));
   // log(1 + f) = f - (f^2/2 - s (f^2/2 + z r))
-  const double high = A::is_f64 ? 0x1.62e42fefa3800p-1 : 0x1.62e000p-1,
-               low = A::is_f64 ? 0x1.ef35793c7673p-45 : 0x1.0bfbe8e7bcd5ep-15;
-  const typename A::F inner = a.mad(s, a.mad(z, r, half), a.mad(e, a.c(low), correction));
-  return a.mad(e, a.c(high), a.sub(f, a.sub(half, inner)));
+  const typename A::F inner = a.mad(s, a.mad(z, r, half), a.mad(e, a.c(Ln2<A>::low), correction));
+  return a.mad(e, a.c(Ln2<A>::high), a.sub(f, a.sub(half, inner)));
 }
 
 template <class A>
@@ -172,20 +225,43 @@ typename A::F copy_sign(A& a, typename A::F magnitude, typename A::F sign) {
   return a.from_bits(a.ior(a.bits(a.abs(magnitude)), a.iand(a.bits(sign), top)));
 }
 
+// With 2|x| = n ln 2 + 2h, j = 2^-n / 2 and S = (e^2h - 1) / 2: ((1/2 - j) + S) / ((1/2 + j) + S). Numerator
+// and denominator are kept in two parts, and what the quotient leaves over is divided too.
 template <class A>
 typename A::F tanh(A& a, typename A::F x) {
-  const typename A::F m = a.abs(x);
-  const typename A::F t = expm1(a, a.mul(a.c(2), a.select(a.gt(m, a.c(22)), a.c(22), m)));
-  const typename A::F y = copy_sign(a, a.div(t, a.add(t, a.c(2))), x);
-  return a.select(a.eq(x, x), y, x);
+  const typename A::F magnitude = a.abs(x), most = a.c(A::is_f64 ? 22 : 10);
+  const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
+  const Whole<A> w = nearest(a, m, 2 * kPerLn2);
+  const typename A::F high = a.mad(w.n, a.c(-Ln2<A>::high / 2), m), low = a.mul(w.n, a.c(-Ln2<A>::low / 2));
+  const typename A::F h = a.add(high, low), square = a.mul(h, h);
+  const typename A::F rest = a.mad(square, polynomial(a, h, square, exp_tail_of_double<A>()), low);
+  const typename A::F sum = a.add(high, rest), sum_low = lost_in(a, sum, high, rest);
+  // The denominator's 1/2 + j is the numerator's 1/2 - j and 2j: what the latter lost is then in both.
+  const typename A::F j = inverse_power_of_two(a, w, 1), twice = inverse_power_of_two(a, w, 0);
+  const typename A::F minus = a.sub(a.c(0.5), j), plus = a.add(minus, twice);
+  const typename A::F top = a.add(minus, sum), top_low = a.add(lost_in(a, top, minus, sum), sum_low);
+  const typename A::F bottom = a.add(plus, sum), plus_low = a.add(lost_in(a, plus, minus, twice), sum_low);
+  const typename A::F bottom_low = a.add(lost_in(a, bottom, plus, sum), plus_low);
+  const typename A::F inverse = a.div(a.c(1), bottom), y = a.mul(top, inverse), back = a.neg(y);
+  const typename A::F over = a.add(a.mad(back, bottom, top), a.mad(back, bottom_low, top_low));
+  return copy_sign(a, a.mad(over, inverse, y), x);
 }
 
+// With x = n ln 2 - r: 2^n / (2^n + e^r).
 template <class A>
 typename A::F sigmoid(A& a, typename A::F x) {
-  // Of e^-|x|, which never overflows: 1 / (1 + t) above, t / (1 + t) below zero.
-  const typename A::F t = exp(a, a.neg(a.abs(x)));
-  const typename A::F top = a.select(a.lt(x, a.c(0)), t, a.c(1));
-  return a.select(a.eq(x, x), a.div(top, a.add(a.c(1), t)), x);
+  const typename A::F in = clamp(a, x, A::is_f64 ? -746 : -104, A::is_f64 ? 40 : 20);
+  const Whole<A> w = nearest(a, in, kPerLn2);
+  const typename A::F r = a.mad(w.n, a.c(Ln2<A>::low), a.mad(w.n, a.c(Ln2<A>::high), a.neg(in)));
+  const typename A::F square = a.mul(r, r);
+  const typename A::F e = a.mad(square, polynomial(a, r, square, exp_tail<A>()), r);  // e^r - 1
+  const Power<A> parts = power_of_two(a, w);
+  const typename A::F s = a.mul(parts.first, parts.second);
+  const typename A::F base = a.add(a.c(1), s), bottom = a.add(base, e);
+  const typename A::F low = a.add(lost_in(a, bottom, base, e), lost_in(a, base, a.c(1), s));
+  const typename A::F q = a.div(a.c(1), bottom), back = a.neg(q);
+  const typename A::F over = a.mad(back, low, a.mad(back, bottom, a.c(1)));
+  return a.mul(s, a.mad(q, over, q));
 }
 
 // e^(x^2) erfc(x) for x in [1, 6.2], a Chebyshev fit in t = 1 / (1 + x/2) made by tools/fit_erf.py.
@@ -193,45 +269,70 @@ template <class A>
 typename A::F erfcx(A& a, typename A::F x) {
   const typename A::F t = a.div(a.c(1), a.mad(x, a.c(0.5), a.c(1)));
   const typename A::F u = a.sub(t, a.c(0.45528455284552845528));
-  if constexpr (A::is_f64)
-    return polynomial(a, u, {0.21906860662095726244,   0.77168905998292428258,    0.8827882813438599616,
-                             0.61678307093115184531,   0.1077751803552301712,     -0.20419683555722637251,
-                             -0.092246824865631758141, 0.11505838530236138751,    0.048670924003558955097,
-                             -0.094595745943459873441, -0.0065876683010304079599, 0.083204847000532693382,
-                             -0.038057362852935522034, -0.05605955616651562056,   0.076882345641054935382,
-                             0.0001169774993963511747, -0.084874850900254451774,  0.07307776915747221721,
-                             0.041850179351342171128,  -0.10206267712162306186});
-  else
-    return polynomial(a, u,
-                      {0.21906860662095726244, 0.77168907211965773248, 0.88278828273501465157,
-                       0.61677943842727744245, 0.10777476955931812531, -0.2039017931736499999,
-                       -0.092214679987112185169, 0.10608755430413989254, 0.047779821563077387069});
+  return polynomial(a, u, {0.21906860662095726244,   0.77168905998292428258,    0.8827882813438599616,
+                           0.61678307093115184531,   0.1077751803552301712,     -0.20419683555722637251,
+                           -0.092246824865631758141, 0.11505838530236138751,    0.048670924003558955097,
+                           -0.094595745943459873441, -0.0065876683010304079599, 0.083204847000532693382,
+                           -0.038057362852935522034, -0.05605955616651562056,   0.076882345641054935382,
+                           0.0001169774993963511747, -0.084874850900254451774,  0.07307776915747221721,
+                           0.041850179351342171128,  -0.10206267712162306186});
 }
 
 template <class A>
-typename A::F erf(A& a, typename A::F x) {
-  const typename A::F m0 = a.abs(x), m = a.select(a.lt(m0, a.c(6.2)), m0, a.c(6.2)), z = a.mul(m, m);
-  typename A::F series;  // 2/sqrt(pi) sum (-1)^n x^2n / (n! (2n+1)), for |x| < 1
+typename A::F erf_f64(A& a, typename A::F x) {
+  const typename A::F m0 = a.abs(x), m = a.select(a.gt(m0, a.c(6.2)), a.c(6.2), m0), z = a.mul(m, m);
+  // 2/sqrt(pi) sum (-1)^n x^2n / (n! (2n+1)), for |x| < 1
   const double k = 1.12837916709551257389615890312;
-  if constexpr (A::is_f64)
-    series = polynomial(
-        a, z,
-        {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720,
-         k / 76204800, -k / 918086400, k / 11975040000.0, -k / 168129561600.0, k / 2528170444800.0,
-         -k / 40537905408000.0, k / 690452066304000.0, -k / 12449059983360000.0, k / 236887827111936000.0});
-  else
-    series = polynomial(
-        a, z,
-        {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720});
+  const typename A::F series = polynomial(
+      a, z,
+      {k, -k / 3, k / 10, -k / 42, k / 216, -k / 1320, k / 9360, -k / 75600, k / 685440, -k / 6894720,
+       k / 76204800, -k / 918086400, k / 11975040000.0, -k / 168129561600.0, k / 2528170444800.0,
+       -k / 40537905408000.0, k / 690452066304000.0, -k / 12449059983360000.0, k / 236887827111936000.0});
   const typename A::F inside = a.mul(m, series);
   const typename A::F large = a.select(a.lt(m, a.c(1)), a.c(1), m);
   const typename A::F outside = a.sub(a.c(1), a.mul(exp(a, a.neg(a.mul(large, large))), erfcx(a, large)));
   const typename A::F y = copy_sign(a, a.select(a.lt(m, a.c(1)), inside, outside), x);
   return a.select(a.eq(x, x), y, x);
 }
+// x + x P(x^2) where that is accurate, 1 - e^(m Q(m) - m) of m = |x| above; fits of bench/ulp/fit.py.
+template <class A>
+typename A::F erf_f32(A& a, typename A::F x) {
+  const typename A::F magnitude = a.abs(x), m = a.select(a.gt(magnitude, a.c(4)), a.c(4), magnitude);
+  const auto above = a.gt(m, a.c(0.9375));
+  // One polynomial whose argument and coefficients are chosen: a select costs less than a multiply-add.
+  static constexpr double low[] = {0.128379166126,   -0.376126289368,    0.112836122513,   -0.0268539022654,
+                                   0.00518371770158, -0.000786303309724, 6.13552256254e-5, 6.99280826666e-6};
+  static constexpr double high[] = {-0.128564447165,   -0.635566651821,  -0.105376176536,  0.0227934643626,
+                                    -0.00300372578204, 7.61668852647e-5, 4.03721460316e-5, -4.5111523832e-6};
+  const typename A::F t = a.select(above, m, a.mul(m, m)), z = a.mul(t, t);
+  const auto pair = [&](int i) {
+    const auto c = [&](int k) { return a.select(above, a.c(high[k]), a.c(low[k])); };
+    return a.mad(t, c(i + 1), c(i));
+  };
+  typename A::F q = pair(6);
+  for (int i : {4, 2, 0}) q = a.mad(q, z, pair(i));
+  const typename A::F back = a.neg(m), inside = a.mad(m, q, m);
+  const Whole<A> w = nearest(a, a.mad(m, q, back), kPerLn2);
+  // m Q(m) is added last, since m - n ln 2 is of its size and exact.
+  const typename A::F part = a.mad(w.n, a.c(-Ln2<A>::high), back);
+  const typename A::F r = a.mad(w.n, a.c(-Ln2<A>::low), a.mad(m, q, part));
+  const typename A::F square = a.mul(r, r);
+  const typename A::F e = a.mad(square, polynomial(a, r, square, exp_tail<A>()), r);  // e^r - 1
+  const typename A::F power =
+      a.from_bits(a.shl(a.isub(w.shifted, a.ci(Floating<A>::bias)), Floating<A>::mantissa));
+  const typename A::F outside = a.mad(a.neg(power), e, a.sub(a.c(1), power));
+  return copy_sign(a, a.select(above, outside, inside), x);
+}
+template <class A>
+typename A::F erf(A& a, typename A::F x) {
+  if constexpr (A::is_f64)
+    return erf_f64(a, x);
+  else
+    return erf_f32(a, x);
+}
 
-// x = q pi/2 + r with |r| <= pi/4, for |x| up to 1e5 (f32) and 1e8 (f64) within the stated error; beyond, the
-// result is still a value in [-1, 1] and the same everywhere, but no longer accurate. Infinities give NaN.
+// f64: x = q pi/2 + r with |r| <= pi/4, for |x| up to 1e8 within the stated error; beyond, the result is
+// still a value in [-1, 1] and the same everywhere, but no longer accurate. Infinities give NaN.
 template <class A>
 struct Quadrant {
   typename A::F r;
@@ -239,44 +340,32 @@ struct Quadrant {
 };
 template <class A>
 Quadrant<A> reduce_half_pi(A& a, typename A::F x) {
-  const double most = A::is_f64 ? 0x1p50 : 0x1p22;
+  const double most = 0x1p50;
   const typename A::F q =
       clamp(a, a.round_even(a.mul(x, a.c(0.636619772367581343075535053490))), -most, most);
   const typename A::F safe = a.select(a.eq(q, q), q, a.c(0));
   typename A::F r = x;
   // Parts of pi/2 whose products with q are exact, so that nothing is lost while the large parts cancel.
-  static constexpr double wide[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
-  static constexpr double narrow[] = {0x1.92p+0, 0x1.fb5p-12, 0x1.110b46p-26, 0x1.1a6264p-54};
-  const std::span<const double> parts =
-      A::is_f64 ? std::span<const double>(wide) : std::span<const double>(narrow);
-  for (double p : parts) r = a.mad(safe, a.c(-p), r);
+  for (double p : {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69}) r = a.mad(safe, a.c(-p), r);
   const double bound = 0.8;  // rounding q lets r pass pi/4 a little
   return {a.select(a.eq(r, r), clamp(a, r, -bound, bound), r), a.to_int(safe)};
 }
 template <class A>
 typename A::F sin_part(A& a, typename A::F r, typename A::F z) {
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0,
-                    -1.0 / 1307674368000.0});
-  else
-    p = polynomial(a, z, {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880});
+  const typename A::F p = polynomial(a, z,
+                                     {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
+                                      1.0 / 6227020800.0, -1.0 / 1307674368000.0});
   return a.mad(a.mul(r, z), p, r);
 }
 template <class A>
 typename A::F cos_part(A& a, typename A::F z) {
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200.0,
-                    1.0 / 20922789888000.0});
-  else
-    p = polynomial(a, z, {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800});
+  const typename A::F p = polynomial(a, z,
+                                     {1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
+                                      -1.0 / 87178291200.0, 1.0 / 20922789888000.0});
   return a.add(a.mad(z, a.c(-0.5), a.mul(a.mul(z, z), p)), a.c(1));
 }
 template <class A>
-typename A::F sine_of(A& a, typename A::F x, int64_t ahead) {
+typename A::F sine_f64(A& a, typename A::F x, int64_t ahead) {
   const Quadrant<A> d = reduce_half_pi(a, x);
   const typename A::F z = a.mul(d.r, d.r);
   const typename A::I q = a.iadd(d.q, a.ci(ahead));
@@ -286,38 +375,85 @@ typename A::F sine_of(A& a, typename A::F x, int64_t ahead) {
   const double inf = std::numeric_limits<double>::infinity();
   return a.select(a.eq(a.abs(x), a.c(inf)), a.c(std::numeric_limits<double>::quiet_NaN()), s);
 }
+// 2/pi times 2^0, 2^26, 2^52 and 2^78, less multiples of 4, in two parts of 28 bits and one of 53: f32 times
+// each of the first two is exact.
+struct TwoOverPi {
+  double scale, parts[3];
+};
+inline constexpr TwoOverPi kTwoOverPi[] = {
+    {0x1p-0, {0x1.45f3068000000p-1, 0x1.727220a000000p-27, 0x1.29fc2757d1f53p-56}},
+    {0x1p-26, {0x1.b939104000000p+0, 0x1.4a7f09c000000p-28, 0x1.5f47d4d377037p-56}},
+    {0x1p-52, {0x1.529fc24000000p+0, 0x1.abe8fa8000000p-27, 0x1.a6ee06db14acdp-55}},
+    {0x1p-78, {0x1.d5f47d4000000p+0, 0x1.a6ee068000000p-29, 0x1.6c52b32788721p-55}}};
+// f32 goes through f64, where the reduction is accurate for every x: x = X 2^26k with X below 2^50, a whole
+// number for k > 0, so that multiples of 4 may be dropped from X (2/pi 2^26k) part by part.
+template <class A>
+typename A::F sine_f32(A& narrow, typename A::F x, int64_t ahead) {
+  auto a = narrow.wide();
+  using W = decltype(a);
+  using F = typename W::F;
+  F scale = a.c(1), c[3];
+  for (int i = 0; i < 3; ++i) c[i] = a.c(kTwoOverPi[0].parts[i]);
+  for (int k = 1; k < 4; ++k) {
+    const auto beyond =
+        narrow.ge(narrow.abs(x), narrow.c(std::bit_cast<double>((1023LL + 24 + 26 * k) << 52)));
+    scale = a.select(beyond, a.c(kTwoOverPi[k].scale), scale);
+    for (int i = 0; i < 3; ++i) c[i] = a.select(beyond, a.c(kTwoOverPi[k].parts[i]), c[i]);
+  }
+  const F v = a.mul(a.widen(x), scale);
+  const auto without_fours = [&](F p) { return a.sub(p, a.mul(a.c(4), a.round_even(a.mul(p, a.c(0.25))))); };
+  const F first = without_fours(a.mul(v, c[0])), second = without_fours(a.mul(v, c[1])),
+          third = a.mul(v, c[2]);
+  // The whole quarters of a turn go before the parts are added, which then cancel exactly.
+  const F shift = a.c(0x1.8p52), sum = a.add(a.add(first, a.add(second, third)), shift);
+  const F left = a.sub(first, a.sub(sum, shift)), turn = a.add(a.add(left, second), third);
+  const F r = a.mul(turn, a.c(1.57079632679489661923)), z = a.mul(r, r);
+  const F s =
+      a.mad(a.mul(r, z),
+            polynomial(a, z, {-0.166666666396, 0.00833332914375, -0.000198392565931, 2.71756413653e-6}), r);
+  const F t =
+      a.mad(a.mul(z, z),
+            polynomial(a, z, {0.0416666666192, -0.00138888834381, 2.47994363392e-5, -2.72032987767e-7}),
+            a.mad(z, a.c(-0.5), a.c(1)));
+  const typename W::I q = a.iadd(a.bits(sum), a.ci(ahead));
+  const auto even = a.ieq(a.iand(q, a.ci(1)), a.ci(0)), plus = a.ieq(a.iand(q, a.ci(2)), a.ci(0));
+  const F y = a.select(even, s, t);
+  return narrow.narrow(a.select(plus, y, a.neg(y)));  // NaN of an infinite x, from x - x
+}
 template <class A>
 typename A::F sin(A& a, typename A::F x) {
-  return a.select(a.eq(x, a.c(0)), x, sine_of(a, x, 0));
+  typename A::F y;
+  if constexpr (A::is_f64)
+    y = sine_f64(a, x, 0);
+  else
+    y = sine_f32(a, x, 0);
+  return a.select(a.eq(x, a.c(0)), x, y);
 }
 template <class A>
 typename A::F cos(A& a, typename A::F x) {
-  return sine_of(a, x, 1);
+  if constexpr (A::is_f64)
+    return sine_f64(a, x, 1);
+  else
+    return sine_f32(a, x, 1);
 }
 
 // Of m = |x| by t = m, (m - 1) / (m + 1) or -1 / m with |t| <= tan(pi/8), plus 0, pi/4 or pi/2. The
 // polynomials are Chebyshev fits of (atan(t) / t - 1) / t^2.
 template <class A>
-typename A::F atan(A& a, typename A::F x) {
+typename A::F atan_f64(A& a, typename A::F x) {
   const typename A::F m = a.abs(x), one = a.c(1);
   const auto middle = a.gt(m, a.c(0.41421356237309504880)), large = a.gt(m, a.c(2.41421356237309504880));
   const typename A::F top = a.select(large, a.c(-1), a.select(middle, a.sub(m, one), m));
   const typename A::F bottom = a.select(large, m, a.select(middle, a.add(m, one), one));
   const typename A::F t = a.div(top, bottom), z = a.mul(t, t);
-  typename A::F p;
-  if constexpr (A::is_f64)
-    p = polynomial(a, z,
-                   {-0.333333333333333332168, 0.199999999999998043277, -0.142857142856597777564,
-                    0.111111111051505878938, -0.0909090875325911294235, 0.0769229636804229711831,
-                    -0.0666642476020052014176, 0.058789275544738067649, -0.0523044364068694770701,
-                    0.045515447340221616522, -0.0345693150633260898128, 0.0162843750500433944442});
-  else
-    p = polynomial(a, z,
-                   {-0.333333317604345559428, 0.199995403149579693966, -0.142639497536057240218,
-                    0.107436683248300981344, -0.064517188693589580726});
+  const typename A::F p =
+      polynomial(a, z,
+                 {-0.333333333333333332168, 0.199999999999998043277, -0.142857142856597777564,
+                  0.111111111051505878938, -0.0909090875325911294235, 0.0769229636804229711831,
+                  -0.0666642476020052014176, 0.058789275544738067649, -0.0523044364068694770701,
+                  0.045515447340221616522, -0.0345693150633260898128, 0.0162843750500433944442});
   // pi/2 in two parts, of which half gives pi/4 exactly.
-  const double high = A::is_f64 ? 0x1.921fb54442d18p+0 : 0x1.921fb6p+0,
-               low = A::is_f64 ? 6.1232339957367658861e-17 : -4.37113900018624283e-8;
+  const double high = 0x1.921fb54442d18p+0, low = 6.1232339957367658861e-17;
   const typename A::F part = a.select(large, one, a.select(middle, a.c(0.5), a.c(0)));
   const typename A::F small = a.mad(a.mul(t, z), p, a.mul(part, a.c(low)));
   const typename A::F y = copy_sign(a, a.add(a.mul(part, a.c(high)), a.add(small, t)), x);
@@ -325,8 +461,28 @@ typename A::F atan(A& a, typename A::F x) {
 }
 
 template <class A>
+typename A::F atan(A& a, typename A::F x) {
+  if constexpr (A::is_f64) {
+    return atan_f64(a, x);
+  } else {
+    auto wide = a.wide();
+    return a.narrow(atan_f64(wide, a.widen(x)));
+  }
+}
+
+// 1 / sqrt(x), corrected by what both roundings lost.
+template <class A>
 typename A::F rsqrt(A& a, typename A::F x) {
-  return a.div(a.c(1), a.sqrt(x));
+  // So that the square of the root has a last place within the range.
+  const double low = A::is_f64 ? 0x1p-900 : 0x1p-90, up = A::is_f64 ? 0x1p200 : 0x1p60;
+  const auto small = a.lt(x, a.c(low));
+  const typename A::F v = a.select(small, a.mul(x, a.c(up)), x);
+  const typename A::F s = a.sqrt(v), y = a.div(a.c(1), s);
+  const typename A::F root = a.mad(s, s, a.neg(v)), over = a.mad(a.neg(y), s, a.c(1));
+  const typename A::F fixed = a.mad(y, a.mad(a.mul(a.mul(a.c(0.5), y), root), y, over), y);
+  // At 0 and infinity there is nothing to correct, and the correction is NaN.
+  const typename A::F both = a.select(a.eq(fixed, fixed), fixed, y);
+  return a.mul(both, a.select(small, a.c(A::is_f64 ? 0x1p100 : 0x1p30), a.c(1)));
 }
 
 // C's fmod, a - b * trunc(a / b): exact where the quotient has at most 50 bits; beyond, some value of the

@@ -43,9 +43,10 @@ double worst(Range r, const std::function<T(T)>& f, const std::function<long dou
   return most;
 }
 
-#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND)                                                 \
+#define CHECK_ULP(T, F, EXACT, LOW, HIGH, BOUND) CHECK_ULP_OF(T, true, F, EXACT, LOW, HIGH, BOUND)
+#define CHECK_ULP_OF(T, FMA, F, EXACT, LOW, HIGH, BOUND)                                         \
   {                                                                                              \
-    Native<T, true> a;                                                                           \
+    Native<T, FMA> a;                                                                            \
     T at = 0;                                                                                    \
     const double e = worst<T>(                                                                   \
         {LOW, HIGH}, [&](T x) { return F(a, x); }, [](long double x) { return EXACT(x); }, &at); \
@@ -55,23 +56,44 @@ double worst(Range r, const std::function<T(T)>& f, const std::function<long dou
 
 long double exact_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
 
+long double exact_rsqrt(long double x) { return 1 / std::sqrt(x); }
+
 TEST(Elementary, SinglePrecision) {
-  CHECK_ULP(float, exp, std::exp, -87, 88, 1.0);
-  CHECK_ULP(float, expm1, std::expm1, -10, 80, 2.0);
-  CHECK_ULP(float, expm1, std::expm1, -1, 1, 2.0);
+  CHECK_ULP(float, exp, std::exp, -104, 88.8, 1.0);
+  CHECK_ULP(float, expm1, std::expm1, -18, 88.8, 1.0);
+  CHECK_ULP(float, expm1, std::expm1, -1, 1, 1.0);
   CHECK_ULP(float, log, std::log, 1e-30, 3, 1.0);
   CHECK_ULP(float, log, std::log, 3, 1e30, 1.0);
-  CHECK_ULP(float, log1p, std::log1p, -0.9, 2, 1.5);
-  CHECK_ULP(float, tanh, std::tanh, -10, 10, 2.5);
-  CHECK_ULP(float, tanh, std::tanh, -0.3, 0.3, 2.5);
-  CHECK_ULP(float, sigmoid, exact_sigmoid, -80, 30, 2.1);
-  CHECK_ULP(float, erf, std::erf, -4, 4, 2.5);
-  CHECK_ULP(float, sin, std::sin, -3.1, 3.1, 1.5);
-  CHECK_ULP(float, sin, std::sin, -10000, 10000, 1.5);
-  CHECK_ULP(float, cos, std::cos, -10000, 10000, 1.5);
-  CHECK_ULP(float, atan, std::atan, -0.5, 0.5, 2.0);
-  CHECK_ULP(float, atan, std::atan, -10, 10, 2.0);
-  CHECK_ULP(float, atan, std::atan, -1e6, 1e6, 1.0);
+  CHECK_ULP(float, log1p, std::log1p, -0.9, 2, 1.0);
+  CHECK_ULP(float, tanh, std::tanh, -10, 10, 1.0);
+  CHECK_ULP(float, tanh, std::tanh, -0.3, 0.3, 1.0);
+  CHECK_ULP(float, sigmoid, exact_sigmoid, -104, 30, 1.0);
+  CHECK_ULP(float, erf, std::erf, -4, 4, 1.0);
+  CHECK_ULP(float, sin, std::sin, -3.1, 3.1, 0.51);
+  CHECK_ULP(float, sin, std::sin, -10000, 10000, 0.51);
+  CHECK_ULP(float, sin, std::sin, -1e18, 1e18, 0.51);
+  CHECK_ULP(float, cos, std::cos, -10000, 10000, 0.51);
+  CHECK_ULP(float, cos, std::cos, -1e28, 1e28, 0.51);
+  CHECK_ULP(float, cos, std::cos, -3e38, 3e38, 0.51);
+  CHECK_ULP(float, atan, std::atan, -0.5, 0.5, 0.51);
+  CHECK_ULP(float, atan, std::atan, -10, 10, 0.51);
+  CHECK_ULP(float, atan, std::atan, -1e6, 1e6, 0.51);
+  CHECK_ULP(float, rsqrt, exact_rsqrt, 0, 1e-37, 0.6);
+  CHECK_ULP(float, rsqrt, exact_rsqrt, 0.1, 5, 0.6);
+  CHECK_ULP(float, rsqrt, exact_rsqrt, 5, 3e38, 0.6);
+}
+
+// Without fused multiply-add what a division lost is not exact.
+TEST(Elementary, SinglePrecisionUnfused) {
+  CHECK_ULP_OF(float, false, exp, std::exp, -104, 88.8, 1.0);
+  CHECK_ULP_OF(float, false, expm1, std::expm1, -18, 88.8, 1.0);
+  CHECK_ULP_OF(float, false, log, std::log, 1e-30, 3, 1.0);
+  CHECK_ULP_OF(float, false, log1p, std::log1p, -0.9, 2, 1.0);
+  CHECK_ULP_OF(float, false, tanh, std::tanh, -10, 10, 1.6);
+  CHECK_ULP_OF(float, false, sigmoid, exact_sigmoid, -104, 30, 1.5);
+  CHECK_ULP_OF(float, false, erf, std::erf, -4, 4, 1.0);
+  CHECK_ULP_OF(float, false, sin, std::sin, -1e18, 1e18, 0.51);
+  CHECK_ULP_OF(float, false, rsqrt, exact_rsqrt, 0.1, 5, 1.5);
 }
 
 TEST(Elementary, DoublePrecision) {
@@ -84,6 +106,7 @@ TEST(Elementary, DoublePrecision) {
   CHECK_ULP(double, tanh, std::tanh, -0.3, 0.3, 2.7);
   CHECK_ULP(double, sigmoid, exact_sigmoid, -700, 40, 2.0);
   CHECK_ULP(double, erf, std::erf, -6, 6, 2.0);
+  CHECK_ULP(double, rsqrt, exact_rsqrt, 0.1, 5, 0.6);
   CHECK_ULP(double, sin, std::sin, -1000, 1000, 1.5);
   CHECK_ULP(double, cos, std::cos, -1000, 1000, 1.5);
   CHECK_ULP(double, atan, std::atan, -0.5, 0.5, 2.0);
@@ -115,6 +138,13 @@ void special_values() {
   EXPECT_EQ(erf(a, inf), 1);
   EXPECT_EQ(erf(a, -inf), -1);
   EXPECT_TRUE(std::isnan(sin(a, inf)));
+  EXPECT_TRUE(std::isnan(cos(a, -inf)));
+  EXPECT_EQ(rsqrt(a, T(0)), inf);
+  EXPECT_EQ(rsqrt(a, T(-0.0)), -inf);
+  EXPECT_EQ(rsqrt(a, inf), 0);
+  EXPECT_TRUE(std::isnan(rsqrt(a, T(-1))));
+  EXPECT_TRUE(std::signbit(tanh(a, T(-0.0))));
+  EXPECT_TRUE(std::signbit(erf(a, T(-0.0))));
   EXPECT_EQ(cos(a, T(0)), 1);
   EXPECT_TRUE(std::signbit(sin(a, T(-0.0))));
   EXPECT_EQ(atan(a, inf), static_cast<T>(M_PI / 2));
@@ -148,7 +178,7 @@ void special_values() {
   EXPECT_TRUE(std::isnan(rem(a, T(2), T(0))));
   EXPECT_TRUE(std::signbit(rem(a, T(-6), T(3))));
   for (T bad : {exp(a, nan), expm1(a, nan), log(a, nan), log1p(a, nan), tanh(a, nan), sigmoid(a, nan),
-                erf(a, nan), sin(a, nan), cos(a, nan), atan(a, nan), pow(a, nan, T(2))})
+                erf(a, nan), rsqrt(a, nan), sin(a, nan), cos(a, nan), atan(a, nan), pow(a, nan, T(2))})
     EXPECT_TRUE(std::isnan(bad));
 }
 

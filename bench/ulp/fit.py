@@ -1,0 +1,59 @@
+# Fits the polynomials of ir/math/elementary.h that are no Taylor series, and prints them; needs mpmath.
+# `minimax` is Lawson's iteration: least squares whose weights grow where the error is large.
+import struct
+
+from mpmath import mp, mpf, matrix, lu_solve, exp, expm1, erf, erfc, log, sqrt, pi, nstr, cos as mcos, sin as msin
+
+mp.dps = 40
+
+
+def minimax(f, low, high, terms, weight=lambda x: mpf(1), rounds=30, points=160):
+    xs = [(low + high) / 2 + (high - low) / 2 * mcos(pi * (2 * i + 1) / (2 * points)) for i in range(points)]
+    fs, ws = [f(x) for x in xs], [weight(x) for x in xs]
+    lawson = [mpf(1)] * points
+    for _ in range(rounds):
+        normal, right = matrix(terms, terms), matrix(terms, 1)
+        for x, y, w, l in zip(xs, fs, ws, lawson):
+            powers = [x**k for k in range(terms)]
+            for i in range(terms):
+                right[i] += l * w * w * powers[i] * y
+                for j in range(terms):
+                    normal[i, j] += l * w * w * powers[i] * powers[j]
+        c = lu_solve(normal, right)
+        errors = [abs(w * (y - sum(c[k] * x**k for k in range(terms)))) for x, y, w in zip(xs, fs, ws)]
+        total = sum(l * e for l, e in zip(lawson, errors))
+        lawson = [l * e / total for l, e in zip(lawson, errors)]
+    return c, max(errors)
+
+
+def in_single(f, low, high, terms, weight=lambda x: mpf(1)):
+    """The same with coefficients that f32 holds: one is rounded and the others are fitted again."""
+    fixed, rest = [], f
+    while len(fixed) < terms:
+        c, error = minimax(rest, low, high, terms - len(fixed), lambda x: weight(x) * x ** len(fixed), 12, 80)
+        fixed.append(mpf(struct.unpack("f", struct.pack("f", float(c[0])))[0]))
+        rest = lambda x, n=len(fixed), done=tuple(fixed): (f(x) - sum(v * x**k for k, v in enumerate(done))) / x**n
+    return fixed, error
+
+
+def show(name, result):
+    c, error = result
+    print(f"{name}: error {nstr(error, 3)} = 2^{nstr(log(error, 2), 4)}")
+    print("  {" + ", ".join(nstr(v, 12) for v in c) + "}")
+
+
+def even(f):  # of sqrt(z), where f is even or odd and has no value at 0
+    return lambda z: f(sqrt(z))
+
+
+half = log(2) / 2 * mpf("1.01")
+tail = lambda r: (expm1(r) - r) / r**2 if abs(r) > 1e-9 else mpf(1) / 2
+for n in (5, 6):
+    show(f"exp_tail, {n}", minimax(tail, -half, half, n, lambda r: r * r))
+# erf(x) / x - 1 in x^2 below the seam, log(erfc(x)) / x + 1 in x above it.
+seam = mpf("0.9375")
+show("erf below, 8", in_single(even(lambda x: erf(x) / x - 1), mpf("1e-6"), seam**2, 8))
+show("erf above, 8", in_single(lambda x: log(erfc(x)) / x + 1, seam, mpf("3.95"), 8, lambda x: x * erfc(x)))
+quarter = (pi / 4 * mpf("1.01")) ** 2
+show("sin, 4", minimax(even(lambda x: (msin(x) / x - 1) / x**2), mpf("1e-12"), quarter, 4, lambda z: z))
+show("cos, 4", minimax(even(lambda x: (mcos(x) - 1 + x**2 / 2) / x**4), mpf("1e-8"), quarter, 4, lambda z: z * z))

@@ -48,7 +48,7 @@ def main():
             for _ in range(o.rounds):
                 for t in threads:
                     # What costs a multiple already costs it in fewer steps.
-                    n = max(20, rounds // 20) if t == "1024" else rounds
+                    n = max(20, rounds // 20) if t not in ("1", "default") else rounds
                     if busy:
                         with Neighbour():
                             times[t].append(mean_ms(o.gradc, model, batch, t, n))

@@ -1,6 +1,8 @@
 #include "runtime/runner.h"
 
 #include <algorithm>
+#include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -55,10 +57,22 @@ std::string place_text(const IndexCheck& c, int64_t position, const std::vector<
 
 Runner::Runner(const Program& program, int threads)
     : program_(program),
-      team_(threads),
+      choose_(threads == 0),
+      team_(threads == 0 ? available_cores() : threads),
       state_(std::max<int64_t>(64, program.state_bytes)),
       io_(largest(program, [](const Entry& e) { return e.io_bytes; })),
-      scratch_(largest(program, [&](const Entry& e) { return scratch_of(e, threads); })) {}
+      scratch_(largest(program, [&](const Entry& e) { return scratch_of(e, team_.size()); })) {}
+
+Runner::ChoiceKey Runner::choice_key(const Entry& e, int64_t rows) const {
+  return {&e, e.max_dims.empty() ? 0 : std::bit_width(static_cast<uint64_t>(rows))};
+}
+
+const ThreadChoice* Runner::thread_choice(const std::string& name) const {
+  const Entry* e = program_.entry(name);
+  if (e == nullptr) return nullptr;
+  const auto it = choices_.find(choice_key(*e, e->max_dims.empty() ? 0 : e->max_dims[0]));
+  return it == choices_.end() ? nullptr : &it->second;
+}
 
 void Runner::begin(const std::string& name, int64_t rows) {
   entry_ = program_.entry(name);
@@ -70,6 +84,9 @@ void Runner::begin(const std::string& name, int64_t rows) {
                                       std::to_string(entry_->max_dims[0]));
     dims_[0] = rows;
   }
+  if (choose_)
+    choice_ =
+        &choices_.try_emplace(choice_key(*entry_, dims_.empty() ? 0 : dims_[0]), team_.size()).first->second;
   rows_.clear();
   table_ = dims_;
   table_.insert(table_.end(), entry_->offsets.begin(), entry_->offsets.end());
@@ -107,11 +124,20 @@ void Runner::call() {
     if (shifts_.empty()) shifts_.assign(static_cast<size_t>(shifts->shape[0].scale), std::nan(""));
     set("shifts", shifts_);
   }
-  team_.call(entry_->function, state_.data(), io_.data(), scratch_.data(), table_.data());
+  run_entry();
   if (!entry_->checks.empty()) check_indices();
   if (shifts == nullptr) return;
   const Array used = output("next_shifts");
   for (size_t i = 0; i < shifts_.size(); ++i) shifts_[i] = used.at(static_cast<int64_t>(i));
+}
+
+void Runner::run_entry() {
+  auto run = [&] { team_.call(entry_->function, state_.data(), io_.data(), scratch_.data(), table_.data()); };
+  if (choice_ == nullptr) return run();
+  team_.activate(choice_->threads());
+  const auto from = std::chrono::steady_clock::now();
+  run();
+  choice_->add(std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count());
 }
 
 void Runner::check_indices() const {

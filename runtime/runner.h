@@ -4,6 +4,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/dataset.h"
@@ -11,17 +12,20 @@
 #include "runtime/program.h"
 #include "runtime/safetensors.h"
 #include "runtime/team.h"
+#include "runtime/thread_choice.h"
 
 namespace gradc::runtime {
 
 class Runner {
  public:
-  // The program must live as long as the runner. All memory is taken here.
-  Runner(const Program& program, int threads);
+  // The program must live as long as the runner. All memory is taken here. 0 threads: of the cores that there
+  // are, as many as pay, found by measuring calls and again when the machine changes.
+  explicit Runner(const Program& program, int threads = 0);
 
   const Program& program() const { return program_; }
   int threads() const { return team_.size(); }
-  void use_one_thread(bool one) { team_.use_one(one); }  // no result depends on it
+  // How many threads full batches of an entry are given; null where the number is fixed or no call was made.
+  const ThreadChoice* thread_choice(const std::string& entry) const;
   int64_t arena_bytes() const { return io_.size() + scratch_.size(); }
 
   // Prepares a call of an entry for a batch of `rows` (0 where the entry has no batch).
@@ -54,10 +58,18 @@ class Runner {
 
  private:
   void check_indices() const;
+  void run_entry();
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 
+  // Batches of about as many rows take about as long: one choice for all between two powers of two.
+  using ChoiceKey = std::pair<const Entry*, int>;
+  ChoiceKey choice_key(const Entry& e, int64_t rows) const;
+
   const Program& program_;
+  bool choose_;
   Team team_;
+  std::map<ChoiceKey, ThreadChoice> choices_;
+  ThreadChoice* choice_ = nullptr;  // of the call that begin() prepared
   Region state_, io_, scratch_;
   const Entry* entry_ = nullptr;
   std::vector<int64_t> table_, dims_;

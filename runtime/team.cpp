@@ -66,10 +66,11 @@ int cgroup_cores(int cores) {
 
 int available_cores() { return cgroup_cores(affinity_cores()); }
 
-Team::Team(int threads) : size_(threads) {
+Team::Team(int threads) : size_(threads), active_(threads) {
   if (threads < 1 || threads > 4096)
     throw Error(Failure::Usage, "cannot work with " + std::to_string(threads) + " threads");
   spins_ = threads <= available_cores() ? kSpins : kSpinsOversubscribed;
+  calls_ = std::vector<Counter>(size_t(threads));
   barrier_ = {sizeof(gradc_barrier), &Team::wait_at_barrier, this};
   try {
     for (int tid = 1; tid < threads; ++tid) workers_.emplace_back([this, tid] { work(uint32_t(tid)); });
@@ -83,29 +84,34 @@ Team::~Team() { stop(); }
 
 void Team::stop() {
   stopping_ = true;
-  calls_.value.fetch_add(1);
-  calls_.value.notify_all();
+  for (Counter& each : calls_) {
+    each.value.fetch_add(1);
+    each.value.notify_one();
+  }
   for (std::thread& worker : workers_) worker.join();
 }
 
 void Team::call(gradc_entry_v1 f, void* state, void* io, void* scratch, const int64_t* table) {
-  if (active() == 1) return f(state, io, scratch, table, 0, 1, nullptr);
+  if (active_ == 1) return f(state, io, scratch, table, 0, 1, nullptr);
   job_ = {f, state, io, scratch, table};
-  running_.value.store(uint32_t(size_ - 1), std::memory_order_relaxed);
-  calls_.value.fetch_add(1);  // sequentially consistent: notify looks for sleepers only after it
-  calls_.value.notify_all();
+  running_.value.store(uint32_t(active_ - 1), std::memory_order_relaxed);
+  for (int tid = 1; tid < active_; ++tid) {
+    Counter& calls = calls_[size_t(tid)];
+    calls.value.fetch_add(1);  // sequentially consistent: notify looks for sleepers only after it
+    calls.value.notify_one();
+  }
   run(0);
   for (uint32_t left; (left = running_.value.load(std::memory_order_acquire)) != 0;)
     await_change(running_, left);
 }
 
 void Team::run(uint32_t tid) {
-  job_.f(job_.state, job_.io, job_.scratch, job_.table, tid, uint32_t(size_), &barrier_);
+  job_.f(job_.state, job_.io, job_.scratch, job_.table, tid, uint32_t(active_), &barrier_);
 }
 
 void Team::work(uint32_t tid) {
   for (uint32_t seen = 0;; ++seen) {
-    await_change(calls_, seen);
+    await_change(calls_[tid], seen);
     if (stopping_) return;
     run(tid);
     if (running_.value.fetch_sub(1) == 1) running_.value.notify_one();
@@ -125,7 +131,7 @@ void Team::await_change(const Counter& counter, uint32_t old) const {
 void Team::wait_at_barrier(void* context, uint32_t) {
   Team& team = *static_cast<Team*>(context);
   const uint32_t passed = team.passed_.value.load(std::memory_order_acquire);
-  if (team.arrived_.value.fetch_add(1, std::memory_order_acq_rel) + 1 != uint32_t(team.size_))
+  if (team.arrived_.value.fetch_add(1, std::memory_order_acq_rel) + 1 != uint32_t(team.active_))
     return team.await_change(team.passed_, passed);
   team.arrived_.value.store(0, std::memory_order_relaxed);
   team.passed_.value.fetch_add(1);

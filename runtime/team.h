@@ -26,9 +26,9 @@ class Team {
 
   // Runs f on all threads and returns when all are done. One call at a time; not from inside an entry.
   void call(gradc_entry_v1 f, void* state, void* io, void* scratch, const int64_t* table);
-  // From now on calls run on the caller alone, or on all threads again.
-  void use_one(bool one) { one_ = one; }
-  int active() const { return one_ ? 1 : size_; }
+  // From now on calls run on the first `threads`, 1 to size(); the others sleep.
+  void activate(int threads) { active_ = threads; }
+  int active() const { return active_; }
 
  private:
   struct Job {
@@ -53,12 +53,13 @@ class Team {
   int size_;
   int spins_;
   Job job_;
-  bool stopping_ = false, one_ = false;
+  int active_;
+  bool stopping_ = false;
   gradc_barrier barrier_{};
-  Counter calls_;    // changes when there is a new job, or the end
-  Counter running_;  // workers that have not finished the current job
-  Counter arrived_;  // threads at the barrier
-  Counter passed_;   // barriers passed
+  std::vector<Counter> calls_;  // of each thread: changes when it has a new job, or at the end
+  Counter running_;             // workers that have not finished the current job
+  Counter arrived_;             // threads at the barrier
+  Counter passed_;              // barriers passed
   std::vector<std::thread> workers_;
 };
 

@@ -13,7 +13,6 @@
 #include "runtime/error.h"
 #include "runtime/progress.h"
 #include "runtime/shuffle.h"
-#include "runtime/thread_trial.h"
 
 namespace gradc::runtime {
 namespace {
@@ -41,12 +40,7 @@ struct Kept {
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
-      : r_(r),
-        data_(data),
-        o_(o),
-        out_(out),
-        live_(!o.quiet && isatty(fileno(out)) != 0),
-        trial_(o.choose_threads ? r.threads() : 1) {}
+      : r_(r), data_(data), o_(o), out_(out), live_(!o.quiet && isatty(fileno(out)) != 0) {}
 
   TrainResult run() {
     const auto n = static_cast<int64_t>(data_.train.rows.size());
@@ -118,17 +112,16 @@ class Trainer {
                          : ""));
   }
 
-  void timed_call() {
-    if (trial_.done()) return r_.call();
-    r_.use_one_thread(trial_.one_thread());
-    const double from = now();
-    r_.call();
-    trial_.add((now() - from) * 1e3);
-    r_.use_one_thread(trial_.one_thread());
-    if (trial_.done() && trial_.ms(true) > 0 && !o_.quiet)
-      std::fprintf(out_, "%sthreads %d: a step takes %.3f ms with one, %.3f ms with %d\n",
-                   live_ ? "\r\033[K" : "", trial_.one_thread() ? 1 : r_.threads(), trial_.ms(true),
-                   trial_.ms(false), r_.threads());
+  void tell_threads() {
+    const ThreadChoice* c = r_.thread_choice("train_step");
+    if (c == nullptr || r_.threads() == 1 || !c->tried()) return;
+    threads_told_ = true;
+    std::fprintf(out_, "%sthreads %d:", live_ ? "\r\033[K" : "", c->chosen());
+    for (int n = r_.threads(); n > 0; n /= 2)
+      if (c->seconds(n) > 0)
+        std::fprintf(out_, "%s %.3f ms with %d", n == r_.threads() ? " a step takes" : ",",
+                     c->seconds(n) * 1e3, n);
+    std::fprintf(out_, "\n");
   }
 
   // An index outside its range ends the training; the state is that of the step before, and is kept.
@@ -154,7 +147,8 @@ class Trainer {
     r_.set("total", static_cast<double>(total_));
     r_.set("seed", static_cast<double>(o_.seed));
     for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    timed_call();
+    r_.call();
+    if (!o_.quiet && !threads_told_) tell_threads();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))
       diverge("loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +
@@ -301,12 +295,12 @@ class Trainer {
   static constexpr double kSaveSeconds = 10;
   double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, saved_ = now(), remembered_ = 0;
   double train_seconds_ = 0, val_seconds_ = 0;
-  bool candidate_new_ = false, best_saved_ = false, improved_ = false, weights_finite_ = true;
+  bool candidate_new_ = false, best_saved_ = false, improved_ = false, threads_told_ = false,
+       weights_finite_ = true;
   std::optional<double> best_value_, stop_best_;
   std::vector<double> best_val_;
   int waited_ = 0;
   Kept best_, good_, candidate_;
-  ThreadTrial trial_;
 };
 
 }  // namespace

@@ -29,7 +29,6 @@ struct TrainOptions {
   std::string save;                             // a further file for the chosen weights
   std::map<std::string, std::string> metadata;  // into every file
   bool quiet = false;
-  bool choose_threads = false;               // a trial on the first steps decides between one thread and all
   const std::atomic<int>* signal = nullptr;  // not 0: finish the step, save, return
 };
 

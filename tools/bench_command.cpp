@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <numeric>
 
 #include "driver/compiler.h"
 #include "driver/element_type.h"
@@ -101,10 +102,11 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
   const Compiled again = compile_model(sources, file, o, d);
   const double cached = now_ms() - from;
 
-  const int threads = threads_of(a);
-  runtime::Runner runner(c.program, threads);
+  runtime::Runner runner(c.program, threads_of(a));
+  const int threads = runner.threads();
   const int64_t batch = c.unit.train->batch;
   const std::vector<double> ms = time_steps(runner, synthetic(c.unit, batch), a.rounds);
+  const double mean = std::accumulate(ms.begin(), ms.end(), 0.0) / static_cast<double>(ms.size());
   const double operations = work_of(c, "train_step"), median = ms[ms.size() / 2];
   const double peak = measure_peak_gflops(threads), reached = operations / median / 1e6;
   int64_t state = 0;
@@ -115,12 +117,14 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
     if (c.steps[i].name == "train_step") kernels = c.reports[i].kernels.size();
   if (a.json)
     fmt::print(
-        "{{\"model\": \"{}\", \"batch\": {}, \"threads\": {}, \"step_ms\": {:.4f}, \"p10_ms\": {:.4f}, "
+        "{{\"model\": \"{}\", \"batch\": {}, \"threads\": {}, \"step_ms\": {:.4f}, \"mean_ms\": {:.4f}, "
+        "\"p10_ms\": {:.4f}, "
         "\"p90_ms\": {:.4f}, \"compile_cold_ms\": {:.1f}, \"start_cached_ms\": {:.1f}, "
         "\"from_cache\": {}, \"operations\": {:.0f}, \"state_bytes\": {}, \"arena_bytes\": {}, \"kernels\": "
         "{}, \"peak_gflops\": {:.1f}, \"gflops\": {:.2f}, \"share_of_peak\": {:.4f}}}\n",
-        c.unit.model_name, batch, threads, median, ms[ms.size() / 10], ms[ms.size() * 9 / 10], cold, cached,
-        again.from_cache, operations, state, runner.arena_bytes(), kernels, peak, reached, reached / peak);
+        c.unit.model_name, batch, threads, median, mean, ms[ms.size() / 10], ms[ms.size() * 9 / 10], cold,
+        cached, again.from_cache, operations, state, runner.arena_bytes(), kernels, peak, reached,
+        reached / peak);
   else
     fmt::print(
         "{}  batch {}  {} threads\nstep     {:.4f} ms (10 % {:.4f}, 90 % {:.4f}), {} kernels\ncompile  "

@@ -41,7 +41,8 @@ void machine_options(CLI::App* app, Arguments& a) {
   app->add_option("--cpu", a.cpu, "native, x86-64-v2, x86-64-v3, x86-64-v4 or any name LLVM knows");
   app->add_option("--lanes", a.lanes, "f32 elements of a vector: 4, 8 or 16; 0 is the cpu's own");
   without_option(app, a);
-  app->add_option("--threads", a.threads, "size of the team, 1 to 1024; all cores there are if absent")
+  app->add_option("--threads", a.threads,
+                  "exactly so many threads, 1 to 1024; if absent or more than cores, as many as pay")
       ->check(CLI::Range(1, 1024));
 }
 

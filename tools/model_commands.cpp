@@ -83,7 +83,6 @@ runtime::TrainOptions train_options(const Arguments& a, const Compiled& c, const
   o.metadata["gradc.version"] = "0.1.0";
   o.metadata["gradc.model"] = t.name;
   o.quiet = a.quiet;
-  o.choose_threads = a.threads == 0;
   o.signal = &signal_seen;
   return o;
 }
@@ -104,9 +103,9 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   std::signal(SIGTERM, on_signal);
   runtime::Runner runner(c.program, threads_of(a));
   if (!a.quiet) {
-    fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads\n", t.name,
+    fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads{}\n", t.name,
                parameters(c.program), bytes_text(runner.arena_bytes()), c.timing.total() / 1e3,
-               runner.threads());
+               runner.threads(), threads_of(a) == 0 && runner.threads() > 1 ? " at most" : "");
     fmt::print("data    train {}  val {}  test {}  batch {}  seed {}\n", data.splits.train.rows.size(),
                data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed);
   }

@@ -33,7 +33,8 @@ std::string cache_folder() {
 
 }  // namespace
 
-int threads_of(const Arguments& a) { return a.threads > 0 ? a.threads : runtime::available_cores(); }
+// More threads than cores only wait for each other: then as many as pay, as without the option.
+int threads_of(const Arguments& a) { return a.threads <= runtime::available_cores() ? a.threads : 0; }
 DataPlaces places_of(const Arguments& a) {
   return {std::filesystem::path(a.file).parent_path().string(), a.data};
 }

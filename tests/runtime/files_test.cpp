@@ -15,7 +15,6 @@
 #include "runtime/idx.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
-#include "runtime/thread_trial.h"
 
 namespace gradc::runtime {
 namespace {
@@ -171,20 +170,6 @@ TEST_F(Files, LinksAreFollowedAndOnlyFilesReplaced) {
   EXPECT_NE(refusal([&] { check_target(dir.string()); }).find("is a folder"), std::string::npos);
   EXPECT_NE(refusal([&] { check_target("/dev/null"); }).find("is a device"), std::string::npos);
   EXPECT_NE(refusal([&] { read_file("/dev/zero"); }).find("is a device"), std::string::npos);
-}
-
-TEST(Threads, ATrialOfAFewStepsDecides) {
-  auto decide = [](int threads, double all, double one) {
-    ThreadTrial t(threads);
-    int steps = 0;
-    for (; !t.done(); ++steps) t.add(t.one_thread() ? one : steps == 0 ? 10 * all : all);
-    return std::pair(steps, t.one_thread());
-  };
-  EXPECT_EQ(decide(1, 1, 1), std::pair(0, false));
-  EXPECT_EQ(decide(2, 1, 0.1), std::pair(6, true));
-  EXPECT_EQ(decide(2, 1, 1.5), std::pair(6, false));
-  EXPECT_EQ(decide(2, 60, 1).second, false);  // long steps keep all threads, after one of them
-  EXPECT_EQ(decide(2, 60, 1).first, 1);
 }
 
 TEST_F(Files, Summaries) {

@@ -37,6 +37,19 @@ TEST(Team, ThreadsMeetAtBarriersAndResultsAreWhole) {
   EXPECT_GE(available_cores(), 1);
 }
 
+TEST(Team, AnyNumberOfItsThreadsTakesACall) {
+  Team team(5);
+  std::vector<int64_t> cells(64), sums(64), want(64);
+  const int64_t rounds = 3;
+  for (int call = 0; call < 2000; ++call) {
+    const int n = 1 + call * 7 % 11 % 5;
+    team.activate(n);
+    team.call(add_up, cells.data(), sums.data(), nullptr, &rounds);
+    for (int t = 0; t < n; ++t) want[static_cast<size_t>(t) * 8] += 6 * n * (n + 1) / 2;
+    ASSERT_EQ(sums, want) << call;
+  }
+}
+
 TEST(Shuffle, APermutationThatDependsOnItsArgumentsAlone) {
   for (int64_t n : {0, 1, 2, 1000}) {
     std::vector<int64_t> p = permutation(1, 2, n);

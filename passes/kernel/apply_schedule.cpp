@@ -29,7 +29,7 @@ class Scheduler {
   Kernel run() {
     if (loops_.empty()) return std::move(k_);
     if (s_.vector_axis < 0 && s_.row_axis < 0) {
-      wrap(inner_);
+      k_.body = wrapped(inner_);
     } else if (s_.row_axis < 0 && !has_loop()) {
       elementwise();
     } else {
@@ -48,12 +48,12 @@ class Scheduler {
   }
 
   // The axes that stay whole, around `body`.
-  void wrap(Body body) {
+  Body wrapped(Body body) const {
     for (size_t i = s_.outer.size(); i-- > 0;) {
       const Loop& l = loops_[s_.outer[i]];
       body = {make_for({l.var, l.extent, LoopKind::Serial, std::move(body)})};
     }
-    k_.body = std::move(body);
+    return body;
   }
   void mark_outermost() {
     For f = *std::get<std::shared_ptr<const For>>(k_.body[0]);
@@ -63,12 +63,15 @@ class Scheduler {
 
   void elementwise() {
     const Loop& v = loops_[s_.vector_axis];
-    if (s_.columns == 0) return wrap({make_for({v.var, v.extent, LoopKind::Vector, inner_})});
+    if (s_.columns == 0) {
+      k_.body = wrapped({make_for({v.var, v.extent, LoopKind::Vector, inner_})});
+      return;
+    }
     const int piece = k_.vars++, lane = k_.vars++;
     const Index base = Index::var(piece) * s_.columns;
     Body body = substitute(inner_, v.var, base + Index::var(lane));
     body = {make_for({lane, Index::min(s_.columns, v.extent - base), LoopKind::Vector, body})};
-    wrap({make_for({piece, v.extent.ceil_div(s_.columns), LoopKind::Serial, body})});
+    k_.body = wrapped({make_for({piece, v.extent.ceil_div(s_.columns), LoopKind::Serial, body})});
   }
 
   // --- register tiles ------------------------------------------------------------------------------------
@@ -76,7 +79,7 @@ class Scheduler {
     const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
     const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
     Body body = has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop(), {});
-    wrap(std::move(body));
+    k_.body = s_.panel_first ? std::move(body) : wrapped(std::move(body));
   }
   static TileLoop no_loop() { return {}; }
 
@@ -116,6 +119,7 @@ class Scheduler {
     Body staged = inner_, copy;
     if (s_.stage) copy = stage(staged, panel, width);
     Body body = over_rows(staged, row_tile, columns(panel, width), {});
+    if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
     copy.insert(copy.end(), body.begin(), body.end());
     return copy;
   }
@@ -200,6 +204,8 @@ class Scheduler {
     const Index a = address(b, l.at);
     if (!a.uses_var(loops_[s_.vector_axis].var)) return false;
     if (s_.row_axis >= 0 && a.uses_var(loops_[s_.row_axis].var)) return false;
+    for (size_t o : s_.outer)
+      if (s_.panel_first && a.uses_var(loops_[o].var)) return false;
     int64_t bytes = width * size_of(b.dtype);
     std::vector<int> known;
     for (const For* f : around) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
@@ -19,6 +20,7 @@ struct Choice {
   int64_t rows = 1;           // of the register tile
   int64_t columns = 0;        // of the register tile, or of a parallel piece of a vector loop
   bool columns_outer = true;  // panels of columns around the tiles of rows
+  bool panel_first = false;   // and around the axes that stay whole
   bool stage = false;
   bool parallel = false;
   std::string what, rows_why, columns_why;
@@ -49,6 +51,13 @@ class Chooser {
   }
 
  private:
+  struct Access {
+    int buffer;
+    const std::vector<Index>* at;
+    int loops;      // around it
+    bool unstaged;  // no panel can stand for it
+  };
+
   int64_t planned(const Index& e) const {
     return std::max<int64_t>(0, e.evaluate([](int) -> int64_t { return 0; },
                                            [&](const std::string& d) {
@@ -202,6 +211,8 @@ class Chooser {
     const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
     s.stage = s.vector_axis >= 0 && row_tiles >= 3 && panel_wants_staging(s);
     s.columns_outer = s.stage || panels >= 4 || panels >= row_tiles;
+    s.panel_first =
+        s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
     if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2)
       s.stage = s.columns_outer = false;
@@ -236,7 +247,7 @@ class Chooser {
     if (c.row_axis >= 0) split(c.row_axis, c.rows, tile, row, c.rows_why);
     if (c.columns > 0) split(c.vector_axis, c.columns, panel, column, c.columns_why);
     if (c.vector_axis >= 0 && c.columns == 0) column = name(c.vector_axis);
-    order(s, c, {c.columns_outer ? panel : tile, c.columns_outer ? tile : panel, row, column});
+    order(s, c, panel, tile, row, column);
     if (c.stage)
       s.steps.push_back({"stage", {column}, 0, {}, "far apart in memory and read by every tile of rows"});
     if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
@@ -247,8 +258,12 @@ class Chooser {
     return s;
   }
 
-  // Puts the axes that stay whole outside, then `tail` without its empty names. No step where they stand so.
-  void order(Schedule& s, const Choice& c, const std::vector<std::string>& tail) {
+  // Puts the axes that stay whole outside, then the pieces and their elements, of those that there are; or a
+  // panel before all. No step where they stand so.
+  void order(Schedule& s, const Choice& c, const std::string& panel, const std::string& tile,
+             const std::string& row, const std::string& column) {
+    std::vector<std::string> tail{c.columns_outer ? panel : tile, c.columns_outer ? tile : panel, row,
+                                  column};
     std::vector<int> whole;
     std::vector<std::string> now, then;
     for (int a = 0; a < static_cast<int>(nest_.loops.size()); ++a) {
@@ -260,38 +275,51 @@ class Chooser {
     // The longest loop outermost: it is the one that threads share.
     if (c.vector_axis >= 0 || c.row_axis >= 0)
       std::stable_sort(whole.begin(), whole.end(), [&](int a, int b) { return extent(a) > extent(b); });
+    if (c.panel_first) then.push_back(std::exchange(tail[0], ""));
     for (int a : whole) then.push_back(name(a));
     for (const std::string& n : tail)
       if (!n.empty()) then.push_back(n);
     if (!then.empty()) outermost_ = then.front();
     if (now == then) return;
-    const bool tile = c.row_axis >= 0 && c.columns > 0;
+    const bool tiled = c.row_axis >= 0 && c.columns > 0;
     s.steps.push_back({"reorder",
                        then,
                        0,
                        {},
                        sentence(whole.size() > 1 ? "the longest axis outermost" : "",
-                                !tile             ? "lanes innermost"
+                                !tiled            ? "lanes innermost"
+                                : c.panel_first   ? "a panel serves all that is outside of rows, too"
                                 : c.columns_outer ? "a panel serves all rows"
                                                   : "few panels, so that threads share rows")});
   }
 
   // Strided panels, and rows whose pitch maps to few cache sets, are copied once and read many times.
-  bool panel_wants_staging(const Choice& s) const {
-    bool wants = false;
+  bool wants_staging(const Choice& s, const Access& access) const {
     const int var = nest_.loops[s.vector_axis]->var;
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
+    const Buffer& b = k_.buffers[access.buffer];
+    if (b.space != Space::In && b.space != Space::InOut) return false;
+    const Index a = address(b, *access.at);
+    if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) return false;
+    const std::optional<Index> c = a.coefficient_of(var);
+    if (!c) return false;
+    return (!c->is(1) && !c->is(0)) || (c->is(1) && row_pitch(b) * size_of(b.dtype) % 1024 == 0);
+  }
+  bool panel_wants_staging(const Choice& s) const {
+    return std::any_of(accesses_.begin(), accesses_.end(),
+                       [&](const Access& a) { return wants_staging(s, a); });
+  }
+  // Whether no axis that stays whole changes what is staged.
+  bool same_panel_everywhere(const Choice& s) const {
     for (const Access& access : accesses_) {
-      const Buffer& b = k_.buffers[access.buffer];
-      if (b.space != Space::In && b.space != Space::InOut) continue;
-      const Index a = address(b, *access.at);
-      if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) continue;
-      const std::optional<Index> c = a.coefficient_of(var);
-      if (!c) continue;
-      if (!c->is(1) && !c->is(0)) wants = true;
-      if (c->is(1) && row_pitch(b) * size_of(b.dtype) % 1024 == 0) wants = true;
+      if (access.loops < deepest_ || !wants_staging(s, access)) continue;
+      const Index a = address(k_.buffers[access.buffer], *access.at);
+      for (size_t o = 0; o < nest_.loops.size(); ++o)
+        if (static_cast<int>(o) != s.vector_axis && static_cast<int>(o) != s.row_axis &&
+            a.uses_var(nest_.loops[o]->var))
+          return false;
     }
-    return wants;
+    return true;
   }
 
   // Elements from one row to the next where that is a constant; else 1.
@@ -306,12 +334,6 @@ class Chooser {
   const Kernel& k_;
   const ScheduleOptions& o_;
   Nest nest_;
-  struct Access {
-    int buffer;
-    const std::vector<Index>* at;
-    int loops;      // around it
-    bool unstaged;  // no panel can stand for it
-  };
   std::vector<Access> accesses_;
   int deepest_ = 0;
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;

@@ -136,8 +136,8 @@ class Replay {
   }
 
   // --- the form ------------------------------------------------------------------------------------------
-  // Whole loops, then the pieces, then the elements of the pieces, rows around columns: what code is written
-  // for.
+  // Whole loops, then the pieces, then the elements of the pieces, rows around columns; pieces of columns may
+  // stand around the whole loops. That is what code is written for.
   LoopForm form() const {
     LoopForm f;
     auto check = [&](bool known, std::string_view why) {
@@ -158,13 +158,18 @@ class Replay {
       } else {
         check(l.part != Loop::Piece, "a piece that is neither unrolled nor vectorised");
         check(f.vector_axis < 0 && f.row_axis < 0, "a loop inside a tile");
-        check(l.part == Loop::Pieces || pieces.empty(), "a whole loop inside pieces");
-        if (l.part == Loop::Whole) f.outer.push_back(l.axis);
+        if (l.part == Loop::Whole) {
+          check(pieces.size() <= (f.outer.empty() || f.panel_first ? 1 : 0), "a whole loop inside pieces");
+          f.panel_first = !pieces.empty();
+          f.outer.push_back(l.axis);
+        }
       }
     }
     check(f.row_axis < 0 || f.vector_axis < 0 || f.columns > 0, "rows of whole columns");
     if (pieces.size() == 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
     f.stage = staged_ >= 0;
+    check(!f.panel_first || (f.row_axis >= 0 && static_cast<int>(pieces[0]->axis) == f.vector_axis),
+          "whole loops inside pieces that are not of columns around rows");
     check(!f.stage || (staged_ == f.vector_axis && f.columns_outer), "a panel that is not around the rows");
     return f;
   }

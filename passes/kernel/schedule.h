@@ -38,6 +38,7 @@ struct LoopForm {
   int row_axis = -1;          // the axis that is unrolled over the rows of a register tile
   int64_t rows = 1;           // of the register tile
   bool columns_outer = true;  // pieces of columns around those of rows
+  bool panel_first = false;   // pieces of columns around the axes that stay whole, too
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
   bool parallel = false;      // the outermost loop
 };

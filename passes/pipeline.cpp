@@ -22,6 +22,8 @@ constexpr std::array kPasses{
              "before differentiation: simple forms have the better derivatives", simplify},
     PassInfo{"differentiate", Stage::Graph, false, "over inlined bodies, which hold primitives alone",
              differentiate},
+    PassInfo{"hoist", Stage::Graph, false,
+             "when gradients of loops stand: theirs are the contractions that gain most", hoist},
     PassInfo{"algebra", Stage::Graph, false, "over values and cotangents alike, before roundings are decided",
              algebra},
     PassInfo{"prune", Stage::Graph, false,

@@ -160,7 +160,8 @@ NodeId Builder::transpose(NodeId x, const std::vector<int64_t>& perm) {
   return std::is_sorted(perm.begin(), perm.end()) ? x : make("transpose", {x}, {{"perm", ints(perm)}});
 }
 NodeId Builder::slice(NodeId x, const Shape& start, const Shape& limit, const std::vector<int64_t>& stride) {
-  std::vector<int64_t> s = stride.empty() ? std::vector<int64_t>(start.size(), 1) : stride;
+  const std::vector<int64_t> ones(start.size(), 1), s = stride.empty() ? ones : stride;
+  if (limit == shape(x) && s == ones && start == Shape(start.size(), Dim(0))) return x;
   return make("slice", {x}, {{"start", start}, {"limit", limit}, {"stride", ints(s)}});
 }
 NodeId Builder::concat(const std::vector<NodeId>& xs, int axis) {

@@ -19,6 +19,8 @@ graph::Module simplify(const graph::Module& m);
 // Drops what no result needs; parameters stay.
 graph::Module prune(const graph::Module& m);
 graph::Function prune_function(const graph::Function& f, const graph::Module& m);
+// Moves contractions out of the bodies of scans.
+graph::Module hoist(const graph::Module& m);
 // Rewrites contractions where that saves work or memory; what algebra.cpp lists.
 graph::Module algebra(const graph::Module& m);
 // Decides every rounding that is still open: multiply-adds, the order of reductions. From here on the text

@@ -169,7 +169,7 @@ class Replay {
     if (pieces.size() == 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
     f.stage = staged_ >= 0;
     check(!f.panel_first || (f.row_axis >= 0 && static_cast<int>(pieces[0]->axis) == f.vector_axis),
-          "whole loops inside pieces that are not of columns around rows");
+          "a whole loop inside pieces that are not of columns around rows");
     check(!f.stage || (staged_ == f.vector_axis && f.columns_outer), "a panel that is not around the rows");
     return f;
   }

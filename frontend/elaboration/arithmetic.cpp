@@ -300,8 +300,10 @@ Value Elaborator::binary(const std::string& op, Value a, Value b, Loc loc) {
     if (op == "or") return Value::of(a.truth || b.truth);
     if (is_comparison(op)) return Value::of(compare(op, a.truth, b.truth));
   }
-  if (a.is(Kind::String) && b.is(Kind::String) && (op == "==" || op == "!="))
-    return Value::of(compare(op, a.text, b.text));
+  if ((a.is(Kind::String) || b.is(Kind::String)) && (op == "==" || op == "!=")) {
+    const bool same = a.is(Kind::String) && b.is(Kind::String) && a.text == b.text;
+    return Value::of(same == (op == "=="));  // an option may be a number or a word
+  }
   if (a.is(Kind::List) && b.is(Kind::List) && op == "+") {
     a.items.insert(a.items.end(), b.items.begin(), b.items.end());
     return list_of(std::move(a.items), loc);

@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 import model_text
+from conv_samples import window_layers
 from gradient_samples import gradients
 from language_samples import programs
 from random_samples import known_draws
@@ -14,7 +15,7 @@ from sample_text import out
 from std_samples import activations, along_axes, initialisers, layers, losses, schedules
 
 start = model_text.random.bit_generator.state
-for family in [activations, along_axes, layers, losses, schedules, initialisers, known_draws, programs, gradients]:
+for family in [activations, along_axes, layers, losses, schedules, initialisers, known_draws, programs, gradients, window_layers]:
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)

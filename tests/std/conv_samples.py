@@ -1,0 +1,125 @@
+"""Convolutions, pooling and batch normalisation of the standard library: values and gradients by JAX, channels last."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model_text import some, trained, value
+
+LAYOUT = {1: ("NTC", "TIO", "NTC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+
+def conv(x, w, stride=1, padding=0, dilation=1, groups=1):
+    rank = x.ndim - 2
+    ends = padding if isinstance(padding, str) else [(padding, padding)] * rank
+    # Weights [.., d / groups, n] hold the maps of a group side by side, as XLA's do.
+    return jax.lax.conv_general_dilated(x, w, (stride,) * rank, ends, rhs_dilation=(dilation,) * rank,
+                                        feature_group_count=groups, dimension_numbers=LAYOUT[rank])
+
+
+def configuration(n, options):
+    text = [str(n)] + [f'{k}="{v}"' if isinstance(v, str) else f"{k}={v}" for k, v in options.items()]
+    return "{" + ", ".join(text) + "}"
+
+
+def convolutions():
+    for layer, shape, n, options in [
+        ("Conv1d", (2, 9, 3), 4, {"k": 3}),
+        ("Conv1d", (2, 10, 4), 6, {"k": 4, "stride": 3, "padding": 2, "groups": 2}),
+        ("Conv1d", (2, 11, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
+        ("Conv2d", (2, 6, 5, 3), 4, {}),
+        ("Conv2d", (2, 7, 8, 2), 3, {"k": 3, "padding": 1, "stride": 2}),
+        ("Conv2d", (1, 8, 7, 2), 3, {"k": 4, "padding": "same", "stride": 2}),
+        ("Conv2d", (1, 9, 9, 2), 2, {"k": 3, "dilation": 2, "stride": 2, "padding": 1}),
+        ("Conv2d", (2, 5, 5, 4), 6, {"k": 3, "padding": 1, "groups": 2}),
+        ("Conv2d", (2, 6, 6, 4), 8, {"k": 3, "padding": 1, "stride": 2, "groups": 4}),
+        ("Conv2d", (2, 5, 6, 3), 2, {"k": 1, "stride": 2}),
+        ("Conv3d", (1, 4, 5, 4, 2), 3, {"k": 2, "stride": 2, "padding": 1}),
+        ("Conv3d", (1, 4, 4, 5, 2), 2, {"k": 3, "padding": "same"}),
+    ]:
+        rank, k, groups = len(shape) - 2, options.get("k", 3), options.get("groups", 1)
+        x, w, b = some(*shape), some(*[k] * rank, shape[-1] // groups, n), some(n)
+        padding = options.get("padding", 0)
+        rest = {"stride": options.get("stride", 1), "dilation": options.get("dilation", 1), "groups": groups}
+        f = lambda a, u: conv(a, u, padding=padding.upper() if isinstance(padding, str) else padding, **rest)
+        name = layer.lower()
+        text = f"{layer}{configuration(n, options)}"
+        value(layer, f"x |> {text}", {"x": x}, f(x, w) + b, {f"{name}.weight": w, f"{name}.bias": b}, "near 1e-12 1e-13")
+        bare = text.replace("}", ", bias=false}")
+        weight = some(*f(x, w).shape)
+        trained(layer, f"r = sum((a |> {bare}) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": weight, "w": w},
+                "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"], p["w"]) * p["k"]), paths={"w": f"{name}.weight"},
+                compare="near 1e-11 1e-12")
+
+
+def window_places(shape, k, stride, padding):
+    """For each pixel of the result its window's rows and columns in the padded image."""
+    h, w = [(n + 2 * padding - k) // stride + 1 for n in shape[1:3]]
+    for i, j in itertools.product(range(h), range(w)):
+        yield i, j, slice(i * stride, i * stride + k), slice(j * stride, j * stride + k)
+
+
+def max_pool(x, k, stride, padding):
+    """The first of equals in window order takes the gradient: argmax, then a read at it."""
+    p = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)], constant_values=-jnp.inf)
+    places = list(window_places(x.shape, k, stride, padding))
+    h, w = places[-1][0] + 1, places[-1][1] + 1
+    rows = jnp.stack([p[:, a, b].reshape(x.shape[0], k * k, x.shape[3]) for _, _, a, b in places], 1)
+    first = jnp.argmax(jax.lax.stop_gradient(rows), 2, keepdims=True)
+    return jnp.take_along_axis(rows, first, 2).reshape(x.shape[0], h, w, x.shape[3])
+
+
+def avg_pool(x, k, stride, padding):
+    p = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    return jax.lax.reduce_window(p, 0.0, jax.lax.add, (1, k, k, 1), (1, stride, stride, 1), "VALID") / (k * k)
+
+
+def pooling():
+    for k, options in [(2, {}), (3, {"stride": 2}), (3, {"stride": 1, "padding": 1}), (2, {"stride": 3})]:
+        x = np.round(some(2, 7, 6, 3))  # ties
+        stride, padding = options.get("stride", k), options.get("padding", 0)
+        for layer, f in [("MaxPool2d", max_pool), ("AvgPool2d", avg_pool)]:
+            text = layer + configuration(k, options)
+            y = f(jnp.asarray(x), k, stride, padding)
+            value(layer, f"x |> {text}", {"x": x}, y)
+            trained(layer, f"r = sum((a |> {text}) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(*y.shape)},
+                    "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"], k, stride, padding) * p["k"]))
+    wild = np.array([[[[1.0], [np.nan]], [[-np.inf], [2.0]]], [[[-np.inf], [-np.inf]], [[-np.inf], [-np.inf]]]])
+    value("MaxPool2d", "x |> MaxPool2d{2}", {"x": wild}, np.array([np.nan, -np.inf]).reshape(2, 1, 1, 1))
+    x = some(2, 3, 4, 5)
+    value("global_avg_pool", "global_avg_pool(x)", {"x": x}, x.mean((1, 2)))
+    trained("global_avg_pool", "r = sum(global_avg_pool(a) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(2, 5)},
+            "r + 0 * mean(z)", lambda p, _: jnp.sum(p["a"].mean((1, 2)) * p["k"]))
+    value("same_padding", "x + same_padding(7, 4, 2) + 10 * same_padding(8, 3) + 100 * same_padding(9, 3, 2, 2)", {"x": np.zeros(1)},
+          np.array([3.0 + 20 + 400]))
+    y = some(2, 5, 3)
+    value("pad_for_windows", 'pad_for_windows(x, 1, 4, 2, "same", 1, 7)', {"x": y},
+          np.pad(y, [(0, 0), (1, 2), (0, 0)], constant_values=7))
+    both = lambda a: jnp.pad(a, [(0, 0), (1, 1), (0, 0)])
+    trained("pad_for_windows", "r = sum(pad_for_windows(a, 1, 3, 1, 1) * k) + 0 * z[0]", {"z": np.zeros(2)},
+            {"a": y, "k": some(2, 7, 3)}, "r + 0 * mean(z)", lambda p, _: jnp.sum(both(p["a"]) * p["k"]))
+
+
+def batch_norm():
+    def norm(a, w, b, eps=1e-5):
+        axes = tuple(range(a.ndim - 1))
+        return (a - a.mean(axes)) / jnp.sqrt(a.var(axes) + eps) * w + b
+
+    w, b, mean, var = some(3), some(3), some(3), np.abs(some(3)) + 0.5
+    held = {"batch_norm.running_mean": mean, "batch_norm.running_var": var}
+    state = {"batch_norm.weight": w, "batch_norm.bias": b, **held}
+    for shape in [(4, 3), (2, 3, 4, 3)]:
+        x = some(*shape)
+        value("BatchNorm", "x |> BatchNorm{}", {"x": x}, (x - mean) / np.sqrt(var + 1e-5) * w + b, state)
+        trained("BatchNorm", "r = sum((a |> BatchNorm{eps=0.01}) * k) + 0 * z[0]", {"z": np.zeros(2)},
+                {"a": x, "k": some(*shape), "w": w, "b": b}, "r + 0 * mean(z)",
+                lambda p, _: jnp.sum(norm(p["a"], p["w"], p["b"], 0.01) * p["k"]),
+                paths={"w": "batch_norm.weight", "b": "batch_norm.bias"}, held=held, compare="near 1e-11 1e-12")
+
+
+def window_layers():
+    convolutions()
+    pooling()
+    batch_norm()

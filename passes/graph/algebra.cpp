@@ -4,6 +4,7 @@
 
 #include "ir/ops/einsum_spec.h"
 #include "ir/ops/window_spec.h"
+#include "passes/graph/algebra.h"
 #include "passes/graph/expand.h"
 
 namespace gradc::passes {
@@ -216,6 +217,11 @@ Function rewritten(const Function& f, const Module& m) {
     if (better == kNone && f[i].op->name == "overlap_add") {
       const NodeId n = copy_node(b, f, i, made);
       better = spread_apart(b, n);
+      if (better == kNone) better = n;
+    }
+    if (better == kNone && (f[i].op->name == "einsum" || f[i].op->name == "scatter_add")) {
+      const NodeId n = copy_node(b, f, i, made);
+      better = contract_before_gather(b, f, n);
       if (better == kNone) better = n;
     }
     if (better == kNone) return std::nullopt;

@@ -81,6 +81,9 @@ def layers():
     value("Embed", "x |> Embed{6, 3}", {"x": rows}, table[rows], {"embed.weight": table})
     trained("Embed", "r = x |> Embed{6, 3} |> flatten", {"x": rows}, {"w": table}, "sum(r * r * k)",
             lambda p, d: jnp.sum(p["w"][d["x"]].reshape(3, 6) ** 2 * d["k"]), {"k": some(3, 6)}, paths={"w": "embed.weight"})
+    trained("Embed", "r = x |> Embed{6, 3} |> Dense{4, bias=false} |> tanh |> flatten", {"x": rows}, {"w": table, "u": some(3, 4)},
+            "sum(r * k)", lambda p, d: jnp.sum(jnp.tanh(p["w"][d["x"]] @ p["u"]).reshape(3, 8) * d["k"]), {"k": some(3, 8)},
+            paths={"w": "embed.weight", "u": "dense.weight"})
 
 
 def norm_layers(x):

@@ -22,13 +22,8 @@ struct Row {
 Row scalar_op(std::string op, double (*now)(double) = nullptr) {
   return {{"x"}, [op, now](Args& a) {
             const Value& x = a["x"];
-            if (now != nullptr && x.is_number() && (x.is(Kind::Real) || x.integer.is_constant())) {
-              const double y = now(a.e.constant_real(x, "x", a.loc));
-              const bool whole = op == "floor" || op == "ceil" || op == "round_even";
-              // floor(n / 2) is a size where n is.
-              if (whole && std::fabs(y) < 0x1p53) return Value::of(Index(static_cast<int64_t>(y)));
-              return Value::of(y);
-            }
+            if (now != nullptr && x.is_number() && (x.is(Kind::Real) || x.integer.is_constant()))
+              return Value::of(now(a.e.constant_real(x, "x", a.loc)));
             Value v = x;
             if (x.is(Kind::Integer)) v = a.e.tensor(x, DType::F64, a.loc), v.scalar = true;
             return a.e.unary(op, v, a.loc);
@@ -263,7 +258,7 @@ std::map<std::string, Row> make_table() {
       {"abs", scalar_op("abs", std::fabs)},
       {"floor", scalar_op("floor", std::floor)},
       {"ceil", scalar_op("ceil", std::ceil)},
-      {"round", scalar_op("round_even", std::nearbyint)},
+      {"round", scalar_op("round_even")},
       {"sign", scalar_op("sign")},
       {"maximum", extreme("max", true)},
       {"minimum", extreme("min", false)},

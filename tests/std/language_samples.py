@@ -20,6 +20,30 @@ def programs():
     states(some(3, 4))
     integers()
     elementwise(some(3, 5))
+    sums_of_indices(some(3, 7), some(3, 4), some(3, 6, 5, 2))
+
+
+def sums_of_indices(x, y, z):
+    """Subscripts that are sums of indices: windows, parts, reversed order; by NumPy's loops."""
+    w, k = some(3), some(3, 2, 2, 4)
+    windows = np.lib.stride_tricks.sliding_window_view
+    body = "param w: [3] = 0\nr[b, i] = sum[u] "
+    weights = {"state": {"w": w}}
+    program("windows", body + "x[b, i + u] * w[u]", {"x": x}, windows(x, 3, 1) @ w, **weights)
+    program("stride", body + "x[b, 2*i + u] * w[u]", {"x": x}, windows(x, 3, 1)[:, ::2] @ w, **weights)
+    program("dilation", body + "x[b, i + 2*u + 1] * w[u]", {"x": x},
+            np.stack([x[:, i + 1] * w[0] + x[:, i + 3] * w[1] + x[:, i + 5] * w[2] for i in range(2)], 1), **weights)
+    program("mirrored", body + "x[b, i + 2 - u] * w[u]", {"x": x}, windows(x, 3, 1) @ w[::-1], **weights)
+    program("padded", "param w: [3] = 0\np = pad(x, 1, over=1)\nr[b, i] = sum[u] p[b, i + u] * w[u]", {"x": x},
+            windows(np.pad(x, [(0, 0), (1, 1)]), 3, 1) @ w, **weights)
+    program("every_other", "r[b, i] = x[b, 2*i + 1]", {"x": x}, x[:, 1::2])
+    program("differences", "d[b, i] = x[b, i + 1]\nr = d - x[:, :-1]", {"x": x}, np.diff(x))
+    program("both_sides", "r[b, i, u] = x[b, i + u] * y[b, u]", {"x": x, "y": y}, windows(x, 4, 1) * y[:, None, :])
+    program("convolution", "param k: [3, 2, 2, 4] = 0\nr[b, i, j, o] = sum[u, v, c] z[b, i + u, 2*j + v, c] * k[u, v, c, o]",
+            {"z": z}, np.einsum("bijcuv,uvco->bijo", windows(z, (3, 2), (1, 2))[:, :, ::2], k), state={"k": k})
+    program("windows_of_two", "v = windows(x, 3, 2, over=1)\nr = max(v, over=-1)", {"x": x}, windows(x, 3, 1)[:, ::2].max(-1))
+    program("pad_value", "r = pad(z, [1, 0], [0, 2], over=[1, 2], value=7)", {"z": z},
+            np.pad(z, [(0, 0), (1, 0), (0, 2), (0, 0)], constant_values=7))
 
 
 def index_notation(x, y, z):

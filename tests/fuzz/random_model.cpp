@@ -148,6 +148,8 @@ const Row kVectors[] = {
     {"$r, $q = pair($x)\n$r, $q = $q, $r\n$r += $q; $r *= 0.5", "d"},
     {"$q, $p = split(concat($x, $x * $x), 2)\n$r = $q - $p", "d"},
     {"$r = unstack(reshape(concat($x, 2 * $x), [B, 2, $d]), over=1) |> second", "d"},
+    {"$q = pad($x, 1, over=1)\n$r = max(windows($q, 3, over=1), over=-1)", "d"},
+    {"$q = pad($x, 1, 0, over=1)\nparam $p: [2] = normal(0.5)\n$r[b, i] = sum[u] $q[b, i + u] * $p[u]", "d"},
 };
 
 // $x, $w: [B]
@@ -168,6 +170,15 @@ const Row kMatrices[] = {
     {"$r = $reduce($x, over=[1, 2])", ""},
     {"$r = $x |> Dense{$k} |> $act", "dk"},
     {"$r = $x |> Gate{$k}", "dk"},
+    {"$r = $x |> Conv1d{$k, k=3, padding=1} |> $act", "dk"},
+    {"$r = $x |> Conv1d{$k, k=2, padding=\"same\", dilation=2}", "dk"},
+    {"$r = $x |> BatchNorm{}", "de"},
+    {"$r = $x |> reshape([B, $d, $e, 1]) |> Conv2d{$k, k=3, padding=1} |> MaxPool2d{3, 1, 1} |> max(over=-1)",
+     "de"},
+    {"$r = $x |> reshape([B, $d, $e, 1]) |> Conv2d{2, k=2, padding=\"same\"} |> AvgPool2d{3, 1, 1} |> "
+     "sum(over=-1)",
+     "de"},
+    {"$r = $x |> Conv1d{$e, groups=$e, padding=1}", "de"},
     {"$r = transpose($x, [0, 2, 1])", "ed"},
     {"$r = $x |> LayerNorm{}", "de"},
     {"$r = $x[:, 0]", "e"},

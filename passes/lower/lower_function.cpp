@@ -4,7 +4,9 @@
 #include <optional>
 #include <set>
 
+#include "ir/ops/running_spec.h"
 #include "passes/lower/group_key.h"
+#include "passes/lower/lower_running.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -227,11 +229,13 @@ struct StepBuilder::FunctionLowering {
   }
 
   // A result is computed where it belongs, unless it is a parameter, has no kernel of its own, or belongs to
-  // two places or to a parameter that must be copied.
+  // two places or to a parameter that must be copied. Running sums read what they would overwrite: in place
+  // of a parameter they are copied.
   void bind_results(const Fusion& fusion) {
     for (size_t r = 0; r < f.results.size(); ++r) {
       const graph::Result& result = f.results[r];
-      if (views.count(result.node) || !graph::has_meaning(f[result.node])) continue;
+      const bool fresh = result.into == kNone && graph::is_running(*f[result.node].op);
+      if (views.count(result.node) || (!graph::has_meaning(f[result.node]) && !fresh)) continue;
       if (result.into != kNone && fusion.copied.count(result.into)) continue;
       views[result.node] = dests[r];
       if (result.into != kNone) storage_of[result.node] = result.into;
@@ -331,6 +335,10 @@ struct StepBuilder::FunctionLowering {
       lower_while(n, out);
     } else if (op == "scatter_add") {
       lower_scatter_add(n, out);
+    } else if (graph::is_running(*f[n].op)) {
+      const Type& t = f.type(n);
+      b.emit({lower_running(graph::running_spec(*f[n].op, f[n].attrs, t.dtype), t, b.fma_), {}},
+             {view_of(f[n].operands[0]), view_of(n)}, std::string(op), out);
     } else {
       GRADC_CHECK(false, "op {} reached the step unexpanded", op);
     }

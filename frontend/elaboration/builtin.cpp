@@ -282,6 +282,8 @@ std::map<std::string, Row> make_table() {
       {"transpose", {{"x", "axes"}, transpose}},
       {"pad", {{"x", "low", "high", "over", "value"}, pad}},
       {"windows", {{"x", "size", "stride", "dilation", "over"}, windows}},
+      {"cumsum", {{"x", "over", "reverse", "exclusive"}, [](Args& a) { return running(a, "cumsum"); }}},
+      {"cumprod", {{"x", "over", "reverse", "exclusive"}, [](Args& a) { return running(a, "cumprod"); }}},
       {"zeros", {{"shape"}, [](Args& a) { return filled(a, 0); }}},
       {"ones", {{"shape"}, [](Args& a) { return filled(a, 1); }}},
       {"take", {{"table", "index"}, take}},

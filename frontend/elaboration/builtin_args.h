@@ -56,6 +56,8 @@ struct Args {
   Value wrap(graph::NodeId n, const Value& like) const { return e.wrap(n, like.is(Value::Kind::Deferred)); }
 };
 
+// builtin_order.cpp
+Value running(Args& a, const char* op);
 // builtin_windows.cpp
 Value pad(Args& a);
 Value windows(Args& a);

@@ -40,6 +40,11 @@ def index_notation(x, y, z):
     program("colon", "m = mean[n] x[n, :]\nr = x - m", {"x": x}, x - x.mean(0))
     program("ellipsis", "r[..., o] = sum[i] z[..., i] * z[..., o]", {"z": z}, e("bhti,bhto->bhto", z, z))
     program("last", "r[b] = x[b, -1] - x[b, 0]", {"x": x}, x[:, -1] - x[:, 0])
+    program("running", "r[b, i] = cumsum[i] x[b, i] * 2 + 1", {"x": x}, (x * 2).cumsum(1) + 1)
+    program("running_product", "r[b, i] = cumprod[i where i != 1] x[b, i]", {"x": x},
+            np.where(np.arange(4) == 1, 1, x).cumprod(1))
+    program("running_calls", "a = cumsum(x)\nb = cumprod(x, over=1, reverse=true)\nc = cumsum(x > 0, exclusive=true)", {"x": x},
+            {"a": x.cumsum(1), "b": x[:, ::-1].cumprod(1)[:, ::-1], "c": (x > 0).cumsum(1) - (x > 0)})
     program("sum_of_term", "r[b] = sum[i] x[b, i] * x[b, i] + 1", {"x": x}, (x * x).sum(1) + 1)
     program("negative_sum", "r[b] = 2 - sum[i] x[b, i] / 2", {"x": x}, 2 - (x / 2).sum(1))
     program("variance", "r[b] = mean[i] ((x[b, i] - (mean[j] x[b, j])) ** 2)", {"x": x}, x.var(1))

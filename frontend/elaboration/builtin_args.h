@@ -58,6 +58,9 @@ struct Args {
 
 // builtin_order.cpp
 Value running(Args& a, const char* op);
+Value argsort(Args& a);
+Value sort(Args& a);
+Value top_k(Args& a);
 // builtin_windows.cpp
 Value pad(Args& a);
 Value windows(Args& a);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 
+#include "ir/interp/argsort.h"
 #include "ir/interp/meaning_plan.h"
 #include "ir/ops/running_spec.h"
 #include "support/check.h"
@@ -264,6 +265,9 @@ class DualRun {
       return function(m_.at(n.attrs.function(then ? "then" : "otherwise")), {x.begin() + 1, x.end()}, dims);
     }
     if (n.op->name == "scatter_add") return {scatter_add(x)};
+    if (graph::is_argsort(*n.op))
+      return {
+          share({argsort(graph::order_spec(n.attrs), x[0]->value), Tensor(DType::F64, x[0]->value.shape())})};
     if (graph::is_running(*n.op))
       return {running(graph::running_spec(*n.op, n.attrs, x[0]->value.dtype()), *x[0])};
     return {evaluate(f, id, x, dims)};

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "ir/interp/argsort.h"
 #include "ir/interp/scalar_strips.h"
 #include "ir/ops/running_spec.h"
 #include "support/check.h"
@@ -134,6 +135,7 @@ class Run {
     if (n.op->name == "scatter_add") return {share(scatter_add(*x[0], *x[1], *x[2]))};
     if (graph::is_running(*n.op))
       return {share(running(graph::running_spec(*n.op, n.attrs, x[0]->dtype()), *x[0], fma_))};
+    if (graph::is_argsort(*n.op)) return {share(interp::argsort(graph::order_spec(n.attrs), *x[0]))};
     if (n.op->name == "call") return function(m_.at(n.attrs.function("function")), x, dims);
     if (n.op->name == "scan") return scan(n, x, dims);
     if (n.op->name == "while") return while_loop(n, x, dims);

@@ -24,6 +24,7 @@ constexpr KindRow kKinds[] = {
     {"carries", Kind::Integer},
     {"condition", Kind::Function},
     {"consts", Kind::Integer},
+    {"descending", Kind::Flag},
     {"dilation", Kind::Integers},
     {"dims", Kind::Integers},
     {"dtype", Kind::ElementType},

@@ -4,15 +4,15 @@
 
 namespace gradc::graph {
 
-int doublings(Builder& b, const Dim& extent) {
+int doublings(const Function& f, const Dim& extent) {
   int64_t most = int64_t{1} << 40;  // no array is longer
   if (extent.is_constant()) {
     most = extent.constant_part();
   } else {
     bool known = true;
     auto largest = [&](const std::string& name) {
-      const auto it = b.function().dims.find(name);
-      known = known && it != b.function().dims.end() && it->second.max > 0;
+      const auto it = f.dims.find(name);
+      known = known && it != f.dims.end() && it->second.max > 0;
       return known ? it->second.max : 1;
     };
     const bool grows = std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {

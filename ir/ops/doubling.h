@@ -7,7 +7,7 @@ namespace gradc::graph {
 
 // Steps until doubling has covered an axis but one element: by its length, or by its dimension's maximum
 // where that is known.
-int doublings(Builder& b, const Dim& extent);
+int doublings(const Function& f, const Dim& extent);
 // x moved along an axis by `by` places, `fill` moved in.
 NodeId shifted(Builder& b, NodeId x, int64_t axis, int64_t by, double fill);
 

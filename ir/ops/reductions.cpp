@@ -117,7 +117,7 @@ Cotangents extreme_gradient(Builder& b, V v) {
 // At each element the product of those before it (direction 1) or behind it (-1) along an axis.
 NodeId products(Builder& b, NodeId x, int64_t axis, int direction) {
   NodeId p = shifted(b, x, axis, direction, 1);
-  const int steps = doublings(b, b.shape(x)[axis]);
+  const int steps = doublings(b.function(), b.shape(x)[axis]);
   for (int s = 0; s < steps; ++s) p = b.mul(p, shifted(b, p, axis, direction * (int64_t{1} << s), 1));
   return p;
 }

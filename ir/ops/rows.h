@@ -16,6 +16,7 @@ std::vector<OpDef> structure_ops();
 std::vector<OpDef> indexing_ops();
 std::vector<OpDef> reduction_ops();
 std::vector<OpDef> running_ops();
+std::vector<OpDef> order_ops();
 std::vector<OpDef> einsum_ops();
 std::vector<OpDef> window_ops();
 std::vector<OpDef> control_ops();

@@ -55,7 +55,7 @@ Cotangents cumprod_gradient(Builder& b, V v) {
   NodeId s = v.g();
   if (attrs.flag("exclusive")) s = shifted(b, s, axis, ahead, 0);  // y[j] goes without x[j]
   NodeId a = shifted(b, x, axis, ahead, 0);
-  const int steps = doublings(b, b.shape(x)[static_cast<size_t>(axis)] + 1);
+  const int steps = doublings(b.function(), b.shape(x)[static_cast<size_t>(axis)] + 1);
   for (int n = 0; n < steps; ++n) {
     const int64_t by = ahead * (int64_t{1} << n);
     s = b.add(s, b.mul(a, shifted(b, s, axis, by, 0)));

@@ -312,6 +312,15 @@ struct Samples {
     return r != kNone && is_float(t) && g.pick(2) ? Made{r, g.b_.mul(x, r)} : some(r);
   }
 
+  static Made argsort(G g, D) {
+    const NodeId x =
+        g.value_where([&](NodeId n) { return !g.shape(n).empty() && g.b_.dtype(n) != DType::Bool; });
+    if (x == kNone) return {};
+    graph::Attrs attrs{{"axis", int64_t{g.pick(static_cast<int>(g.shape(x).size()))}}};
+    if (g.pick(2)) attrs = attrs.with("descending", true);
+    return some(g.try_make("argsort", {x}, attrs));
+  }
+
   // Each axis of x is summed, kept, or also an axis of y; y has axes of its own; the order is any.
   static Made einsum(G g, D) {
     const NodeId x = g.value_where([&](NodeId n) { return g.b_.dtype(n) != DType::Bool; });
@@ -511,6 +520,7 @@ inline SampleRule sample_rule(const OpDef& op) {
       {"argmin", Samples::arg_reduction},
       {"cumsum", Samples::running},
       {"cumprod", Samples::running},
+      {"argsort", Samples::argsort},
       {"einsum", Samples::einsum},
       {"call", Samples::call},
       {"value_and_grad", Samples::value_and_grad},

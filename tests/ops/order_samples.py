@@ -1,4 +1,4 @@
-"""Running sums and products: values by NumPy, gradients by JAX in f64."""
+"""Running sums and products, order: values by NumPy, gradients by JAX in f64."""
 
 import functools
 import itertools
@@ -55,3 +55,20 @@ def running():
             f = lambda a: product(a, 0, r, e)
             gradient("cumprod", f, [np.array(x)], attrs)
             hessian_vector("cumprod", f, np.array(x), attrs)
+
+
+def order():
+    for shape, axis in [((5,), 0), ((3, 7), 1), ((7, 3), 0), ((2, 5, 4), 1), ((1,), 0), ((3, 0), 1), ((130,), 0), ((33, 9), 0)]:
+        for t in FLOATS + INTEGERS:
+            x = some(t, shape, -4, 4) if t.kind != "f" else some(np.dtype("i4"), shape, -9, 9).astype(t)  # with equals
+            one("argsort", [x], np.argsort(x, axis=axis, kind="stable").astype(np.int32), f"axis={axis}")
+            # Stable too where it descends: the order of the reversed row, seen from behind.
+            back = np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+            back = (shape[axis] - 1 - back).astype(np.int32)
+            one("argsort", [x], back, f"axis={axis}, descending=true")
+    for t in FLOATS:
+        x = np.array([np.nan, 2, -0.0, np.inf, 0, -np.inf, np.nan, -0.0, 1], t)
+        one("argsort", [x], np.argsort(x, kind="stable").astype(np.int32), "axis=0")
+        one("argsort", [x], np.int32([0, 6, 3, 1, 8, 2, 4, 7, 5]), "axis=0, descending=true")
+    large = np.int64([2**62, 2**62 + 1, -(2**63), 2**63 - 1, 2**62])
+    one("argsort", [large], np.argsort(large, kind="stable").astype(np.int32), "axis=0")

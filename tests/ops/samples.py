@@ -20,7 +20,7 @@ from elementwise_samples import (
     second_derivatives,
     unary_ops,
 )
-from order_samples import running
+from order_samples import order, running
 from sample_text import out, random
 from window_samples import convolutions, windows
 
@@ -35,6 +35,7 @@ for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_ele
     windows,
     convolutions,
     running,
+    order,
 ]:
     random.bit_generator.state = start  # so that a family does not move when another changes
     family()

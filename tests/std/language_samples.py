@@ -20,6 +20,7 @@ def programs():
     states(some(3, 4))
     integers()
     elementwise(some(3, 5))
+    orders(some(3, 6), some(3, 4, 2))
 
 
 def index_notation(x, y, z):
@@ -215,3 +216,15 @@ def elementwise(x):
         program(name, f"r = {name}(x)", {"x": up}, f(up), compare="near 1e-14 1e-15")
     program("constant_folding", "r = x * sqrt(2) + exp(1) - log(3) + sin(1) * tanh(0.5)", {"x": x},
             x * np.sqrt(2) + np.exp(1) - np.log(3) + np.sin(1) * np.tanh(0.5))
+
+
+def orders(x, y):
+    x[:, 4] = x[:, 1]  # equals
+    program("sort", "r = sort(x)", {"x": x}, np.sort(x, 1), compare="exact")
+    program("sort_along", "r = sort(y, over=1)\nn = argsort(y, over=1)", {"y": y},
+            {"r": np.sort(y, 1), "n": np.argsort(y, 1, kind="stable").astype(np.int32)}, compare="exact")
+    program("sort_batch", "r = sort(y, over=0, descending=true)", {"y": y}, -np.sort(-y, 0), compare="exact")
+    falling = np.argsort(-x, 1, kind="stable").astype(np.int32)
+    program("argsort_descending", "r = argsort(x, descending=true)", {"x": x}, falling, compare="exact")
+    program("top_k", "v, n = top_k(x, 3)", {"x": x}, {"v": -np.sort(-x, 1)[:, :3], "n": falling[:, :3]}, compare="exact")
+    program("sort_of_truth", "r = argsort(x > 0)", {"x": x}, np.argsort(x > 0, 1, kind="stable").astype(np.int32), compare="exact")

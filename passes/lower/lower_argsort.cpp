@@ -24,17 +24,25 @@ class Merge {
     const Index w = int64_t{1} << level_, n = t_.shape[o_.axis], place = at_[o_.axis];
     const Index first = place.floor_div(w * 2) * w * 2, done = place - first;  // places of the result before
     const Index left = Index::min(w, n - first), right = Index::max(0, Index::min(w, n - first - w));
-    const Value one = constant(1);
-    // How many of them the left run fills: between low and high.
-    Value low = axis(Index::max(0, done - right)), high = axis(Index::min(done, left));
-    for (int step = 0; step <= level_; ++step) {
+    // How many of them the left run fills: between low and high, which a bisection brings together.
+    const int low_at = tile("low"), high_at = tile("high");
+    store(low_at, axis(Index::max(0, done - right))), store(high_at, axis(Index::min(done, left)));
+    Body before = std::exchange(body_, {});
+    {
+      const Value one = constant(1), low = load_tile(low_at), high = load_tile(high_at);
       const Value middle = op(ScalarOp::ShiftRight, op(ScalarOp::Add, low, high), one);
       const Index m = bound(middle);
       const Value stays = precedes(element(first + m), element(place + w - 1 - m));
       const Value up = truth(ScalarOp::And, truth(ScalarOp::Lt, low, high), stays);
-      low = choose(DType::I64, up, op(ScalarOp::Add, middle, one), low);
-      high = choose(DType::I64, up, high, middle);
+      store(low_at, choose(DType::I64, up, op(ScalarOp::Add, middle, one), low));
+      store(high_at, choose(DType::I64, up, high, middle));
     }
+    // Without a right run there is nothing to find. The branch also keeps this loop out of register tiles, which
+    // would unroll its loads by number: seconds of compilation, and no faster.
+    Body search{make_for({k_.vars++, level_ + 1, LoopKind::Serial, std::exchange(body_, {})})};
+    before.push_back(make_if({{right - 1}, std::move(search)}));
+    body_ = std::move(before);
+    const Value low = load_tile(low_at);
     const Index i = bound(low);
     const Element a = element(first + i), b = element(place + w - i);
     const Value in_left = truth(ScalarOp::Lt, low, axis(left));
@@ -42,7 +50,7 @@ class Merge {
     const Value takes_left =
         truth(ScalarOp::And, in_left, truth(ScalarOp::Or, truth(ScalarOp::Not, in_right), precedes(a, b)));
     const Value number = choose(DType::I32, takes_left, a.number, b.number);
-    body_.push_back(Store{static_cast<int>(k_.buffers.size()) - 1, at_, number});
+    body_.push_back(Store{level_ > 0 ? 2 : 1, at_, number});
     for (int v = t_.rank(); v-- > 0;)
       body_ = {make_for({v, t_.shape[static_cast<size_t>(v)], LoopKind::Axis, std::move(body_)})};
     k_.body = std::move(body_);
@@ -64,6 +72,15 @@ class Merge {
   Value constant(double v) {
     body_.push_back(
         Compute{k_.values, ScalarOp::Const, DType::I64, {-1, -1, -1}, literal(DType::I64, v), {}});
+    return k_.values++;
+  }
+  int tile(const char* name) {
+    k_.buffers.push_back({name, DType::I64, {}, Space::Tile, {}});
+    return static_cast<int>(k_.buffers.size()) - 1;
+  }
+  void store(int tile, Value v) { body_.push_back(Store{tile, {}, v}); }
+  Value load_tile(int tile) {
+    body_.push_back(Load{k_.values, tile, {}, {}, {}});
     return k_.values++;
   }
   Value axis(const Index& e) {

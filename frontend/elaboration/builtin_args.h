@@ -56,6 +56,11 @@ struct Args {
   Value wrap(graph::NodeId n, const Value& like) const { return e.wrap(n, like.is(Value::Kind::Deferred)); }
 };
 
+// builtin_order.cpp
+Value running(Args& a, const char* op);
+Value argsort(Args& a);
+Value sort(Args& a);
+Value top_k(Args& a);
 // builtin_windows.cpp
 Value pad(Args& a);
 Value windows(Args& a);

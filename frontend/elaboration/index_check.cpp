@@ -86,6 +86,7 @@ std::optional<Range> computed_range(const Builder& b, NodeId n, int depth) {
     return Range{static_cast<int64_t>(value), static_cast<int64_t>(value)};
   }
   if (op == "iota") return Range{0, b.shape(n)[static_cast<size_t>(node.attrs.integer("axis"))] - 1};
+  if (op == "argsort") return Range{0, b.shape(n)[static_cast<size_t>(node.attrs.integer("axis"))] - 1};
   if (op == "argmax" || op == "argmin")
     return Range{0, b.shape(node.operands[0])[static_cast<size_t>(node.attrs.integers("axes")[0])] - 1};
   if (op == "min" || op == "max") return cut(b, node, depth);

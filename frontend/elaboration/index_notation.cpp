@@ -561,6 +561,12 @@ class IndexNotation {
       if (places.size() != 1) e_.fail(loc, fmt::format("{} runs over one index", x.text));
       return {e_.reduce(x.text, keep(v, e_.limit(v, x.text == "argmax")), places, false, loc), kept};
     }
+    if (x.text == "cumsum" || x.text == "cumprod") {
+      if (places.size() != 1) e_.fail(loc, fmt::format("{} runs over one index", x.text));
+      const Value r = e_.call_builtin(x.text, {keep(v, x.text == "cumsum" ? zero : one)},
+                                      {{"over", Value::of(Index(places[0]))}}, loc);
+      return {r, axes};
+    }
     if (x.text == "softmax" || x.text == "logsumexp") {
       // What is masked is -inf, with derivative 0. The standard library has the formulas.
       if (!is_float(e_.dtype(v))) v = e_.convert(v, e_.float_type(), loc);

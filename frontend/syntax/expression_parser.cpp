@@ -8,8 +8,8 @@ namespace gradc::frontend {
 namespace {
 
 constexpr int kMaxHeight = 1000;  // of one expression's tree: its chains of operators count too
-constexpr std::array kIndexOps = {"sum", "mean",   "prod",   "max",       "min",     "any",
-                                  "all", "argmax", "argmin", "logsumexp", "softmax", "cumsum"};
+constexpr std::array kIndexOps = {"sum",    "mean",   "prod",      "max",     "min",    "any",    "all",
+                                  "argmax", "argmin", "logsumexp", "softmax", "cumsum", "cumprod"};
 constexpr std::array kComparisons = {"<", "<=", ">", ">=", "==", "!="};
 
 }  // namespace

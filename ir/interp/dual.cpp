@@ -7,7 +7,9 @@
 #include <cstring>
 #include <functional>
 
+#include "ir/interp/argsort.h"
 #include "ir/interp/meaning_plan.h"
+#include "ir/ops/running_spec.h"
 #include "support/check.h"
 
 namespace gradc {
@@ -263,6 +265,11 @@ class DualRun {
       return function(m_.at(n.attrs.function(then ? "then" : "otherwise")), {x.begin() + 1, x.end()}, dims);
     }
     if (n.op->name == "scatter_add") return {scatter_add(x)};
+    if (graph::is_argsort(*n.op))
+      return {
+          share({argsort(graph::order_spec(n.attrs), x[0]->value), Tensor(DType::F64, x[0]->value.shape())})};
+    if (graph::is_running(*n.op))
+      return {running(graph::running_spec(*n.op, n.attrs, x[0]->value.dtype()), *x[0])};
     return {evaluate(f, id, x, dims)};
   }
 
@@ -288,6 +295,27 @@ class DualRun {
       for (int64_t j = 0; j < width; ++j) {
         out.value.set(to + j, out.value.at(to + j) + x[2]->value.at(i * width + j));
         out.tangent.set(to + j, out.tangent.at(to + j) + x[2]->tangent.at(i * width + j));
+      }
+    }
+    return share(std::move(out));
+  }
+
+  static Value running(const graph::RunningSpec& r, const Dual& x) {
+    Dual out{x.value.clone(), x.tangent.clone()};
+    if (out.value.count() == 0) return share(std::move(out));
+    const int64_t n = x.value.shape()[r.axis];
+    int64_t width = 1;
+    for (size_t a = r.axis + 1; a < x.value.shape().size(); ++a) width *= x.value.shape()[a];
+    for (int64_t chain = 0; chain < x.value.count() / n; ++chain) {
+      Accumulator acc;
+      acc.n.v = identity_of(r.combine, DType::F64).f;
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t row = r.reverse ? n - 1 - i : i;
+        const int64_t at = (chain / width * n + row) * width + chain % width;
+        const Number before = acc.n;
+        acc.join(r.combine, {x.value.at(at), x.tangent.at(at)});
+        out.value.set(at, r.exclusive ? before.v : acc.n.v);
+        out.tangent.set(at, r.exclusive ? before.t : acc.n.t);
       }
     }
     return share(std::move(out));

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <memory>
 
+#include "ir/interp/argsort.h"
 #include "ir/interp/scalar_strips.h"
+#include "ir/ops/running_spec.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
 
@@ -46,6 +48,32 @@ Tensor scatter_add(const Tensor& x, const Tensor& index, const Tensor& u) {
     const std::byte* from = u.data() + i * width * size;
     interp::eval_strip(ScalarOp::Add, x.dtype(), x.dtype(), to, from, nullptr, to, static_cast<int>(width),
                        true);
+  }
+  return out;
+}
+
+// Rows of what lies behind the axis, combined one after the other.
+Tensor running(const graph::RunningSpec& r, const Tensor& x, bool fma) {
+  Tensor out(x.dtype(), x.shape());
+  if (x.count() == 0) return out;
+  const int64_t n = x.shape()[r.axis];
+  int64_t width = 1;
+  for (size_t a = r.axis + 1; a < x.shape().size(); ++a) width *= x.shape()[a];
+  const int w = static_cast<int>(width);
+  Tensor so_far(r.accumulator, {width}), term(r.accumulator, {width});
+  const auto convert = [&](DType to, DType from, const std::byte* a, std::byte* b) {
+    interp::eval_strip(ScalarOp::Convert, to, from, a, nullptr, nullptr, b, w, fma);
+  };
+  for (int64_t block = 0; block < x.count() / (n * width); ++block) {
+    interp::fill_strip(r.accumulator, identity_of(r.combine, r.accumulator), so_far.data(), w);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = (block * n + (r.reverse ? n - 1 - i : i)) * width * size_of(x.dtype());
+      if (r.exclusive) convert(x.dtype(), r.accumulator, so_far.data(), out.data() + at);
+      convert(r.accumulator, x.dtype(), x.data() + at, term.data());
+      interp::eval_strip(joining(r.combine), r.accumulator, r.accumulator, so_far.data(), term.data(),
+                         nullptr, so_far.data(), w, fma);
+      if (!r.exclusive) convert(x.dtype(), r.accumulator, so_far.data(), out.data() + at);
+    }
   }
   return out;
 }
@@ -105,6 +133,9 @@ class Run {
 
   Values without_meaning(const Node& n, const Values& x, const Dims& dims) const {
     if (n.op->name == "scatter_add") return {share(scatter_add(*x[0], *x[1], *x[2]))};
+    if (graph::is_running(*n.op))
+      return {share(running(graph::running_spec(*n.op, n.attrs, x[0]->dtype()), *x[0], fma_))};
+    if (graph::is_argsort(*n.op)) return {share(interp::argsort(graph::order_spec(n.attrs), *x[0]))};
     if (n.op->name == "call") return function(m_.at(n.attrs.function("function")), x, dims);
     if (n.op->name == "scan") return scan(n, x, dims);
     if (n.op->name == "while") return while_loop(n, x, dims);

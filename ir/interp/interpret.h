@@ -1,5 +1,6 @@
 // The graph interpreter: the reference that says what a function means, bit for bit. It evaluates the
-// meanings of ops, in strips, in the order that each node states; only scatter_add and control flow have code
+// meanings of ops, in strips, in the order that each node states; only scatter_add,
+// running sums, argsort and control flow have code
 // of their own.
 #pragma once
 

@@ -2,6 +2,7 @@
 // type (docs/numerics.md).
 #include <algorithm>
 
+#include "ir/ops/doubling.h"
 #include "ir/ops/rows.h"
 
 namespace gradc::graph {
@@ -113,43 +114,11 @@ Cotangents extreme_gradient(Builder& b, V v) {
   return {b.div(b.mul(spread(b, v, v.g()), hit), spread(b, v, count))};
 }
 
-// Steps until doubling has covered an axis: by its length, or by its dimension's maximum where that is known.
-int doublings(Builder& b, const Dim& extent) {
-  int64_t most = int64_t{1} << 40;  // no array is longer
-  if (extent.is_constant()) {
-    most = extent.constant_part();
-  } else {
-    bool known = true;
-    auto largest = [&](const std::string& name) {
-      const auto it = b.function().dims.find(name);
-      known = known && it != b.function().dims.end() && it->second.max > 0;
-      return known ? it->second.max : 1;
-    };
-    const bool grows = std::all_of(extent.terms().begin(), extent.terms().end(), [](const Index::Term& t) {
-      return t.coefficient > 0 && std::all_of(t.factors.begin(), t.factors.end(),
-                                              [](const Atom& a) { return a.kind == Atom::Kind::Dim; });
-    });
-    const int64_t top = extent.evaluate([](int) -> int64_t { return 0; }, largest);
-    if (known && grows) most = top;
-  }
-  int steps = 0;
-  while ((int64_t{1} << steps) < most - 1) ++steps;
-  return steps;
-}
-
-// x moved along an axis by `by` places, ones moved in.
-NodeId shifted(Builder& b, NodeId x, int64_t axis, int64_t by) {
-  Shape low(b.shape(x).size(), Dim(0)), high = low;
-  low[axis] = by, high[axis] = -by;
-  return b.make("pad", {x},
-                {{"low", low}, {"high", high}, {"interior", Shape(low.size(), Dim(0))}, {"value", 1.0}});
-}
-
 // At each element the product of those before it (direction 1) or behind it (-1) along an axis.
 NodeId products(Builder& b, NodeId x, int64_t axis, int direction) {
-  NodeId p = shifted(b, x, axis, direction);
-  const int steps = doublings(b, b.shape(x)[axis]);
-  for (int s = 0; s < steps; ++s) p = b.mul(p, shifted(b, p, axis, direction * (int64_t{1} << s)));
+  NodeId p = shifted(b, x, axis, direction, 1);
+  const int steps = doublings(b.function(), b.shape(x)[axis]);
+  for (int s = 0; s < steps; ++s) p = b.mul(p, shifted(b, p, axis, direction * (int64_t{1} << s), 1));
   return p;
 }
 

@@ -13,7 +13,7 @@ struct Table {
 
   Table() {
     for (auto family : {leaf_ops(), elementwise_ops(), structure_ops(), indexing_ops(), reduction_ops(),
-                        einsum_ops(), window_ops(), control_ops()})
+                        running_ops(), order_ops(), einsum_ops(), window_ops(), control_ops()})
       rows.insert(rows.end(), family.begin(), family.end());
     for (const OpDef& d : rows) {
       GRADC_CHECK(by_name.emplace(d.name, &d).second, "op {} has two rows", d.name);

@@ -15,6 +15,8 @@ std::vector<OpDef> elementwise_ops();
 std::vector<OpDef> structure_ops();
 std::vector<OpDef> indexing_ops();
 std::vector<OpDef> reduction_ops();
+std::vector<OpDef> running_ops();
+std::vector<OpDef> order_ops();
 std::vector<OpDef> einsum_ops();
 std::vector<OpDef> window_ops();
 std::vector<OpDef> control_ops();

@@ -4,7 +4,12 @@
 #include <optional>
 #include <set>
 
+#include "ir/ops/doubling.h"
+#include "ir/ops/order_spec.h"
+#include "ir/ops/running_spec.h"
 #include "passes/lower/group_key.h"
+#include "passes/lower/lower_argsort.h"
+#include "passes/lower/lower_running.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -227,11 +232,13 @@ struct StepBuilder::FunctionLowering {
   }
 
   // A result is computed where it belongs, unless it is a parameter, has no kernel of its own, or belongs to
-  // two places or to a parameter that must be copied.
+  // two places or to a parameter that must be copied. Running sums read what they would overwrite: in place
+  // of a parameter they are copied.
   void bind_results(const Fusion& fusion) {
     for (size_t r = 0; r < f.results.size(); ++r) {
       const graph::Result& result = f.results[r];
-      if (views.count(result.node) || !graph::has_meaning(f[result.node])) continue;
+      const bool fresh = result.into == kNone && own_kernel_writes_once(*f[result.node].op);
+      if (views.count(result.node) || (!graph::has_meaning(f[result.node]) && !fresh)) continue;
       if (result.into != kNone && fusion.copied.count(result.into)) continue;
       views[result.node] = dests[r];
       if (result.into != kNone) storage_of[result.node] = result.into;
@@ -319,6 +326,10 @@ struct StepBuilder::FunctionLowering {
     return made;
   }
 
+  static bool own_kernel_writes_once(const graph::OpDef& op) {
+    return graph::is_running(op) || graph::is_argsort(op);
+  }
+
   void lower_opaque(NodeId n, Body& out) {
     const std::string_view op = f[n].op->name;
     if (op == "get") {
@@ -331,6 +342,12 @@ struct StepBuilder::FunctionLowering {
       lower_while(n, out);
     } else if (op == "scatter_add") {
       lower_scatter_add(n, out);
+    } else if (graph::is_argsort(*f[n].op)) {
+      lower_argsort(n, out);
+    } else if (graph::is_running(*f[n].op)) {
+      const Type& t = f.type(n);
+      b.emit({lower_running(graph::running_spec(*f[n].op, f[n].attrs, t.dtype), t, b.fma_), {}},
+             {view_of(f[n].operands[0]), view_of(n)}, std::string(op), out);
     } else {
       GRADC_CHECK(false, "op {} reached the step unexpanded", op);
     }
@@ -429,6 +446,22 @@ struct StepBuilder::FunctionLowering {
     call(callee(n, "condition"), state, {flag}, loop.body);
     out.push_back(std::make_shared<const step::For>(std::move(loop)));
     bind_outputs(n, state);
+  }
+
+  // Levels of merges until one run covers the axis, back and forth between the result and a second buffer so
+  // that the last one writes the result.
+  void lower_argsort(NodeId n, Body& out) {
+    const graph::OrderSpec o = graph::order_spec(f[n].attrs);
+    const NodeId x = f[n].operands[0];
+    const int levels = std::max(1, graph::doublings(f, f.type(n).shape[o.axis] + 1));
+    std::vector<View> places{view_of(n)};
+    if (levels > 1) places.push_back(b.scratch(name_of(n) + ".runs", f.type(n)));
+    for (int level = 0; level < levels; ++level) {
+      const size_t to = static_cast<size_t>(levels - 1 - level) % 2;
+      std::vector<View> views{view_of(x), places[to]};
+      if (level > 0) views.insert(views.begin() + 1, places[1 - to]);
+      b.emit({merge_kernel(o, f.type(x), level, b.fma_), {}}, views, "argsort", out);
+    }
   }
 
   // Rows of u are added in ascending order; each row's columns are independent.

@@ -299,6 +299,28 @@ struct Samples {
     return some(g.try_make(op.name, {x}, {{"axes", graph::ints({a})}, {"dtype", g.integer()}}));
   }
 
+  // Also of what a contraction gives, and back over the rows.
+  static Made running(G g, D op) {
+    const NodeId x = g.value_of_rank(1);
+    if (x == kNone) return {};
+    const DType t = g.b_.dtype(x);
+    graph::Attrs attrs{{"axis", int64_t{g.pick(static_cast<int>(g.shape(x).size()))}}};
+    if (g.pick(3) == 0) attrs = attrs.with("reverse", true);
+    if (g.pick(3) == 0) attrs = attrs.with("exclusive", true);
+    if (t == DType::F32 && g.pick(4) == 0) attrs = attrs.with("accumulator", DType::F64);
+    const NodeId r = g.try_make(op.name, {x}, attrs);
+    return r != kNone && is_float(t) && g.pick(2) ? Made{r, g.b_.mul(x, r)} : some(r);
+  }
+
+  static Made argsort(G g, D) {
+    const NodeId x =
+        g.value_where([&](NodeId n) { return !g.shape(n).empty() && g.b_.dtype(n) != DType::Bool; });
+    if (x == kNone) return {};
+    graph::Attrs attrs{{"axis", int64_t{g.pick(static_cast<int>(g.shape(x).size()))}}};
+    if (g.pick(2)) attrs = attrs.with("descending", true);
+    return some(g.try_make("argsort", {x}, attrs));
+  }
+
   // Each axis of x is summed, kept, or also an axis of y; y has axes of its own; the order is any.
   static Made einsum(G g, D) {
     const NodeId x = g.value_where([&](NodeId n) { return g.b_.dtype(n) != DType::Bool; });
@@ -496,6 +518,9 @@ inline SampleRule sample_rule(const OpDef& op) {
       {"reduce_or", Samples::reduction},
       {"argmax", Samples::arg_reduction},
       {"argmin", Samples::arg_reduction},
+      {"cumsum", Samples::running},
+      {"cumprod", Samples::running},
+      {"argsort", Samples::argsort},
       {"einsum", Samples::einsum},
       {"call", Samples::call},
       {"value_and_grad", Samples::value_and_grad},

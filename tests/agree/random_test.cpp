@@ -82,7 +82,7 @@ TEST(RandomGraphs, EveryRowHasASampleRule) {
 
 TEST(RandomGraphs, AreMadeSmall) {
   int found = 0;
-  for (uint64_t seed = 1; seed < 150; ++seed) {
+  for (uint64_t seed = 1; seed < 300; ++seed) {
     const auto fails = [](const std::string& text) { return text.find("= dynamic_slice(") != text.npos; };
     const graph::Module m = RandomGraph(seed).make();
     if (!fails(graph::print(reduced(m, m.at("f"), graph::kNone, graph::kNone, ~size_t{0})))) continue;

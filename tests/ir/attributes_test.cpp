@@ -92,6 +92,9 @@ TEST(Attributes, AccumulatorsHoldWhatIsSummed) {
   EXPECT_TRUE(says(refusal(x, "reduce_sum(%b) {axes=[0], accumulator=i64}"), "does not hold"));
   EXPECT_NE(refusal(x, "reduce_sum(%b) {axes=[0], accumulator=f64}"), "");
   EXPECT_NE(refusal(x, "reduce_max(%a) {axes=[0], accumulator=f64}"), "");
+  EXPECT_TRUE(says(refusal(x, "cumsum(%c) {axis=0, accumulator=f32}"), "does not hold"));
+  EXPECT_TRUE(says(refusal(x, "cumsum(%a) {axis=1}"), "no axis 1"));
+  EXPECT_TRUE(says(refusal("(%a: bool[3])", "cumprod(%a) {axis=0}"), "no running product"));
 }
 
 TEST(Attributes, DimensionsAreKnown) {

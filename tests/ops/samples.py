@@ -20,6 +20,7 @@ from elementwise_samples import (
     second_derivatives,
     unary_ops,
 )
+from order_samples import order, running
 from sample_text import out, random
 from window_samples import convolutions, windows
 
@@ -33,6 +34,8 @@ for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_ele
     second_derivatives,
     windows,
     convolutions,
+    running,
+    order,
 ]:
     random.bit_generator.state = start  # so that a family does not move when another changes
     family()

@@ -45,6 +45,13 @@ std::vector<Case> cases() {
   for (const char* op : {"reduce_sum", "reduce_prod", "reduce_max", "reduce_min"})
     all.push_back({op, {{3, 4}}, std::string("%y = ") + op + "(%a) {axes=[1]}", {3}});
   all.push_back({"reduce_prod_all", {{3, 4}}, "%y = reduce_prod(%a) {axes=[0,1]}", {}});
+  for (const std::string op : {"cumsum", "cumprod"})
+    for (const std::string flag : {"", "reverse", "exclusive"})
+      all.push_back({op + flag,
+                     {{3, 4}},
+                     "%y = " + op + "(%a) {axis=1" + (flag.empty() ? "" : ", " + flag + "=true") + "}",
+                     {3, 4}});
+  all.push_back({"cumprodboth", {{3, 4}}, "%y = cumprod(%a) {axis=0, reverse=true, exclusive=true}", {3, 4}});
   all.push_back({"einsum", {{3, 4}, {4, 2}}, "%y = einsum(%a, %b) {spec=\"ik,kj->ij\"}", {3, 2}});
   all.push_back({"einsum_outer", {{3, 4}, {2, 4}}, "%y = einsum(%a, %b) {spec=\"ik,jk->ji\"}", {2, 3}});
   all.push_back({"broadcast", {{3, 1}}, "%y = broadcast(%a) {dims=[0,2], shape=[3,2,4]}", {3, 2, 4}});

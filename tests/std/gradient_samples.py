@@ -30,6 +30,15 @@ def of_inputs(x, y, w):
     labels = np.array([2, 0, 3], np.int32)
     rows = jax.grad(lambda x: jnp.sum(x[np.arange(3), labels] ** 2))(x)
     program("grad_pick", "r = grad(sum(pick(x, n) ** 2), x)", {"x": x, "n": labels}, rows)
+    order = np.argsort(x, 1, kind="stable")
+    weights = np.empty_like(x)
+    np.put_along_axis(weights, order, np.broadcast_to(np.arange(4.0), x.shape), 1)
+    program("grad_sort", "r = grad(sum(sort(x) * arange(4)), x)", {"x": x}, weights)
+    best = np.zeros_like(x)
+    np.put_along_axis(best, order[:, :-3:-1], 2 * np.take_along_axis(x, order[:, :-3:-1], 1), 1)
+    program("grad_top_k", "v, n = top_k(x, 2)\nr = grad(sum(v * v), x)", {"x": x}, best)
+    program("grad_cumsum", "r = grad(sum(cumsum(x, over=0) ** 2), x)", {"x": x},
+            jax.grad(lambda x: jnp.sum(jnp.cumsum(x, 0) ** 2))(x))
     program("grad_in_function", "r = pull(x, tanh)", {"x": x}, 1 - np.tanh(x) ** 2, before="fn pull(x, f) = grad(sum(f(x)), x)\n")
 
 

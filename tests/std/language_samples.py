@@ -21,6 +21,7 @@ def programs():
     integers()
     elementwise(some(3, 5))
     sums_of_indices(some(3, 7), some(3, 4), some(3, 6, 5, 2))
+    orders(some(3, 6), some(3, 4, 2))
 
 
 def sums_of_indices(x, y, z):
@@ -64,6 +65,11 @@ def index_notation(x, y, z):
     program("colon", "m = mean[n] x[n, :]\nr = x - m", {"x": x}, x - x.mean(0))
     program("ellipsis", "r[..., o] = sum[i] z[..., i] * z[..., o]", {"z": z}, e("bhti,bhto->bhto", z, z))
     program("last", "r[b] = x[b, -1] - x[b, 0]", {"x": x}, x[:, -1] - x[:, 0])
+    program("running", "r[b, i] = cumsum[i] x[b, i] * 2 + 1", {"x": x}, (x * 2).cumsum(1) + 1)
+    program("running_product", "r[b, i] = cumprod[i where i != 1] x[b, i]", {"x": x},
+            np.where(np.arange(4) == 1, 1, x).cumprod(1))
+    program("running_calls", "a = cumsum(x)\nb = cumprod(x, over=1, reverse=true)\nc = cumsum(x > 0, exclusive=true)", {"x": x},
+            {"a": x.cumsum(1), "b": x[:, ::-1].cumprod(1)[:, ::-1], "c": (x > 0).cumsum(1) - (x > 0)})
     program("sum_of_term", "r[b] = sum[i] x[b, i] * x[b, i] + 1", {"x": x}, (x * x).sum(1) + 1)
     program("negative_sum", "r[b] = 2 - sum[i] x[b, i] / 2", {"x": x}, 2 - (x / 2).sum(1))
     program("variance", "r[b] = mean[i] ((x[b, i] - (mean[j] x[b, j])) ** 2)", {"x": x}, x.var(1))
@@ -234,3 +240,15 @@ def elementwise(x):
         program(name, f"r = {name}(x)", {"x": up}, f(up), compare="near 1e-14 1e-15")
     program("constant_folding", "r = x * sqrt(2) + exp(1) - log(3) + sin(1) * tanh(0.5)", {"x": x},
             x * np.sqrt(2) + np.exp(1) - np.log(3) + np.sin(1) * np.tanh(0.5))
+
+
+def orders(x, y):
+    x[:, 4] = x[:, 1]  # equals
+    program("sort", "r = sort(x)", {"x": x}, np.sort(x, 1), compare="exact")
+    program("sort_along", "r = sort(y, over=1)\nn = argsort(y, over=1)", {"y": y},
+            {"r": np.sort(y, 1), "n": np.argsort(y, 1, kind="stable").astype(np.int32)}, compare="exact")
+    program("sort_batch", "r = sort(y, over=0, descending=true)", {"y": y}, -np.sort(-y, 0), compare="exact")
+    falling = np.argsort(-x, 1, kind="stable").astype(np.int32)
+    program("argsort_descending", "r = argsort(x, descending=true)", {"x": x}, falling, compare="exact")
+    program("top_k", "v, n = top_k(x, 3)", {"x": x}, {"v": -np.sort(-x, 1)[:, :3], "n": falling[:, :3]}, compare="exact")
+    program("sort_of_truth", "r = argsort(x > 0)", {"x": x}, np.argsort(x > 0, 1, kind="stable").astype(np.int32), compare="exact")

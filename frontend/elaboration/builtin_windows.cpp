@@ -14,6 +14,7 @@ std::vector<std::pair<int64_t, size_t>> axes_of(Args& a, int64_t rank) {
   const Value& over = a["over"];
   std::vector<std::pair<int64_t, size_t>> axes;
   const std::vector<Value> list = over.is(Kind::List) ? over.items : std::vector<Value>{over};
+  axes.reserve(list.size());
   for (const Value& v : list) axes.emplace_back(a.axis(v, rank), axes.size());
   std::sort(axes.begin(), axes.end());
   for (size_t i = 1; i < axes.size(); ++i)
@@ -55,7 +56,7 @@ std::vector<Dim> amounts(Args& a, const std::string& name, size_t n, const Value
 
 // `low` elements of `value` before, `high` behind along the axes `over`; high is low, value is 0 if absent.
 Value pad(Args& a) {
-  const Value x = a.tensor("x");
+  Value x = a.tensor("x");
   const size_t rank = a.e.shape(x).size();
   const auto axes = axes_of(a, static_cast<int64_t>(rank));
   const std::vector<Dim> low = amounts(a, "low", axes.size(), Value::of(Index(0)));
@@ -72,7 +73,7 @@ Value pad(Args& a) {
 
 // Views of `size` elements along the axes `over`, an axis each right behind theirs.
 Value windows(Args& a) {
-  const Value x = a.tensor("x");
+  Value x = a.tensor("x");
   const auto axes = axes_of(a, static_cast<int64_t>(a.e.shape(x).size()));
   const size_t n = axes.size();
   (void)a["size"];  // the one that has no default

@@ -89,7 +89,7 @@ class IndexNotation {
   }
 
   // The value with its axes in the order that the left side names.
-  Value arrange(Indexed v, const std::vector<std::string>& order, Loc loc) {
+  Value arrange(const Indexed& v, const std::vector<std::string>& order, Loc loc) {
     for (const std::string& a : v.axes)
       if (!contains(order, a)) {
         if (contains(reduced_, a))

@@ -1,6 +1,8 @@
 // Embeddings meet weights: with a table of V rows and N numbers, V < N, `table[i] @ w` is `(table @ w)[i]`,
 // and its gradients sum the cotangent by row first. In a character model that is most of the arithmetic of
 // its first layer.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "ir/ops/einsum_spec.h"
@@ -170,7 +172,7 @@ class Rewriter {
       if (kept.size() + 1 != w.size() || !all_of(kept, w)) continue;
       const NodeId sums = by_row(numbers, b_.shape(table)[0], ordered(b_[u].operands[side], g, at + kept));
       const NodeId product = b_.einsum(sums, b_[u].operands[1 - side],
-                                       at.substr(0, 1) + kept + "," + w + "->" + at[0] + rows.back());
+                                       fmt::format("{}{},{}->{}{}", at[0], kept, w, at[0], rows.back()));
       return b_.add(table, product);
     }
     return kNone;

@@ -236,7 +236,7 @@ class Hoister {
 
   std::string fresh(const std::string& body) const {
     for (int i = 0;; ++i) {
-      const std::string name = body + ".hoisted" + (i ? std::to_string(i) : "");
+      std::string name = body + ".hoisted" + (i ? std::to_string(i) : "");
       if (!in_.functions.count(name) && !out_.functions.count(name)) return name;
     }
   }

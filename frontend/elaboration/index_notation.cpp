@@ -4,7 +4,7 @@
 #include <map>
 
 #include "frontend/elaboration/elaborator.h"
-#include "ir/ops/window_spec.h"
+#include "frontend/elaboration/index_sum.h"
 #include "support/check.h"
 
 namespace gradc::frontend {
@@ -12,25 +12,6 @@ namespace gradc::frontend {
 using Kind = Value::Kind;
 
 namespace {
-
-// A subscript that is a sum of indices times constants: sum(terms) + offset.
-struct IndexSum {
-  std::vector<std::pair<std::string, int64_t>> terms;
-  Index offset;
-
-  void add(const std::string& index, int64_t coefficient) {
-    for (auto& [name, c] : terms)
-      if (name == index) return void(c += coefficient);
-    terms.emplace_back(index, coefficient);
-  }
-};
-
-// A place where one stands, and the extent of its axis; kept until the ranges of plain indices are known.
-struct SumSite {
-  IndexSum sum;
-  Dim extent;
-  Loc loc;
-};
 
 struct Indexed {
   Value value;
@@ -203,9 +184,17 @@ class IndexNotation {
     std::erase_if(s.terms, [](const auto& t) { return t.second == 0; });
     return s;
   }
+  // A factor of an index; a window's stride and dilation are no larger.
+  int64_t bounded(int64_t factor, Loc loc) const {
+    if (factor < -graph::kMaxWindow || factor > graph::kMaxWindow)
+      e_.fail(loc, fmt::format("an index times {}; at most {}", factor, graph::kMaxWindow));
+    return factor;
+  }
   void add_terms(const Expr& x, int64_t times, IndexSum& s) {
+    bounded(times, x.loc);
     if (!mentions_index(x)) {
-      s.offset += subscript_number(x) * Index(times);
+      const Value part = e_.binary("*", Value::of(subscript_number(x)), Value::of(Index(times)), x.loc);
+      s.offset = e_.binary("+", Value::of(s.offset), part, x.loc).integer;
     } else if (is_index(x)) {
       if (!contains(active_, x.text)) active_.push_back(x.text);
       s.add(x.text, times);
@@ -218,9 +207,9 @@ class IndexNotation {
                mentions_index(x.kids[0]) != mentions_index(x.kids[1])) {
       const int number = mentions_index(x.kids[0]) ? 1 : 0;
       const Index by = subscript_number(x.kids[number]);
-      if (!by.is_constant() || std::abs(by.constant_part()) > graph::kMaxWindow)
+      if (!by.is_constant())
         e_.fail(x.kids[number].loc, fmt::format("an index is multiplied by a constant, not by {}", by.str()));
-      add_terms(x.kids[1 - number], times * by.constant_part(), s);
+      add_terms(x.kids[1 - number], bounded(by.constant_part(), x.loc) * times, s);
     } else {
       e_.fail(x.loc, "a subscript is an index, or a sum of indices times constants such as 2*i + u - 1");
     }
@@ -299,19 +288,6 @@ class IndexNotation {
       e_.fail(x.loc, fmt::format("{} needs its subscripts in an index expression", e_.describe(v)));
     return {v, axes};
   }
-
-  // What the subscripts of an operand do to its axes: a part of each, then windows along some.
-  struct Cut {
-    Shape start, limit, kept;
-    std::vector<int64_t> stride, reversed;
-    graph::WindowSpec windows;
-    std::vector<std::string> axes;
-
-    bool whole(const Shape& from) const {
-      return limit == from && start == Shape(from.size(), Dim(0)) &&
-             std::all_of(stride.begin(), stride.end(), [](int64_t s) { return s == 1; });
-    }
-  };
 
   Indexed operand(const Expr& x) {
     Value v = evaluate(x.kids[0]);

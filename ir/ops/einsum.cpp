@@ -149,6 +149,11 @@ char EinsumSpec::unused() const {
   refuse("einsum \"{}\" uses every letter", text());
 }
 
+bool is_plain_contraction(const Node& n) {
+  return n.op->name == "einsum" && n.operands.size() == 2 && is_float(n.type().dtype) &&
+         n.attrs.list().size() == 1;
+}
+
 EinsumSpec parse_einsum(const std::string& text) {
   const size_t comma = text.find(','), arrow = text.find("->");
   if (comma == std::string::npos || arrow == std::string::npos || comma > arrow)

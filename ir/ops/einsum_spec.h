@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "ir/graph/graph.h"
+
 namespace gradc::graph {
 
 struct EinsumSpec {
@@ -16,6 +18,9 @@ struct EinsumSpec {
 };
 
 inline bool has(const std::string& labels, char c) { return labels.find(c) != std::string::npos; }
+// A contraction of two floats of which nothing is said but the labels: one that a rewrite may make anew. What
+// asks for an order or an accumulator stays as it is.
+bool is_plain_contraction(const Node& n);
 // Throws CompileError where the text is not of this form.
 EinsumSpec parse_einsum(const std::string& text);
 

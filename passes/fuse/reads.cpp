@@ -10,10 +10,6 @@ namespace {
 constexpr size_t kMaxInlineReads = 32;  // a free node that gathers from more places has a buffer of its own
 constexpr int kMaxInlineWeight = 64;
 
-}  // namespace
-
-namespace {
-
 // At 64 for each dimension.
 double planned_count(const std::vector<Dim>& axes) {
   double n = 1;

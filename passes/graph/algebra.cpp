@@ -56,7 +56,7 @@ class OverlappedContraction {
       const NodeId right = rewrite(b_[e].operands[1]);
       return right == kNone ? kNone : b_.add(left, right);
     }
-    if (b_[e].op->name != "einsum" || b_[e].operands.size() != 2 || !is_float(b_.dtype(e))) return kNone;
+    if (!is_plain_contraction(b_[e])) return kNone;
     const EinsumSpec s = parse_einsum(b_[e].attrs.text("spec"));
     for (bool swapped : {false, true}) {
       const std::string &image = swapped ? s.b : s.a, &weights = swapped ? s.a : s.b;

@@ -29,7 +29,7 @@ class Rewriter {
 
   NodeId rewrite(NodeId n) {
     if (b_[n].op->name == "scatter_add") return scattered(n);
-    if (b_[n].op->name != "einsum" || b_[n].operands.size() != 2 || !is_float(b_.dtype(n))) return kNone;
+    if (!is_plain_contraction(b_[n])) return kNone;
     const EinsumSpec s = parse_einsum(b_[n].attrs.text("spec"));
     for (int side = 0; side < 2; ++side) {
       const auto g = gathered(b_[n].operands[side], side ? s.b : s.a);
@@ -155,9 +155,7 @@ class Rewriter {
     for (size_t i = 0; i <= places; ++i) above += static_cast<char>('a' + i);
     std::string labels = above;
     const NodeId u = below(b_[n].operands[2], labels, reversed);
-    if (b_[u].op->name != "einsum" || b_[u].operands.size() != 2 || !is_float(b_.dtype(u)) ||
-        has(reversed, above.back()))
-      return kNone;
+    if (!is_plain_contraction(b_[u]) || has(reversed, above.back())) return kNone;
     numbers = reverse(numbers, above, reversed);
     const EinsumSpec s = parse_einsum(b_[u].attrs.text("spec"));
     std::string rows;  // the labels of s in the order of the rows' axes

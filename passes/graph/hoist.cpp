@@ -134,9 +134,7 @@ class Hoist {
 
   bool is_const(NodeId n) const { return param_.count(n) && param_.at(n) < consts_; }
   bool is_input(NodeId n) const { return param_.count(n) && param_.at(n) >= consts_ + carries_; }
-  bool is_contraction(NodeId n) const {
-    return body_[n].op->name == "einsum" && body_[n].operands.size() == 2 && is_float(body_.type(n).dtype);
-  }
+  bool is_contraction(NodeId n) const { return is_plain_contraction(body_[n]); }
   NodeId outside(size_t operand) const { return made_[scan_.operands[operand]]; }
 
   void plan_before(NodeId i) {

@@ -57,9 +57,9 @@ def value(name, body, inputs, results, state={}, compare="near 1e-13 1e-15", bef
 
 
 def trained(name, body, inputs, params, loss, f, data={}, compare="near 1e-12 1e-14", paths={}, more="", before="",
-            held={}):
+            held={}, stored={}):
     """The loss of one step and its gradients. `f(params, inputs and data)` is the loss by JAX. `params` are declared in
-    the model, but those with a path, which layers own; `held` is what else is given: states, step."""
+    the model, but those with a path, which layers own; `held` is what else is given: states, step; `stored` what states hold after the step."""
     declared = "".join(f"param {n}: [{', '.join(map(str, p.shape))}] = 0\n" for n, p in params.items() if n not in paths)
     fields = ", ".join(f"{n} = {columns(n, a)}" for n, a in {**inputs, **data}.items())
     text = (
@@ -70,7 +70,7 @@ def trained(name, body, inputs, params, loss, f, data={}, compare="near 1e-12 1e
     want, grads = jax.value_and_grad(f)(params, {**inputs, **data})
     state = {paths.get(n, n): np.asarray(p) for n, p in params.items()}
     after = {paths.get(n, n): np.asarray(g) for n, g in grads.items()}
-    sample("train", name, text, {**inputs, **data, **held, **state}, {"loss": np.asarray(want), **after}, compare)
+    sample("train", name, text, {**inputs, **data, **held, **state}, {"loss": np.asarray(want), **after, **stored}, compare)
 
 
 def both(name, expression, f, a, statements="", compare="near 1e-12 1e-14"):

@@ -44,6 +44,16 @@ bool can_be_negative(const Index& e) {
   return false;
 }
 
+OpDef one_operand(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes) {
+  OpDef r;
+  r.name = name;
+  r.doc = doc;
+  r.attributes = std::move(attributes);
+  r.min_operands = r.max_operands = 1;
+  r.differentiable = Differentiable::Rule;
+  return r;
+}
+
 Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards,
               double fill) {
   Meaning m;

@@ -36,6 +36,9 @@ inline std::vector<Index> identity(size_t n) {
   return at;
 }
 
+// A row of one operand with a gradient rule, which its family completes.
+OpDef one_operand(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes);
+
 // A meaning that moves elements: result axes, one read of operand 0 at `at`.
 Meaning moves(const Type& result, DType operand, std::vector<Index> at, std::vector<Index> guards = {},
               double fill = 0);

@@ -20,13 +20,7 @@ std::vector<Type> infer(const NodeView& v, bool logical) {
 }
 
 OpDef row(std::string_view name, std::string_view doc) {
-  OpDef r;
-  r.name = name;
-  r.doc = doc;
-  r.attributes = {"axis!", "reverse", "exclusive", "accumulator"};
-  r.min_operands = r.max_operands = 1;
-  r.differentiable = Differentiable::Rule;
-  return r;
+  return one_operand(name, doc, {"axis!", "reverse", "exclusive", "accumulator"});
 }
 
 // A mask of cotangents has no accumulator: where it is set is a disjunction.

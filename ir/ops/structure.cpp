@@ -10,22 +10,12 @@ namespace {
 
 using V = const GradientView&;
 
-OpDef row(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes) {
-  OpDef r;
-  r.name = name;
-  r.doc = doc;
-  r.attributes = std::move(attributes);
-  r.min_operands = r.max_operands = 1;
-  r.differentiable = Differentiable::Rule;
-  return r;
-}
-
 // The extent of a dimension as far as it is known; -1 for a symbolic one.
 bool differ(const Dim& a, const Dim& b) { return !(a == b); }
 
 OpDef broadcast() {
-  OpDef r = row("broadcast", "repeats along new axes: operand axis n becomes result axis dims[n]",
-                {"dims!", "shape!"});
+  OpDef r = one_operand("broadcast", "repeats along new axes: operand axis n becomes result axis dims[n]",
+                        {"dims!", "shape!"});
   r.infer = [](const NodeView& v) {
     const Shape& shape = v.attrs.shape("shape");
     const std::vector<int64_t> dims = v.attrs.integers("dims");
@@ -81,7 +71,7 @@ std::vector<Index> delinear(Index n, const Shape& shape) {
 }
 
 OpDef reshape() {
-  OpDef r = row("reshape", "the same elements in row-major order under another shape", {"shape!"});
+  OpDef r = one_operand("reshape", "the same elements in row-major order under another shape", {"shape!"});
   r.infer = [](const NodeView& v) {
     const Shape& shape = v.attrs.shape("shape");
     const Dim from = element_count(v.operands[0].shape), to = element_count(shape);
@@ -102,7 +92,7 @@ OpDef reshape() {
 }
 
 OpDef transpose() {
-  OpDef r = row("transpose", "permutes axes: result axis n is operand axis perm[n]", {"perm!"});
+  OpDef r = one_operand("transpose", "permutes axes: result axis n is operand axis perm[n]", {"perm!"});
   r.infer = [](const NodeView& v) {
     const std::vector<int64_t> perm = v.attrs.integers("perm");
     const Type& x = v.operands[0];
@@ -133,7 +123,7 @@ OpDef transpose() {
 }
 
 OpDef reverse() {
-  OpDef r = row("reverse", "the order of elements reversed along axes", {"axes!"});
+  OpDef r = one_operand("reverse", "the order of elements reversed along axes", {"axes!"});
   r.infer = [](const NodeView& v) {
     const std::vector<int64_t> axes = v.attrs.integers("axes");
     for (size_t i = 0; i < axes.size(); ++i)
@@ -154,8 +144,8 @@ OpDef reverse() {
 }
 
 OpDef slice() {
-  OpDef r = row("slice", "elements start, start + stride, ... below limit along each axis",
-                {"start!", "limit!", "stride!"});
+  OpDef r = one_operand("slice", "elements start, start + stride, ... below limit along each axis",
+                        {"start!", "limit!", "stride!"});
   r.infer = [](const NodeView& v) {
     const Type& x = v.operands[0];
     const Shape &start = v.attrs.shape("start"), &limit = v.attrs.shape("limit");
@@ -205,8 +195,8 @@ Dim padded_extent(const Dim& n, const Dim& low, const Dim& high, int64_t interio
 }
 
 OpDef pad() {
-  OpDef r = row("pad", "adds `value` before, after and between elements; negative amounts remove",
-                {"low!", "high!", "interior!", "value!"});
+  OpDef r = one_operand("pad", "adds `value` before, after and between elements; negative amounts remove",
+                        {"low!", "high!", "interior!", "value!"});
   r.infer = [](const NodeView& v) {
     const Type& x = v.operands[0];
     const Shape &low = v.attrs.shape("low"), &high = v.attrs.shape("high");
@@ -269,7 +259,7 @@ OpDef pad() {
 }
 
 OpDef concat() {
-  OpDef r = row("concat", "operands one after another along an axis", {"axis!"});
+  OpDef r = one_operand("concat", "operands one after another along an axis", {"axis!"});
   r.max_operands = -1;
   r.infer = [](const NodeView& v) {
     const int64_t axis = v.attrs.integer("axis");

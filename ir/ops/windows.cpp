@@ -10,17 +10,6 @@ namespace {
 
 using V = const GradientView&;
 
-OpDef row(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes) {
-  OpDef r;
-  r.name = name;
-  r.doc = doc;
-  r.attributes = std::move(attributes);
-  r.min_operands = r.max_operands = 1;
-  r.differentiable = Differentiable::Rule;
-  r.moves_masks = true;
-  return r;
-}
-
 void check_numbers(const WindowSpec& w, const Type& x, size_t rank) {
   const size_t n = w.axes.size();
   if (n == 0 || w.sizes.size() != n || w.strides.size() != n || w.dilations.size() != n)
@@ -37,10 +26,12 @@ void check_numbers(const WindowSpec& w, const Type& x, size_t rank) {
 }
 
 OpDef windows() {
-  OpDef r = row("windows",
-                "views of `window` elements along axes, `stride` apart, their elements `dilation` apart; "
-                "element [.., i, u, ..] is x[.., i * stride + u * dilation, ..]",
-                {"axes!", "window!", "stride!", "dilation!"});
+  OpDef r =
+      one_operand("windows",
+                  "views of `window` elements along axes, `stride` apart, their elements `dilation` apart; "
+                  "element [.., i, u, ..] is x[.., i * stride + u * dilation, ..]",
+                  {"axes!", "window!", "stride!", "dilation!"});
+  r.moves_masks = true;
   r.infer = [](const NodeView& v) {
     const WindowSpec w = window_spec(v.attrs);
     const Type& x = v.operands[0];
@@ -74,10 +65,12 @@ OpDef windows() {
 }
 
 OpDef overlap_add() {
-  OpDef r = row("overlap_add",
-                "the adjoint of `windows`: element [.., p, ..] is the sum of all g[.., i, u, ..] with "
-                "i * stride + u * dilation = p, in ascending order of u; `extents` are those of the result",
-                {"axes!", "extents!", "window!", "stride!", "dilation!"});
+  OpDef r =
+      one_operand("overlap_add",
+                  "the adjoint of `windows`: element [.., p, ..] is the sum of all g[.., i, u, ..] with "
+                  "i * stride + u * dilation = p, in ascending order of u; `extents` are those of the result",
+                  {"axes!", "extents!", "window!", "stride!", "dilation!"});
+  r.moves_masks = true;
   r.infer = [](const NodeView& v) {
     const WindowSpec w = window_spec(v.attrs);
     const Type& g = v.operands[0];

@@ -49,6 +49,8 @@ std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o);
 // An object file whose exported functions are <prefix><step name>, and a constant 0 called build_symbol: what
 // refers to it links with the object of this very build alone.
 std::string emit_object(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
+// The same in parts that are linked together, without the prefix, compiled on all cores.
+std::vector<std::string> emit_objects(std::span<const step::Step> steps, const Options& o);
 std::string build_symbol(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
 std::string emit_assembly(std::span<const step::Step> steps, const Options& o);
 std::string emit_llvm(std::span<const step::Step> steps, const Options& o);

@@ -5,6 +5,10 @@
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/TargetParser/Triple.h>
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "codegen/call_frame.h"
 #include "codegen/codegen.h"
 #include "codegen/emit_index.h"
@@ -16,6 +20,11 @@ namespace {
 
 using namespace step;
 using LValue = llvm::Value*;
+
+llvm::FunctionType* kernel_type(llvm::LLVMContext& c) {
+  llvm::Type* ptr = llvm::PointerType::getUnqual(c);
+  return llvm::FunctionType::get(llvm::Type::getVoidTy(c), {ptr, ptr}, false);
+}
 
 class StepEmitter {
  public:
@@ -129,7 +138,7 @@ class StepEmitter {
       LValue at = b_.CreateInBoundsGEP(row, data, i);
       LValue function = b_.CreateLoad(ptr, at);
       LValue args = b_.CreateLoad(ptr, b_.CreateConstInBoundsGEP1_64(ptr, at, 1));
-      b_.CreateCall(kernel_type(), function, {frame_, args});
+      b_.CreateCall(kernel_type(c_), function, {frame_, args});
     });
   }
 
@@ -155,11 +164,6 @@ class StepEmitter {
     return it->second;
   }
 
-  llvm::FunctionType* kernel_type() {
-    llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
-    return llvm::FunctionType::get(b_.getVoidTy(), {ptr, ptr}, false);
-  }
-
   template <class F>
   void when(LValue condition, F&& fill) {
     auto* then = llvm::BasicBlock::Create(c_, "then", f_);
@@ -176,7 +180,7 @@ class StepEmitter {
   // }
   llvm::Function* wait() {
     if (llvm::Function* known = m_.getFunction("gradc.wait")) return known;
-    auto* f = llvm::Function::Create(kernel_type(), llvm::GlobalValue::InternalLinkage, "gradc.wait", m_);
+    auto* f = llvm::Function::Create(kernel_type(c_), llvm::GlobalValue::InternalLinkage, "gradc.wait", m_);
     f->addFnAttr(llvm::Attribute::NoUnwind);
     llvm::IRBuilder<> b(llvm::BasicBlock::Create(c_, "entry", f));
     auto* team = llvm::BasicBlock::Create(c_, "team", f);
@@ -256,19 +260,67 @@ class StepEmitter {
 
 }  // namespace
 
+Division divide(std::span<const Step> steps, int parts) {
+  constexpr size_t kWorthAThread = 20000;  // characters of kernel text, some 50 ms
+  Division d;
+  struct Distinct {
+    const kernel::Kernel* kernel;
+    int number;
+    size_t length;
+  };
+  std::vector<Distinct> all;
+  std::map<std::string, int> known;
+  size_t total = 0;
+  for (const Step& s : steps) {
+    d.numbers_of.emplace_back();
+    for (const kernel::Kernel& k : s.kernels) {
+      std::string text = kernel::canonical_text(k);
+      const size_t length = text.size();
+      const auto [it, fresh] = known.try_emplace(std::move(text), static_cast<int>(all.size()));
+      if (fresh) all.push_back({&k, it->second, length}), total += length;
+      d.numbers_of.back().push_back(it->second);
+    }
+  }
+  d.parts.resize(std::clamp<size_t>(total / kWorthAThread, 1, static_cast<size_t>(std::max(1, parts))));
+  // The longest first, each to the part that has least.
+  if (d.parts.size() > 1)
+    std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.length > b.length; });
+  std::vector<size_t> load(d.parts.size());
+  for (const Distinct& k : all) {
+    const size_t p = static_cast<size_t>(std::min_element(load.begin(), load.end()) - load.begin());
+    load[p] += k.length;
+    d.parts[p].kernels.push_back(k.kernel);
+    d.parts[p].numbers.push_back(k.number);
+  }
+  return d;
+}
+
 std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const Step> steps,
-                                          const std::string& prefix, const TargetInfo& t) {
+                                          const Division& division, size_t part, const std::string& prefix,
+                                          const TargetInfo& t) {
   auto m = std::make_unique<llvm::Module>("gradc", c);
   m->setTargetTriple(t.triple);
-  std::map<std::string, llvm::Function*> known;  // equal kernels of all steps, once
-  for (const Step& s : steps) {
-    std::vector<llvm::Function*> kernels;
-    for (const kernel::Kernel& k : s.kernels) {
-      llvm::Function*& f = known[kernel::canonical_text(k)];
-      if (!f) f = emit_kernel(*m, k, k.name, t.lanes);
-      kernels.push_back(f);
+  const bool alone = division.parts.size() == 1;
+  const Division::Part& mine = division.parts[part];
+  std::map<int, llvm::Function*> functions;
+  for (size_t i = 0; i < mine.kernels.size(); ++i) {
+    const kernel::Kernel& k = *mine.kernels[i];
+    const int number = mine.numbers[i];
+    functions[number] = emit_kernel(*m, k, alone ? k.name : fmt::format("gradc.kernel.{}", number), t.lanes);
+    if (!alone) functions[number]->setLinkage(llvm::GlobalValue::ExternalLinkage);
+  }
+  if (part == 0) {
+    for (size_t s = 0; s < steps.size(); ++s) {
+      std::vector<llvm::Function*> kernels;
+      for (int number : division.numbers_of[s]) {
+        llvm::Function*& f = functions[number];
+        if (!f)
+          f = llvm::Function::Create(kernel_type(c), llvm::GlobalValue::ExternalLinkage,
+                                     fmt::format("gradc.kernel.{}", number), *m);
+        kernels.push_back(f);
+      }
+      StepEmitter(*m, steps[s], kernels, prefix + steps[s].name, llvm::Triple(t.triple).isX86()).run();
     }
-    StepEmitter(*m, s, kernels, prefix + s.name, llvm::Triple(t.triple).isX86()).run();
   }
   for (llvm::Function& f : *m) {
     if (f.isDeclaration()) continue;

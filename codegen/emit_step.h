@@ -6,13 +6,30 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ir/step/step.h"
 
 namespace gradc::codegen {
 
 struct TargetInfo;
+
+// The distinct kernels of all steps, and which module each is written to, so that several threads can
+// compile.
+struct Division {
+  struct Part {
+    std::vector<const kernel::Kernel*> kernels;
+    std::vector<int> numbers;  // of the kernels
+  };
+  std::vector<Part> parts;                   // the first also holds the entries
+  std::vector<std::vector<int>> numbers_of;  // kernels of each step
+};
+// Into at most so many parts, about equally long.
+Division divide(std::span<const step::Step> steps, int parts);
+
+// One part. In a single one kernels are internal; in several they find each other by names.
 std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const step::Step> steps,
-                                          const std::string& prefix, const TargetInfo& t);
+                                          const Division& division, size_t part, const std::string& prefix,
+                                          const TargetInfo& t);
 
 }  // namespace gradc::codegen

@@ -26,15 +26,15 @@ class OrcJit : public Jit {
     check_runs_here(t);
     const ObjectCache cache(o.cache_dir, o.cache_dir.empty() ? "" : key_of(steps, t));
     cache_problem_ = cache.problem();
-    std::string object = cache.load();
-    from_cache_ = !object.empty();
-    if (object.empty()) {
-      object = emit_object(steps, "", o);
-      cache.store(object);
+    std::vector<std::string> objects = cache.load();
+    from_cache_ = !objects.empty();
+    if (objects.empty()) {
+      objects = emit_objects(steps, o);
+      cache.store(objects);
     }
     jit_ = expect(llvm::orc::LLJITBuilder().create());
-    expect(jit_->addObjectFile(
-        llvm::MemoryBuffer::getMemBufferCopy(llvm::StringRef(object.data(), object.size()))));
+    for (const std::string& object : objects)
+      expect(jit_->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(object)));
   }
   gradc_entry_v1 entry(const std::string& name) const override {
     return expect(jit_->lookup(name)).toPtr<gradc_entry_v1>();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -18,7 +19,7 @@
 namespace gradc::codegen {
 namespace {
 
-constexpr std::string_view kFormat = "gradc-object-2";
+constexpr std::string_view kFormat = "gradc-object-3";
 constexpr off_t kLargest = off_t(1) << 30;
 
 uint64_t hash_of(std::string_view s) { return llvm::xxh3_64bits(llvm::StringRef(s.data(), s.size())); }
@@ -67,8 +68,27 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-std::string head_of(const std::string& key, std::string_view object) {
-  return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), object.size(), hash_of(object));
+std::string head_of(const std::string& key, std::string_view objects) {
+  return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), objects.size(), hash_of(objects));
+}
+
+// Each object behind its length.
+std::string joined(const std::vector<std::string>& objects) {
+  std::string all;
+  for (const std::string& o : objects) all += fmt::format("{}\n{}", o.size(), o);
+  return all;
+}
+std::vector<std::string> separate(std::string_view all) {
+  std::vector<std::string> objects;
+  while (!all.empty()) {
+    size_t length = 0;
+    const auto [end, error] = std::from_chars(all.data(), all.data() + all.size(), length);
+    const size_t begin = static_cast<size_t>(end - all.data()) + 1;
+    if (error != std::errc() || begin > all.size() || length > all.size() - begin) return {};
+    objects.emplace_back(all.substr(begin, length));
+    all.remove_prefix(begin + length);
+  }
+  return objects;
 }
 
 struct Search {
@@ -147,21 +167,23 @@ ObjectCache::ObjectCache(std::string folder, const std::string& key) {
     folder_ = std::move(folder);
 }
 
-std::string ObjectCache::load() const {
-  if (folder_.empty()) return "";
+std::vector<std::string> ObjectCache::load() const {
+  if (folder_.empty()) return {};
   Descriptor dir(open_folder(folder_));
-  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return "";
+  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return {};
   Descriptor file(::openat(dir.fd, name_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (file.fd < 0 || !ours_alone(file.fd, S_IFREG)) return "";
+  if (file.fd < 0 || !ours_alone(file.fd, S_IFREG)) return {};
   const std::string all = read_all(file.fd);
   const size_t line = all.find('\n');
-  if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return "";
-  const std::string object = all.substr(line + 1 + key_.size());
-  return all.compare(0, line + 1, head_of(key_, object)) == 0 ? object : "";
+  if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return {};
+  const std::string_view objects = std::string_view(all).substr(line + 1 + key_.size());
+  return all.compare(0, line + 1, head_of(key_, objects)) == 0 ? separate(objects)
+                                                               : std::vector<std::string>();
 }
 
-void ObjectCache::store(const std::string& object) const {
+void ObjectCache::store(const std::vector<std::string>& objects) const {
   if (folder_.empty()) return;
+  const std::string object = joined(objects);
   std::error_code ignored;
   const std::filesystem::path path = std::filesystem::absolute(folder_, ignored).lexically_normal();
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ignored);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace gradc::codegen {
 
@@ -10,8 +11,9 @@ class ObjectCache {
  public:
   // "" for no cache. The key is all that the object depends on but the compiler's build, which is added here.
   ObjectCache(std::string folder, const std::string& key);
-  std::string load() const;                     // "" when there is none
-  void store(const std::string& object) const;  // what cannot be written costs a compilation, nothing else
+  std::vector<std::string> load() const;  // nothing when there is none
+  // What cannot be written costs a compilation, nothing else.
+  void store(const std::vector<std::string>& objects) const;
   const std::string& problem() const { return problem_; }  // why the folder is not used; "" when it is
 
  private:

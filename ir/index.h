@@ -113,6 +113,9 @@ using Dim = Index;
 // Removes divisions, modulos, minima and maxima that the bounds decide: variable v is in [0, extent(v)).
 // Named dimensions are taken to be at least 1, which holds wherever the expression is evaluated in a loop.
 Index simplify(const Index& e, const std::function<Index(int)>& extent);
+// Joins quotients and remainders: c * m * floordiv(q, m) + c * mod(q, m) is c * q, also where the quotient is
+// written floordiv(e, d * m) with q = floordiv(e, d). So a row of a reshaped tensor is seen to be contiguous.
+Index rejoin(Index e);
 // Whether e >= 0 is proven for all values within the bounds.
 bool provably_nonnegative(const Index& e, const std::function<Index(int)>& extent);
 

@@ -176,4 +176,39 @@ bool provably_nonnegative(const Index& e, const Extent& extent) {
   return s.nonnegative(s.simplify(e));
 }
 
+namespace {
+
+// The atom of the given kind, with constant second argument, that the term is a multiple of.
+const Atom* only_factor(const Index::Term& t, Atom::Kind kind) {
+  if (t.factors.size() != 1 || t.factors[0].kind != kind) return nullptr;
+  return t.factors[0].args->second.is_constant() ? &t.factors[0] : nullptr;
+}
+
+// What the sum of the two terms is, if they are a remainder and its quotient.
+std::optional<Index> rejoined(const Index::Term& remainder, const Index::Term& quotient) {
+  const Atom* mod = only_factor(remainder, Atom::Kind::Mod);
+  const Atom* div = only_factor(quotient, Atom::Kind::FloorDiv);
+  if (!mod || !div) return std::nullopt;
+  const int64_t m = mod->args->second.constant_part(), d = div->args->second.constant_part();
+  if (d % m != 0 || quotient.coefficient % m != 0 || quotient.coefficient / m != remainder.coefficient)
+    return std::nullopt;
+  const Index& q = mod->args->first;
+  if (div->args->first.floor_div(d / m) != q) return std::nullopt;
+  return q * remainder.coefficient;
+}
+
+}  // namespace
+
+Index rejoin(Index e) {
+  if (e.is_polynomial()) return e;
+  const auto pair = [&]() -> std::optional<Index> {
+    for (const Index::Term& r : e.terms())
+      for (const Index::Term& q : e.terms())
+        if (const std::optional<Index> sum = rejoined(r, q)) return *sum - Index::of(r) - Index::of(q);
+    return std::nullopt;
+  };
+  while (const std::optional<Index> change = pair()) e += *change;
+  return e;
+}
+
 }  // namespace gradc

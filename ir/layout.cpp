@@ -95,7 +95,7 @@ Index Layout::address(const Shape& logical, const std::vector<Index>& at) const 
     sum += place[i] * stride;
     stride = stride * (*extent)[i];
   }
-  return sum;
+  return rejoin(std::move(sum));
 }
 
 std::string Layout::str() const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "passes/fuse/donation.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -24,6 +25,21 @@ bool is_cheap(ScalarOp op) {
   for (ScalarOp c : {Read, Const, Axis, Convert, Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select})
     if (op == c) return true;
   return false;
+}
+
+bool only_moves(const Meaning& m) {
+  using enum ScalarOp;
+  return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) {
+    return s.op == Read || s.op == Const || s.op == Axis || s.op == Convert;
+  });
+}
+
+// Takes a cycle or so for a vector.
+bool is_quick(ScalarOp op) {
+  using enum ScalarOp;
+  for (ScalarOp c : {Neg, Abs, Add, Sub, Mul, Max, Min, Fma})
+    if (op == c) return true;
+  return is_cheap(op);
 }
 
 }  // namespace
@@ -68,7 +84,7 @@ std::vector<double> ReadTable::times_read() const {
     if (!meanings_[i]) continue;
     const Meaning& m = *meanings_[i];
     const bool reduces = m.combine != Combiner::None;
-    if (!reduces && (times[i] <= 1 || m.reads.size() != 1)) continue;
+    if (!reduces && (times[i] <= 1 || m.reads.size() != 1 || !only_moves(m))) continue;
     const double reads = planned_count(m.axes) * (reduces ? 1 : times[i]);
     for (NodeId q : f_[i].operands)
       times[q] = std::max(times[q], reads / std::max(1.0, planned_count(f_.type(q).shape)));
@@ -96,11 +112,8 @@ bool ReadTable::is_free(NodeId n, double times) const {
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
   if (times > 1 && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
   if (times >= kOften && scatters(n)) return false;
-  if (times <= 1 && grows_cheaply(n)) return true;
-  for (const ScalarNode& s : m.body)
-    if (s.op != ScalarOp::Read && s.op != ScalarOp::Const && s.op != ScalarOp::Axis &&
-        s.op != ScalarOp::Convert)
-      return false;
+  if (times <= 1 && (grows_cheaply(n) || replaces_its_source(n))) return true;
+  if (!only_moves(m)) return false;
   if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;
   return m.reads.size() <= 1;
 }
@@ -114,6 +127,32 @@ bool ReadTable::grows_cheaply(NodeId n) const {
   for (const ResolvedRead& r : reads_[n]) read += planned_count(f_.type(r.node).shape);
   return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) { return is_cheap(s.op); }) &&
          read < planned_count(m.axes);
+}
+
+// A few operations on one value of its size and on small ones: whoever needs both would load two tensors
+// where one and the operations do, and whoever needs this one alone loads the other in its place.
+bool ReadTable::replaces_its_source(NodeId n) const {
+  constexpr int kFewOperations = 6;
+  constexpr double kSmall = 1.0 / 8;
+  const Meaning& m = *meanings_[n];
+  if (weight_[n] > kFewOperations || m.reads.empty()) return false;
+  if (!std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) { return is_quick(s.op); }))
+    return false;
+  const double size = planned_count(m.axes);
+  int large = 0;
+  double small = 0;
+  for (const ResolvedRead& r : reads_[n]) {
+    const Type& t = f_.type(r.node);
+    const double elements = planned_count(t.shape);
+    if (elements <= kSmall * size)
+      small += elements;
+    else if (elements > size || size_of(t.dtype) > size_of(f_.type(n).dtype) ||
+             !is_identity(r.at, m.axes.size()))
+      return false;
+    else
+      ++large;
+  }
+  return large == 1 && small <= kSmall * size;
 }
 
 void ReadTable::compute(NodeId n) {

@@ -44,6 +44,7 @@ class ReadTable {
   bool is_free(NodeId n, double times) const;
   bool scatters(NodeId n) const;
   bool grows_cheaply(NodeId n) const;
+  bool replaces_its_source(NodeId n) const;
   void compute(NodeId n);
   void compose(NodeId n, NodeId q, const std::vector<Index>& at, std::vector<ResolvedRead>& out) const;
   void add(std::vector<ResolvedRead>& list, ResolvedRead r) const;

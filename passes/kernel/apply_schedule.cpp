@@ -155,7 +155,7 @@ class Scheduler {
     rows.extent = s_.rows;
     const Index base = Index::var(row_tile) * s_.rows;
     rows.position = rows.clamped = base + Index::var(rows.inner);
-    const bool divides = l.extent.is_constant() && l.extent.constant_part() % s_.rows == 0;
+    const bool divides = l.extent.exact_div(s_.rows).has_value();
     Body body;
     if (divides) {
       body = tiles(rows);

@@ -136,13 +136,24 @@ class Chooser {
     return false;
   }
 
-  // Whether some load serves all rows of a tile along an axis.
+  // Whether some load in the innermost loops serves all rows of a tile along an axis.
   bool shares_loads(size_t axis) const {
     const int var = nest_.loops[axis]->var;
-    return std::any_of(accesses_.begin(), accesses_.end(), [&](const auto& access) {
+    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
       const Buffer& b = k_.buffers[access.buffer];
-      return b.space == Space::In && !address(b, *access.at).uses_var(var);
+      if (b.space != Space::In || access.loops < deepest_) return false;
+      const Index place = address(b, *access.at);
+      return !place.uses_var(var) && uses_other_than_axes(place);
     });
+  }
+  // Whether the place moves with an inner loop, or with something that is bound inside.
+  bool uses_other_than_axes(const Index& place) const {
+    bool other = false;
+    place.substitute([&](int v) {
+      other |= std::none_of(nest_.loops.begin(), nest_.loops.end(), [&](auto* l) { return l->var == v; });
+      return Index::var(v);
+    });
+    return other;
   }
 
   int best_vector_axis(bool constant_only) const {
@@ -199,7 +210,12 @@ class Chooser {
     const int64_t budget = m.vector_registers - (s.vector_axis < 0 ? 2 : vectors + 1);
     int64_t most = s.row_axis < 0 ? 1 : budget / (std::max<int64_t>(1, vectors) * std::max(1, accumulators_));
     if (s.vector_axis < 0) most = std::min<int64_t>(most, 8);
-    s.rows = s.row_axis < 0 ? 1 : best_rows(std::max<int64_t>(1, most), extent(s.row_axis));
+    // Rows that share nothing hide latency and read far apart, often in one set of a cache.
+    if (s.row_axis >= 0 && s.vector_axis >= 0 && !shares_loads(static_cast<size_t>(s.row_axis)))
+      most = std::min(most, std::max<int64_t>(1, 4 / vectors));
+    s.rows = s.row_axis < 0 ? 1
+                            : best_rows(std::max<int64_t>(1, most), extent(s.row_axis),
+                                        vectors * std::max(1, accumulators_));
     s.rows_why = "the rows that registers hold";
     if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows, s.rows_why = "asked for";
     if (o_.force_columns > 0 && s.vector_axis >= 0) {
@@ -219,15 +235,21 @@ class Chooser {
     s.what = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
   }
 
-  // The most rows that waste the least in the last tile.
-  static int64_t best_rows(int64_t most, int64_t extent) {
-    int64_t best = 1;
-    double best_cost = 1e300;
+  // The most rows that waste the least in the last tile; nearly as many when all tiles are then full, which
+  // saves the code for the last.
+  static int64_t best_rows(int64_t most, int64_t extent, int64_t vectors) {
+    const auto cost = [&](int64_t rows) {
+      // A tile has a fixed cost of about one row.
+      return static_cast<double>((extent + rows - 1) / rows) * (static_cast<double>(rows) + 1.0);
+    };
+    int64_t best = most, full = 0;
     for (int64_t r = most; r >= std::max<int64_t>(1, (most + 1) / 2); --r) {
-      const double tiles = static_cast<double>((extent + r - 1) / r);
-      const double cost = tiles * (static_cast<double>(r) + 1.0);  // a tile has a fixed cost of about one row
-      if (cost < best_cost) best_cost = cost, best = r;
+      if (cost(r) < cost(best)) best = r;
+      if (full == 0 && extent % r == 0) full = r;
     }
+    constexpr double kNearly = 1.06;
+    constexpr int64_t kHidden = 12;  // accumulators that hide the latency of two multiply-adds a cycle
+    if (full * vectors >= kHidden && cost(full) <= kNearly * cost(best)) best = full;
     return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
   }
 

@@ -72,7 +72,9 @@ class Sinker {
         flush(run, out);
         GRADC_CHECK((*f)->kind == LoopKind::Serial && !varies((*f)->extent),
                     "only serial loops stay outside a tile");
+        ++depth_;
         out.push_back(make_for({(*f)->var, (*f)->extent, LoopKind::Serial, sink((*f)->body)}));
+        --depth_;
       } else if (!varies(s)) {
         out.push_back(s);  // the same for every element of the tile
       } else {
@@ -125,13 +127,61 @@ class Sinker {
     const Index row = rows_.var < 0 ? Index() : (stores ? rows_.position : rows_.clamped);
     Body inner;
     for (const Stmt& s : run) inner.push_back(place(s, row));
+    const LoopKind rows = is_long(inner) ? LoopKind::Serial : LoopKind::Unroll;
+    if (rows == LoopKind::Serial) append(tiles_to_memory(inner), LoopKind::Unroll, false, out);
+    append(std::move(inner), rows, stores, out);
+    run.clear();
+  }
+
+  // In the loops over the tile. Each run owns their variables, and its values: none may be defined twice.
+  void append(Body inner, LoopKind rows, bool stores, Body& out) {
     if (columns_.inner >= 0) inner = {make_for({columns_.inner, columns_.extent, LoopKind::Vector, inner})};
-    if (stores && rows_.var >= 0 && !rows_.valid.is_constant()) inner = {make_if({{rows_.valid}, inner})};
-    if (rows_.inner >= 0) inner = {make_for({rows_.inner, rows_.extent, LoopKind::Unroll, inner})};
-    // Each run owns its loop variables and values: the same tile variables may not be defined twice.
+    const bool edge = stores && rows_.var >= 0 && !rows_.valid.is_constant();
+    if (edge && rows == LoopKind::Unroll) inner = {make_if({{rows_.valid}, inner})};
+    const Index extent = edge && rows == LoopKind::Serial ? rows_there_are() : Index(rows_.extent);
+    if (rows_.inner >= 0) inner = {make_for({rows_.inner, extent, rows, inner})};
     inner = renumber(inner, k_);
     out.insert(out.end(), inner.begin(), inner.end());
-    run.clear();
+  }
+
+  // In an edge tile.
+  Index rows_there_are() const {
+    return rows_.valid.substitute([&](int v) { return v == rows_.inner ? Index(0) : Index::var(v); }) + 1;
+  }
+
+  // Whether what follows the reductions is so long that a copy of it for each row costs more, in code and in
+  // the time to compile it, than passing the tile through memory.
+  bool is_long(const Body& run) const {
+    constexpr int kLong = 16;
+    int instructions = 0;
+    for (const Stmt& s : run) {
+      if (auto* w = std::get_if<Store>(&s); w && is_register(w->buffer)) return false;
+      auto* c = std::get_if<Compute>(&s);
+      const bool elementary = c && is_float(c->dtype) && def_of(c->op).elementary;
+      instructions += elementary ? kLong : 1;
+    }
+    return depth_ == 0 && rows_.inner >= 0 && rows_.extent >= 3 && instructions >= kLong;
+  }
+
+  // Makes the run read scratch instead of register tiles; the run that fills it.
+  Body tiles_to_memory(Body& run) {
+    std::map<int, int> memory;
+    Body copies;
+    for (Stmt& s : run) {
+      auto* l = std::get_if<Load>(&s);
+      if (!l || !is_register(l->buffer)) continue;
+      const auto [it, fresh] = memory.try_emplace(l->buffer, static_cast<int>(k_.buffers.size()));
+      if (fresh) {
+        Buffer b = k_.buffers[l->buffer];
+        b.name = fmt::format("m{}", it->second), b.space = Space::Scratch;
+        k_.buffers.push_back(std::move(b));
+        const Value v = k_.values++;
+        copies.push_back(Load{v, l->buffer, l->at, {}, {}});
+        copies.push_back(Store{it->second, l->at, v});
+      }
+      l->buffer = it->second;
+    }
+    return copies;
   }
 
   std::vector<Index> element() const {
@@ -228,6 +278,7 @@ class Sinker {
   }
 
   TileLoop rows_, columns_;
+  int depth_ = 0;  // of loops around what is being distributed
   Kernel& k_;
   std::map<int, int>& expanded_;
   std::map<Value, int> uses_;

@@ -129,6 +129,33 @@ TEST(Index, ReshapeSeamsSimplify) {
   EXPECT_EQ(simplify(Index::max(0, k - 6), extent), Index(0));
 }
 
+TEST(Index, DigitsOfAReshapeRejoin) {
+  const Index i = Index::var(0), j = Index::var(1), e = i * 64 + j;  // [.., 384] read as [3, 4, 32]
+  const Index digits = e.floor_div(128) * 128 + e.floor_div(32).mod(4) * 32 + e.mod(32);
+  EXPECT_NE(digits, e);
+  EXPECT_EQ(rejoin(digits), e);
+  EXPECT_EQ(rejoin(digits + Index::dim("B")), e + Index::dim("B"));
+  EXPECT_NE(rejoin(e.floor_div(128) * 128 + e.floor_div(32).mod(4) * 16), e);
+}
+
+TEST(Index, RejoinNeverChangesAValue) {
+  std::mt19937 r(7);
+  for (int n = 0; n < 3000; ++n) {
+    // Digits of a random expression in a mixed base, with their weights, as an address has them.
+    const Index e = random_index(r, 3);
+    const int64_t low = 2 + static_cast<int64_t>(r() % 4), high = 2 + static_cast<int64_t>(r() % 4);
+    const Index digits =
+        e.floor_div(low * high) * (low * high) + e.floor_div(low).mod(high) * low + e.mod(low);
+    const Index other = random_index(r, 2), sum = digits + other, same = rejoin(sum);
+    for (int64_t i = 0; i < 60; ++i) {
+      const int64_t at[] = {i % 3, i / 3 % 4, i / 12};
+      auto var = [&](int v) { return at[v]; };
+      auto dim = [](const std::string&) -> int64_t { return 1; };
+      ASSERT_EQ(sum.evaluate(var, dim), same.evaluate(var, dim)) << sum.str() << " became " << same.str();
+    }
+  }
+}
+
 TEST(Index, PrintsAndReads) {
   const Index e = (Index::dim("B") * 3 + Index::dim("T")).floor_div(4) * 2 - 5;
   std::string text = e.str();

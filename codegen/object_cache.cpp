@@ -68,6 +68,20 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
+void make_folder(const std::string& folder) {
+  std::error_code ignored;
+  const std::filesystem::path path = std::filesystem::absolute(folder, ignored).lexically_normal();
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ignored);
+  (void)::mkdir(folder.c_str(), 0700);
+}
+
+std::string loose(const std::string& folder) {
+  return fmt::format(
+      "the cache {} is not used: it belongs to another user or others may write to it; chmod go-w it, or "
+      "name another folder with GRADC_CACHE",
+      folder);
+}
+
 std::string head_of(const std::string& key, std::string_view objects) {
   return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), objects.size(), hash_of(objects));
 }
@@ -159,10 +173,7 @@ ObjectCache::ObjectCache(std::string folder, const std::string& key) {
   name_ = fmt::format("{:016x}{:016x}.o", hash_of(key_), hash_of(key_ + "#"));
   Descriptor dir(open_folder(folder));
   if (dir.fd >= 0 && !ours_alone(dir.fd, S_IFDIR))
-    problem_ = fmt::format(
-        "the cache {} is not used: it belongs to another user or others may write to it; chmod go-w it, or "
-        "name another folder with GRADC_CACHE",
-        folder);
+    problem_ = loose(folder);
   else
     folder_ = std::move(folder);
 }
@@ -184,10 +195,7 @@ std::vector<std::string> ObjectCache::load() const {
 void ObjectCache::store(const std::vector<std::string>& objects) const {
   if (folder_.empty()) return;
   const std::string object = joined(objects);
-  std::error_code ignored;
-  const std::filesystem::path path = std::filesystem::absolute(folder_, ignored).lexically_normal();
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), ignored);
-  (void)::mkdir(folder_.c_str(), 0700);
+  make_folder(folder_);
   Descriptor dir(open_folder(folder_));
   if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return;
   const std::string temporary = fmt::format("{}.{}", name_, ::getpid());
@@ -198,6 +206,72 @@ void ObjectCache::store(const std::vector<std::string>& objects) const {
       write_all(file.fd, head_of(key_, object)) && write_all(file.fd, key_) && write_all(file.fd, object);
   if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
     ::unlinkat(dir.fd, temporary.c_str(), 0);
+}
+
+namespace {
+
+// The names that store gives: 32 hexadecimal digits and .o, and behind that the writer's number until it is
+// done.
+enum class Kind { Entry, Leftover, Other };
+Kind kind_of(const std::string& name) {
+  constexpr size_t kDigits = 32;
+  if (name.find_first_not_of("0123456789abcdef") != kDigits || name.compare(kDigits, 2, ".o") != 0)
+    return Kind::Other;
+  const std::string rest = name.substr(kDigits + 2);
+  if (rest.empty()) return Kind::Entry;
+  return rest.size() > 1 && rest[0] == '.' && rest.find_first_not_of("0123456789", 1) == rest.npos
+             ? Kind::Leftover
+             : Kind::Other;
+}
+
+template <class F>
+void for_each_of_ours(const std::string& folder, F f) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const Kind kind = kind_of(at->path().filename().string());
+    std::error_code ignored;
+    if (kind != Kind::Other && at->symlink_status(ignored).type() == std::filesystem::file_type::regular)
+      f(at->path(), kind);
+  }
+}
+
+void count(CacheContents& c, const std::filesystem::path& path, Kind kind) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  ++(kind == Kind::Entry ? c.entries : c.leftovers);
+  if (!error) c.bytes += static_cast<int64_t>(size);
+}
+
+}  // namespace
+
+CacheContents cache_contents(const std::string& folder) {
+  CacheContents c;
+  for_each_of_ours(folder, [&](const std::filesystem::path& path, Kind kind) { count(c, path, kind); });
+  return c;
+}
+
+CacheContents clear_cache(const std::string& folder) {
+  CacheContents stay;
+  std::vector<std::pair<std::filesystem::path, Kind>> all;  // removing while listing may skip some
+  for_each_of_ours(folder,
+                   [&](const std::filesystem::path& path, Kind kind) { all.emplace_back(path, kind); });
+  for (const auto& [path, kind] : all)
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) count(stay, path, kind);
+  return stay;
+}
+
+std::string why_not_writable(const std::string& folder) {
+  make_folder(folder);
+  Descriptor dir(open_folder(folder));
+  if (dir.fd < 0)
+    return fmt::format("the cache {} cannot be made or opened: {}", folder, std::strerror(errno));
+  if (!ours_alone(dir.fd, S_IFDIR)) return loose(folder);
+  const std::string name = fmt::format("probe.{}", ::getpid());
+  Descriptor file(::openat(dir.fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const bool written = file.fd >= 0 && write_all(file.fd, std::string(4096, ' '));
+  const int reason = errno;
+  if (file.fd >= 0) ::unlinkat(dir.fd, name.c_str(), 0);
+  return written ? "" : fmt::format("the cache {} cannot be written: {}", folder, std::strerror(reason));
 }
 
 }  // namespace gradc::codegen

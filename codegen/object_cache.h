@@ -20,6 +20,16 @@ class ObjectCache {
   std::string folder_, key_, name_, problem_;
 };
 
+// What a folder holds of ours: entries, and parts that killed writers left. Other files are not counted.
+struct CacheContents {
+  int64_t entries = 0, bytes = 0, leftovers = 0;
+};
+CacheContents cache_contents(const std::string& folder);
+// Removes these; other files stay. Gives what could not be removed.
+CacheContents clear_cache(const std::string& folder);
+// Why nothing can be stored there, "" when it can. The folder is made, as storing makes it.
+std::string why_not_writable(const std::string& folder);
+
 // The build of the compiler and of LLVM, so that neither meets objects of another; "" when not known. After
 // the targets are registered.
 std::string build_identity();

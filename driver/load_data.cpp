@@ -205,10 +205,14 @@ class Loader {
 
 }  // namespace
 
+std::string data_root(const std::string& given) {
+  const char* env = std::getenv("GRADC_DATA");
+  if (!given.empty()) return given;
+  return env != nullptr && *env != 0 ? env : "../shared/data";
+}
+
 std::string find_data(const std::string& path, const DataPlaces& places, Loc loc) {
-  std::string root = places.root;
-  if (const char* env = std::getenv("GRADC_DATA"); root.empty() && env != nullptr) root = env;
-  if (root.empty()) root = "../shared/data";
+  const std::string root = data_root(places.root);
   const fs::path beside = fs::path(places.model_folder) / path, below = fs::path(root) / path;
   std::error_code ignored;
   for (const fs::path& p : {beside, below})

@@ -24,6 +24,8 @@ struct LoadedData {
   std::map<std::string, std::vector<std::string>> columns;
 };
 
+// The folder below which data files are found: the given one, else GRADC_DATA, else ../shared/data.
+std::string data_root(const std::string& given);
 // Throws CompileError with the place in the model file or in the data file.
 std::string find_data(const std::string& path, const DataPlaces& places, Loc loc);
 LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources);

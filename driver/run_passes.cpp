@@ -1,6 +1,7 @@
 #include "driver/run_passes.h"
 
 #include "passes/fuse/fusion.h"
+#include "support/check.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -14,6 +15,19 @@ const graph::Function& chosen(const graph::Module& m, const std::string& name) {
   const graph::Function& f = m.functions.size() == 1 ? m.functions.begin()->second : m.at(name);
   check_dims(f);
   return f;
+}
+
+// What a verifier finds in a text is a mistake of the text; of what a pass made it would be one of ours.
+template <class F>
+void verify_text(uint32_t file, F verify) {
+  try {
+    verify();
+  } catch (const InternalError& e) {
+    const std::string_view why = e.what(), mark = "check failed: ";
+    const size_t at = why.find(mark);
+    throw CompileError({file, 0, 0}, fmt::format("the text breaks a rule of its form: {}",
+                                                 at == why.npos ? why : why.substr(at + mark.size())));
+  }
 }
 
 std::string from_fused(const graph::Module& m, const passes::FusedStep& fused, const passes::StepOptions& o) {
@@ -38,19 +52,21 @@ std::string run_passes(const std::string& text, uint32_t file, const PassRange& 
   const Stage first = from ? from->stage : Stage::Graph;
   if (first == Stage::Step) {
     step::Step s = step::parse_step(text, file);
-    step::verify(s);
+    verify_text(file, [&] { step::verify(s); });
     passes::run_step_passes(s, o);
     return step::print(s);
   }
   if (first == Stage::Lower) {
     const passes::ParsedStep p = passes::parse_fused(text, file);
-    graph::verify(p.module);
-    passes::verify(p.module, p.fused);
+    verify_text(file, [&] {
+      graph::verify(p.module);
+      passes::verify(p.module, p.fused);
+    });
     check_dims(p.module.at(p.fused.entry));
     return from_fused(p.module, p.fused, o);
   }
   graph::Module m = graph::parse(text, file);
-  graph::verify(m);
+  verify_text(file, [&] { graph::verify(m); });
   if (first == Stage::Graph) m = passes::run_graph_passes(m, {range.from, range.after});
   if (after && after->stage == Stage::Graph) return graph::print(m);
   const graph::Function& f = chosen(m, range.function);

@@ -9,6 +9,8 @@
 
 namespace gradc {
 
+constexpr const char* kVersion = "0.1.0";
+
 enum Exit { kOk = 0, kError = 1, kUsage = 2, kDiverged = 3, kMismatch = 4, kInternal = 70 };
 
 struct Arguments {
@@ -17,6 +19,8 @@ struct Arguments {
   int lanes = 0, threads = 0, rounds = 200;
   int64_t batch = 0;
   bool object = false, quiet = false, no_fma = false, json = false, interpret = false;
+  bool quick = false, clear = false;
+  std::string shell;
   // Models.
   std::vector<std::string> defines, sets;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
@@ -31,5 +35,11 @@ void run_on_ir(const Arguments& a, const std::string& command, Sources& sources)
 int run_on_model(const Arguments& a, const std::string& command, Sources& sources);
 // data inspect, new.
 int run_on_table(const Arguments& a, const std::string& command);
+// "512 B", "1.5 MB".
+std::string size_text(double bytes);
+// What this machine is and what of it is in the way of work.
+int run_doctor(const Arguments& a);
+// The cache of compiled code: what it holds, or emptied.
+int run_cache(const Arguments& a);
 
 }  // namespace gradc

@@ -1,4 +1,5 @@
 // The command line: options, exit codes, and where mistakes are shown.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <fmt/ranges.h>
@@ -14,6 +15,7 @@
 #include "passes/pipeline.h"
 #include "runtime/error.h"
 #include "support/check.h"
+#include "tools/command_table.h"
 #include "tools/commands.h"
 
 namespace gradc {
@@ -47,17 +49,27 @@ void machine_options(CLI::App* app, Arguments& a) {
 }
 
 void model_options(CLI::App* app, Arguments& a) {
-  app->add_option("file", a.file, "a model file (.grad)")->required();
+  app->add_option("file", a.file, "a model file (.grad)")->required()->type_name("FILE");
   app->add_option("-D", a.defines, "override a constant: -D hidden=128");
   app->add_option("--set", a.sets, "override a field of the train block: --set train.lr=1e-3");
   app->add_option("--float", a.float_type, "element type of float: f32 or f64")
       ->check(CLI::IsMember({"f32", "f64"}))
       ->capture_default_str();
   app->add_flag("--no-fma", a.no_fma, "round every multiplication; slower, the same bits on every processor");
-  app->add_option("--data", a.data, "root of data files; else GRADC_DATA, else ../shared/data");
+  app->add_option("--data", a.data, "root of data files; else GRADC_DATA, else ../shared/data")
+      ->type_name("FOLDER");
   app->add_option("--batch", a.batch, "rows of a batch, instead of what the file says")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   machine_options(app, a);
+}
+
+// "" is what a variable without a value leaves behind: --save "$FILE" would quietly save nothing.
+void refuse_empty(CLI::App& app) {
+  const CLI::Validator not_empty(
+      [](std::string& value) { return value.empty() ? std::string("the value is empty") : std::string(); },
+      "");
+  for (CLI::Option* o : app.get_options())
+    if (o->get_items_expected_max() > 0) o->check(not_empty);
 }
 
 struct Command {
@@ -73,40 +85,50 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   };
   CLI::App* train = add("train", "train a model and save its weights below runs/");
   model_options(train, a);
-  train->add_option("--save", a.save, "also write the chosen weights to this file");
-  train->add_option("--run", a.run_dir, "folder of the run; runs/NAME if absent");
+  train->add_option("--save", a.save, "also write the chosen weights to this file")->type_name("FILE");
+  train->add_option("--run", a.run_dir, "folder of the run; runs/NAME if absent")->type_name("FOLDER");
   train->add_flag("-q,--quiet", a.quiet, "print only the last line");
   CLI::App* eval = add("eval", "loss and metrics on the split test");
   model_options(eval, a);
-  eval->add_option("--load", a.load, "weights (.safetensors)")->required();
+  eval->add_option("--load", a.load, "weights (.safetensors)")->required()->type_name("FILE");
   CLI::App* predict = add("predict", "results for the rows of a table");
   model_options(predict, a);
-  predict->add_option("--load", a.load, "weights (.safetensors)")->required();
-  predict->add_option("--input", a.input, "a table with the input columns")->required();
-  predict->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  predict->add_option("--load", a.load, "weights (.safetensors)")->required()->type_name("FILE");
+  predict->add_option("--input", a.input, "a table with the input columns")->required()->type_name("FILE");
+  predict->add_option("-o,--output", a.output, "where to write; standard output if absent")
+      ->type_name("FILE");
   model_options(add("check", "find every mistake in a model file"), a);
   model_options(add("summary", "layers, shapes, parameters, operations and memory"), a);
   CLI::App* render = add("render", "the model file with every default written out and overrides applied");
   model_options(render, a);
-  render->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  render->add_option("-o,--output", a.output, "where to write; standard output if absent")->type_name("FILE");
   CLI::App* run = add("run", "call a function of an IR file with tensors of a file");
-  run->add_option("file", a.file, "a graph IR file")->required();
+  run->add_option("file", a.file, "a graph IR file")->required()->type_name("FILE");
   run->add_option("--function", a.function, "which function")->required();
-  run->add_option("--inputs", a.input, "its arguments by name (.safetensors)")->required();
-  run->add_option("-o,--output", a.output, "its results (.safetensors)")->required();
+  run->add_option("--inputs", a.input, "its arguments by name (.safetensors)")->required()->type_name("FILE");
+  run->add_option("-o,--output", a.output, "its results (.safetensors)")->required()->type_name("FILE");
   run->add_flag("--interpret", a.interpret, "by the graph interpreter instead of compiled code");
   machine_options(run, a);
   CLI::App* compile = add("compile", "show what a model or IR file becomes, or write an object file");
   model_options(compile, a);
   compile->add_option("--function", a.function, "which function")->capture_default_str();
-  compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")
-      ->capture_default_str();
-  compile->add_flag("-c", a.object,
-                    "write an object file with all entries of a model, or the function of an IR file");
-  compile->add_option("--header", a.header, "with -c: also write a C header for the object file");
-  compile->add_option("-o,--output", a.output, "where to write; standard output if absent");
-  compile->add_option("--prefix", a.prefix,
-                      "what the entries' symbols start with; the model's name and _ if absent");
+  CLI::Option* emit =
+      compile->add_option("--emit", a.emit, "graph, graph-after=PASS, schedule, kernels, step, llvm or asm")
+          ->capture_default_str();
+  CLI::Option* object =
+      compile
+          ->add_flag("-c", a.object,
+                     "write an object file with all entries of a model, or the function of an IR file")
+          ->excludes(emit);
+  compile->add_option("--header", a.header, "with -c: also write a C header for the object file")
+      ->needs(object)
+      ->type_name("FILE");
+  compile->add_option("-o,--output", a.output, "where to write; standard output if absent")
+      ->type_name("FILE");
+  compile
+      ->add_option("--prefix", a.prefix,
+                   "with -c: what the entries' symbols start with; the model's name and _ if absent")
+      ->needs(object);
   CLI::App* bench =
       add("bench", "time the training step of a model, or a function of an IR file, on synthetic data");
   model_options(bench, a);
@@ -116,29 +138,51 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
       ->capture_default_str();
   bench->add_flag("--json", a.json, "print one JSON object");
   CLI::App* opt = add("opt", "run passes on graph or step text and print the result");
-  opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")->required();
+  opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")
+      ->required()
+      ->type_name("FILE");
   opt->add_option("--from", a.from, "the pass to start with")->check(CLI::IsMember(pass_names(false)));
   opt->add_option("--after", a.after,
                   "the last pass to run; without --from numerics if absent, else the last there is")
       ->check(CLI::IsMember(pass_names(false)));
   opt->add_option("--function", a.function, "which function is fused and lowered")->capture_default_str();
   machine_options(opt, a);
-  opt->add_option("-o,--output", a.output, "where to write; standard output if absent");
+  opt->add_option("-o,--output", a.output, "where to write; standard output if absent")->type_name("FILE");
   CLI::App* make = add("new", "write a model file for a table");
-  make->add_option("file", a.file, "a table (.csv)")->required();
+  make->add_option("file", a.file, "a table (.csv)")->required()->type_name("FILE");
   make->add_option("--target", a.target, "the column to learn")->required();
-  make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent");
+  make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent")
+      ->type_name("FILE");
   CLI::App* data = app.add_subcommand("data", "look at data files");
   data->require_subcommand(1);
   CLI::App* inspect =
       data->add_subcommand("inspect", "columns, types, ranges, missing values and balance of a table");
-  inspect->add_option("file", a.file, "a table (.csv)")->required();
+  inspect->add_option("file", a.file, "a table (.csv)")->required()->type_name("FILE");
   all.push_back({inspect, "inspect"});
+  CLI::App* doctor = add("doctor", "what machine this is, how fast it is, and what is in the way of work");
+  doctor->add_flag("--quick", a.quick, "measure nothing");
+  CLI::App* cache = add("cache", "the cache of compiled code: its place and size");
+  cache->add_flag("--clear", a.clear, "remove all entries");
+  CLI::App* completion = add("completion", "print a script that completes the words of gradc in a shell");
+  completion->add_option("shell", a.shell, "which shell")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  add("man", "print the man page: gradc man | man -l -");
+  for (const Command& c : all) refuse_empty(*c.app);
   return all;
 }
 
-int dispatch(const Arguments& a, const std::string& command, Sources& sources) {
+constexpr const char* kFooter =
+    "Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do "
+    "not fit,\n"
+    "70 internal error, 130 and 143 after a signal with everything saved.";
+
+int dispatch(const CLI::App& app, const Arguments& a, const std::string& command, Sources& sources) {
   if (command == "inspect" || command == "new") return run_on_table(a, command);
+  if (command == "doctor") return run_doctor(a);
+  if (command == "cache") return run_cache(a);
+  if (command == "completion") return write_text("", completion_script(command_table(app), a.shell)), kOk;
+  if (command == "man") return write_text("", man_page(command_table(app), kVersion, kFooter)), kOk;
   const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
   if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
     return run_on_ir(a, command, sources), kOk;
@@ -167,6 +211,14 @@ std::string reproducer(const passes::PassFailure& e, const Arguments& a) {
   return fmt::format("its input is kept: gradc opt {} {}\n", options, path);
 }
 
+// A standard stream that the caller closed would be the number of the next file opened, and messages would
+// end up in it. In its place stands what refuses to be read or written as a closed one does; where messages
+// would go they get lost.
+void fill_closed_streams() {
+  for (const auto& [fd, mode] : {std::pair{0, O_WRONLY}, {1, O_RDONLY}, {2, O_WRONLY}})
+    if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", mode);  // takes the lowest number that is free
+}
+
 // What was printed and did not arrive, on a full disk say, is no success.
 int flushed(int code) {
   errno = 0;
@@ -179,11 +231,8 @@ int flushed(int code) {
 
 int run(int argc, char** argv) {
   CLI::App app{"gradc: a symbolic graph compiler that turns a model file into a native trainer"};
-  app.footer(
-      "Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do "
-      "not fit,\n"
-      "70 internal error, 130 and 143 after a signal with everything saved.");
-  app.set_version_flag("--version", "gradc 0.1.0 (" + codegen::version() + ")");
+  app.footer(kFooter);
+  app.set_version_flag("--version", fmt::format("gradc {} (", kVersion) + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
   const std::vector<Command> all = commands(app, a);
@@ -199,7 +248,7 @@ int run(int argc, char** argv) {
     if (c.app->parsed()) command = c.name;
   Sources sources;
   try {
-    return dispatch(a, command, sources);
+    return dispatch(app, a, command, sources);
   } catch (const CompileError& e) {
     if (!e.reported) std::cerr << render(e.diagnostic, sources, color());
     return kError;
@@ -231,4 +280,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace gradc
 
-int main(int argc, char** argv) { return gradc::flushed(gradc::run(argc, argv)); }
+int main(int argc, char** argv) {
+  gradc::fill_closed_streams();
+  return gradc::flushed(gradc::run(argc, argv));
+}

@@ -12,6 +12,7 @@
 #include "ir/graph/graph.h"
 #include "ir/interp/interpret.h"
 #include "passes/pipeline.h"
+#include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/safetensors.h"
 #include "runtime/team.h"
@@ -35,6 +36,22 @@ void write_text(const std::string& path, const std::string& text) {
 
 namespace {
 
+template <class... A>
+runtime::Error usage(fmt::format_string<A...> text, A&&... args) {
+  return {runtime::Failure::Usage, fmt::format(text, std::forward<A>(args)...)};
+}
+
+// What is said of a model and asked of a file that holds none.
+void refuse_model_options(const Arguments& a) {
+  const Arguments plain;
+  for (const auto& [given, name] : {std::pair{!a.defines.empty(), "-D"},
+                                    {!a.sets.empty(), "--set"},
+                                    {!a.data.empty(), "--data"},
+                                    {!a.header.empty(), "--header"},
+                                    {a.float_type != plain.float_type, "--float"}})
+    if (given) throw usage("{} is for model files, and {} is IR", name, a.file);
+}
+
 CompileOptions ir_options(const Arguments& a) {
   CompileOptions o;
   o.codegen.target.cpu = a.cpu;
@@ -44,6 +61,14 @@ CompileOptions ir_options(const Arguments& a) {
 }
 
 void run_compile(const Arguments& a, const graph::Module& m) {
+  const std::string after = "graph-after=";
+  if (a.emit.starts_with(after)) {
+    const std::string pass = a.emit.substr(after.size());
+    const passes::PassInfo* known = passes::find_pass(pass);
+    if (!known || known->stage != passes::Stage::Graph)
+      throw usage("--emit={}: there is no graph pass '{}'", a.emit, pass);
+    return write_text(a.output, graph::print(passes::run_graph_passes(m, {"", pass})));
+  }
   const graph::Module primitive = passes::run_graph_passes(m);
   const CompileOptions o = ir_options(a);
   passes::StepReport report;
@@ -51,9 +76,11 @@ void run_compile(const Arguments& a, const graph::Module& m) {
   if (a.object) check_prefix(a.prefix);
   if (a.object) return write_text(a.output, codegen::emit_object({&s, 1}, a.prefix, o.codegen));
   if (a.emit == "graph") return write_text(a.output, graph::print(primitive.at(a.function)));
-  if (a.emit == "step") return write_text(a.output, step::print(s));
+  if (a.emit == "step" || a.emit == "kernels") return write_text(a.output, step::print(s));
   if (a.emit == "schedule") return write_text(a.output, passes::describe(report));
   if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.codegen));
+  if (a.emit != "asm")
+    throw usage("--emit={}: graph, graph-after=PASS, schedule, kernels, step, llvm or asm", a.emit);
   write_text(a.output, codegen::emit_assembly({&s, 1}, o.codegen));
 }
 
@@ -149,6 +176,7 @@ void run_function(const Arguments& a, const graph::Module& m) {
 }  // namespace
 
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources) {
+  refuse_model_options(a);
   const uint32_t file = sources.add(a.file, read_text(a.file));
   if (command == "opt") {
     const PassRange range{a.from, a.after.empty() && a.from.empty() ? "numerics" : a.after, a.function};

@@ -23,6 +23,8 @@ std::vector<frontend::Override> overrides(const std::vector<std::string>& list, 
   return out;
 }
 
+}  // namespace
+
 // GRADC_CACHE names the folder of compiled code, "" switches it off; else it is the user's cache folder.
 std::string cache_folder() {
   if (const char* own = std::getenv("GRADC_CACHE"); own != nullptr) return own;
@@ -30,8 +32,6 @@ std::string cache_folder() {
   if (xdg != nullptr && *xdg != 0) return std::string(xdg) + "/gradc";
   return home != nullptr && *home != 0 ? std::string(home) + "/.cache/gradc" : "";
 }
-
-}  // namespace
 
 // More threads than cores only wait for each other: then as many as pay, as without the option.
 int threads_of(const Arguments& a) { return a.threads <= runtime::available_cores() ? a.threads : 0; }

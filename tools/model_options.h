@@ -12,6 +12,8 @@ namespace gradc {
 int threads_of(const Arguments& a);
 DataPlaces places_of(const Arguments& a);
 ModelOptions options_of(const Arguments& a);
+// The folder of compiled code; "" when it is switched off.
+std::string cache_folder();
 // Whether the target has no fused multiply-add, said in a warning: a library would emulate it, many times
 // slower.
 bool emulates_fma(const codegen::Target& target);

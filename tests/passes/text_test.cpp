@@ -58,6 +58,29 @@ TEST(PassText, ARangeRunsForwards) {
   }
 }
 
+// What a verifier finds in the text of a user is said as a mistake of the text.
+void expect_refusal(std::string text, const std::string& right, const std::string& wrong,
+                    const std::string& from, const std::string& why) {
+  ASSERT_NE(text.find(right), text.npos) << text;
+  text.replace(text.find(right), right.size(), wrong);
+  try {
+    run_passes(text, 1, {from, from, "f"}, {});
+    FAIL() << "ran:\n" << text;
+  } catch (const CompileError& e) {
+    EXPECT_TRUE(e.diagnostic.loc);
+    EXPECT_NE(std::string(e.what()).find(why), std::string::npos) << e.what();
+  }
+}
+
+TEST(PassRange, WhatATextBreaksIsItsMistake) {
+  const std::string graph =
+      "func @f[B <= 64](%x: f32[B,8]) -> (y: f32[B,8]) {\n  %y = tanh(%x)\n  return %y\n}\n";
+  const std::string fused = run_passes(graph, 1, {"", "fuse", "f"}, {});
+  expect_refusal(fused, "(i: B", "(i: 7", "lower", "breaks a rule of its form");
+  const std::string padded = run_passes(graph, 1, {"", "pad", "f"}, {});
+  expect_refusal(padded, "buffer %x: f32", "buffer %x: f64", "plan", "breaks a rule of its form");
+}
+
 // What a failure keeps, run as its command says, fails alike.
 void expect_failure(const std::string& text, const PassRange& range, const std::string& pass,
                     const std::string& why) {

@@ -277,6 +277,7 @@ std::map<std::string, Row> make_table() {
       {"transpose", {{"x", "axes"}, transpose}},
       {"pad", {{"x", "low", "high", "over", "value"}, pad}},
       {"windows", {{"x", "size", "stride", "dilation", "over"}, windows}},
+      {"overlap_add", {{"x", "extent", "stride", "dilation", "over"}, overlap_add}},
       {"cumsum", {{"x", "over", "reverse", "exclusive"}, [](Args& a) { return running(a, "cumsum"); }}},
       {"cumprod", {{"x", "over", "reverse", "exclusive"}, [](Args& a) { return running(a, "cumprod"); }}},
       {"sort", {{"x", "over", "descending"}, sort}},

@@ -64,5 +64,6 @@ Value top_k(Args& a);
 // builtin_windows.cpp
 Value pad(Args& a);
 Value windows(Args& a);
+Value overlap_add(Args& a);
 
 }  // namespace gradc::frontend

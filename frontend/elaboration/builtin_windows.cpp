@@ -1,4 +1,4 @@
-// pad and windows: what convolutions and pooling are made of.
+// pad, windows and overlap_add: what convolutions, their transposes and pooling are made of.
 #include <algorithm>
 
 #include "frontend/elaboration/builtin_args.h"
@@ -86,6 +86,38 @@ Value windows(Args& a) {
   }
   if (axes.empty()) return x;
   return a.wrap(graph::windows(a.e.of(x), x.node, w), x);
+}
+
+// The adjoint of `windows`: the axes `over` are those of the result, each with its windows right behind it in
+// x. `extent` is what an axis of the result holds; the least that the windows cover if absent.
+Value overlap_add(Args& a) {
+  Value x = a.tensor("x");
+  const Shape from = a.e.shape(x);
+  const Value& over = a["over"];
+  const size_t n = over.is(Kind::List) ? over.items.size() : 1;
+  if (from.size() < 2 * n)
+    a.e.fail(a.loc,
+             fmt::format("overlap_add along {} axes needs an axis of windows behind each, {} has {} axes", n,
+                         a.e.describe(x), from.size()));
+  const auto axes = axes_of(a, static_cast<int64_t>(from.size() - n));
+  if (axes.empty()) return x;
+  const std::vector<int64_t> stride = numbers(a, "stride", n, 1), dilation = numbers(a, "dilation", n, 1);
+  const bool given = a.has("extent");
+  const std::vector<Value> extent = each(a, "extent", n, Value::of(Index(0)));
+  graph::WindowSpec w;
+  Shape to(from.size() - n, Dim(0));
+  for (const auto& [axis, i] : axes) {
+    const size_t at = static_cast<size_t>(axis) + w.axes.size();
+    w.axes.push_back(axis);
+    w.sizes.push_back(a.e.constant_int(Value::of(from[at + 1]), "the size of a window", a.loc));
+    w.strides.push_back(stride[i]), w.dilations.push_back(dilation[i]);
+    const Dim covered = (from[at] - 1) * stride[i] + w.span(w.axes.size() - 1);
+    if (!extent[i].is(Kind::Integer))
+      a.e.fail(a.loc,
+               fmt::format("overlap_add: extent is a number of elements, not {}", a.e.describe(extent[i])));
+    to[static_cast<size_t>(axis)] = given ? extent[i].integer : covered;
+  }
+  return a.wrap(graph::overlap_add(a.e.of(x), x.node, w, to), x);
 }
 
 }  // namespace gradc::frontend

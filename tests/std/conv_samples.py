@@ -122,7 +122,69 @@ def batch_norm():
                 paths={"w": "batch_norm.weight", "b": "batch_norm.bias"}, held=held, compare="near 1e-11 1e-12", stored=stored)
 
 
+def conv_transpose(x, w, stride, low, size, dilation):
+    """What the definition says: every place adds its window of x[i] @ weight[u]; `size` elements from `low` on are kept."""
+    rank, k = x.ndim - 2, w.shape[0]
+    full = [(n - 1) * stride + (k - 1) * dilation + 1 for n in x.shape[1:-1]]
+    y = jnp.zeros((x.shape[0], *[max(f, low + s) for f, s in zip(full, size)], w.shape[-1]))
+    for u in itertools.product(range(k), repeat=rank):
+        at = tuple(slice(o * dilation, o * dilation + (n - 1) * stride + 1, stride) for o, n in zip(u, x.shape[1:-1]))
+        y = y.at[(slice(None), *at)].add(x @ w[u])
+    return y[(slice(None), *[slice(low, low + s) for s in size])]
+
+
+def transposed_convolutions():
+    for layer, shape, n, options in [
+        ("ConvTranspose1d", (2, 5, 3), 4, {}),
+        ("ConvTranspose1d", (2, 5, 3), 2, {"k": 4, "stride": 3, "padding": 1, "output_padding": 2}),
+        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
+        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 2, "stride": 3, "padding": "same"}),
+        ("ConvTranspose2d", (2, 4, 3, 3), 2, {"k": 3, "padding": "valid"}),
+        ("ConvTranspose2d", (2, 4, 3, 2), 3, {"k": 4, "stride": 2, "padding": 1}),
+        ("ConvTranspose2d", (1, 3, 4, 2), 3, {"k": 3, "stride": 2, "padding": 1, "output_padding": 1}),
+        ("ConvTranspose2d", (1, 3, 4, 2), 2, {"k": 3, "stride": 2, "dilation": 2, "padding": 2}),
+        ("ConvTranspose2d", (2, 3, 3, 2), 3, {"k": 4, "stride": 2, "padding": "same"}),
+    ]:
+        rank, k, stride, dilation = len(shape) - 2, options.get("k", 3), options.get("stride", 1), options.get("dilation", 1)
+        padding, span = options.get("padding", 0), (k - 1) * dilation + 1
+        if padding == "same":
+            low, size = max(span - stride, 0) // 2, [m * stride for m in shape[1:-1]]
+        else:
+            low = 0 if padding == "valid" else padding
+            size = [(m - 1) * stride - 2 * low + span + options.get("output_padding", 0) for m in shape[1:-1]]
+        x, w, b = some(*shape), some(*[k] * rank, shape[-1], n), some(n)
+        f = lambda a, u: conv_transpose(a, u, stride, low, size, dilation)
+        if stride == 1 and not low:  # XLA's own transposed convolution, where it has the same size rule
+            np.testing.assert_allclose(f(x, w), jax.lax.conv_transpose(x, w[(slice(None, None, -1),) * rank], (1,) * rank, "VALID",
+                                                                       dimension_numbers=LAYOUT[rank]), rtol=1e-12, atol=1e-12)
+        name = "conv_transpose" + layer[-2:]
+        text = f"{layer}{configuration(n, options)}"
+        value(layer, f"x |> {text}", {"x": x}, f(x, w) + b, {f"{name}.weight": w, f"{name}.bias": b}, "near 1e-12 1e-13")
+        bare = text.replace("}", ", bias=false}")
+        trained(layer, f"r = sum((a |> {bare}) * k) + 0 * z[0]", {"z": np.zeros(2)},
+                {"a": x, "k": some(*f(x, w).shape), "w": w}, "r + 0 * mean(z)",
+                lambda p, _: jnp.sum(f(p["a"], p["w"]) * p["k"]), paths={"w": f"{name}.weight"}, compare="near 1e-11 1e-12")
+    value("transposed_extent", "e, low, high = transposed_extent(5, 4, 2, 1, 1, 1)\nr = x + e + 100 * low + 1000 * high", {"x": np.zeros(1)}, np.array([13.0 + 100 + 1000]))
+    x = some(2, 4, 3, 2)
+    f = lambda a: jnp.zeros((2, 9, 2)).at[:, jnp.arange(4)[:, None] * 2 + jnp.arange(3)].add(a)
+    value("overlap_add", "overlap_add(x, stride=2, over=1)", {"x": x}, f(x), kind="program")
+    trained("overlap_add", "r = sum(overlap_add(a, 10, 2, over=1) ** 2 * k) + 0 * z[0]", {"z": np.zeros(2)},
+            {"a": x, "k": some(2, 10, 2)}, "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"]) ** 2 * p["k"][:, :9]))
+
+
+def upsampling():
+    for factor, mode in [(2, "nearest"), (3, "nearest"), (1, "bilinear"), (2, "bilinear"), (3, "bilinear"), (4, "bilinear")]:
+        x = some(2, 3, 4, 2)
+        f = lambda a: jax.image.resize(a, (2, 3 * factor, 4 * factor, 2), mode)
+        text = f'Upsample{{{factor}, mode="{mode}"}}'
+        value("Upsample", f"x |> {text}", {"x": x}, f(x))
+        trained("Upsample", f"r = sum((a |> {text}) * k) + 0 * z[0]", {"z": np.zeros(2)},
+                {"a": x, "k": some(2, 3 * factor, 4 * factor, 2)}, "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"]) * p["k"]))
+
+
 def window_layers():
     convolutions()
     pooling()
     batch_norm()
+    transposed_convolutions()
+    upsampling()

@@ -261,7 +261,7 @@ class StepEmitter {
 }  // namespace
 
 Division divide(std::span<const Step> steps, int parts) {
-  constexpr size_t kWorthAThread = 20000;  // characters of kernel text, some 50 ms
+  constexpr size_t kWorthAThread = 8000;  // characters of kernel text, some 20 ms
   Division d;
   struct Distinct {
     const kernel::Kernel* kernel;

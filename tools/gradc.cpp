@@ -60,6 +60,13 @@ void model_options(CLI::App* app, Arguments& a) {
   machine_options(app, a);
 }
 
+void weights_options(CLI::App* app, Arguments& a) {
+  CLI::Option* load = app->add_option(
+      "--load", a.load, "weights (.safetensors), or a run's folder; the latest run's best if absent");
+  app->add_option("--run", a.run_dir, "the run whose best weights to take, as train names them")
+      ->excludes(load);
+}
+
 struct Command {
   CLI::App* app;
   std::string name;
@@ -71,17 +78,19 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
     all.push_back({app.add_subcommand(name, what), name});
     return all.back().app;
   };
-  CLI::App* train = add("train", "train a model and save its weights below runs/");
+  CLI::App* train = add("train", "train a model and save its weights in a new folder below runs/");
   model_options(train, a);
   train->add_option("--save", a.save, "also write the chosen weights to this file");
-  train->add_option("--run", a.run_dir, "folder of the run; runs/NAME if absent");
+  train->add_option("--run", a.run_dir,
+                    "name of the run, below runs/MODEL, or a path with a slash; the next number if absent");
+  train->add_flag("--overwrite", a.overwrite, "write into a run that is there already");
   train->add_flag("-q,--quiet", a.quiet, "print only the last line");
   CLI::App* eval = add("eval", "loss and metrics on the split test");
   model_options(eval, a);
-  eval->add_option("--load", a.load, "weights (.safetensors)")->required();
+  weights_options(eval, a);
   CLI::App* predict = add("predict", "results for the rows of a table");
   model_options(predict, a);
-  predict->add_option("--load", a.load, "weights (.safetensors)")->required();
+  weights_options(predict, a);
   predict->add_option("--input", a.input, "a table with the input columns")->required();
   predict->add_option("-o,--output", a.output, "where to write; standard output if absent");
   model_options(add("check", "find every mistake in a model file"), a);
@@ -128,6 +137,8 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   make->add_option("file", a.file, "a table (.csv)")->required();
   make->add_option("--target", a.target, "the column to learn")->required();
   make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent");
+  add("runs", "the runs below runs/, side by side")
+      ->add_option("name", a.file, "a model's name; all of them if absent");
   CLI::App* data = app.add_subcommand("data", "look at data files");
   data->require_subcommand(1);
   CLI::App* inspect =
@@ -139,6 +150,7 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
 
 int dispatch(const Arguments& a, const std::string& command, Sources& sources) {
   if (command == "inspect" || command == "new") return run_on_table(a, command);
+  if (command == "runs") return list_runs(a);
   const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
   if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
     return run_on_ir(a, command, sources), kOk;
@@ -186,6 +198,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "gradc 0.1.0 (" + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
+  a.command.assign(argv, argv + argc);
   const std::vector<Command> all = commands(app, a);
   try {
     app.parse(argc, argv);

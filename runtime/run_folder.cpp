@@ -117,6 +117,7 @@ RunFolder::RunFolder(const std::string& root, const std::string& wanted, bool ov
 
 void RunFolder::take(const std::string& path, bool overwrite) {
   path_ = path;
+  while (path_.size() > 1 && path_.back() == '/') path_.pop_back();
   make_folders(path_);
   auto refuse_used = [&] {
     if (!overwrite && holds_a_run(path_))

@@ -278,7 +278,8 @@ class Trainer {
   }
 
   void finish() {
-    save_all();
+    save_last();
+    save_best();
     if (o_.keep && !best_ && result_.epochs > 0)
       result_.warnings.push_back("val." + o_.keep->metric +
                                  " was NaN after every epoch; the last weights are kept");
@@ -291,7 +292,6 @@ class Trainer {
       files_.write(o_.save, chosen), result_.saved_chosen = true;
     if (data_.test && !result_.interrupted) result_.test = r_.evaluate(data_.test, o_.batch);
     if (!files_.nan_found().empty()) result_.warnings.push_back(files_.nan_found());
-    report();
   }
 
   void show(int64_t done, bool end) {

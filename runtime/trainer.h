@@ -33,7 +33,7 @@ struct TrainOptions {
   std::map<std::string, std::string> metadata;  // into every file
   bool quiet = false;
   const std::atomic<int>* signal = nullptr;       // not 0: finish the step, save, return
-  std::function<void(const TrainResult&)> saved;  // called after weights were written
+  std::function<void(const TrainResult&)> saved;  // called after weights were written before the end
 };
 
 struct TrainResult {

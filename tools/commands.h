@@ -9,6 +9,8 @@
 
 namespace gradc {
 
+constexpr const char* kVersion = "0.1.0";
+
 enum Exit { kOk = 0, kError = 1, kUsage = 2, kDiverged = 3, kMismatch = 4, kInternal = 70 };
 
 struct Arguments {

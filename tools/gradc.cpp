@@ -195,7 +195,7 @@ int run(int argc, char** argv) {
       "Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do "
       "not fit,\n"
       "70 internal error, 130 and 143 after a signal with everything saved.");
-  app.set_version_flag("--version", "gradc 0.1.0 (" + codegen::version() + ")");
+  app.set_version_flag("--version", fmt::format("gradc {} (", kVersion) + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
   a.command.assign(argv, argv + argc);

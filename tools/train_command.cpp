@@ -24,8 +24,6 @@
 namespace gradc {
 namespace {
 
-constexpr const char* kVersion = "0.1.0";
-
 std::atomic<int> signal_seen{0};  // the one global: a signal handler can reach nothing else
 void on_signal(int number) {
   if (signal_seen.exchange(number) != 0) _exit(128 + number);
@@ -64,11 +62,12 @@ class RunLog {
     write();
   }
   void saved(const runtime::TrainResult& r) {
-    record_.steps = r.step, record_.epochs = r.epochs, record_.best_step = r.best_step;
-    record_.best = record_.metric == "train.loss" && !r.train.empty() ? r.train[0] : r.best;
-    record_.results.clear();
-    add("train.", r.train), add("val.", r.val), add("test.", r.test);
+    take(r);
     write();
+  }
+  void end(const runtime::TrainResult& r) {
+    take(r);
+    end(r.interrupted ? "interrupted" : "finished");
   }
   void end(const std::string& status, const std::string& note = "") {
     record_.status = status, record_.note = note, record_.ended = runtime::utc_now();
@@ -76,6 +75,12 @@ class RunLog {
   }
 
  private:
+  void take(const runtime::TrainResult& r) {
+    record_.steps = r.step, record_.epochs = r.epochs, record_.best_step = r.best_step;
+    record_.best = record_.metric == "train.loss" && !r.train.empty() ? r.train[0] : r.best;
+    record_.results.clear();
+    add("train.", r.train), add("val.", r.val), add("test.", r.test);
+  }
   void add(const std::string& split, const std::vector<double>& values) {
     for (size_t i = 0; i < values.size(); ++i)
       record_.results.push_back({split + program_.metrics[i], values[i]});
@@ -140,7 +145,7 @@ runtime::TrainResult train_logged(runtime::Runner& runner, const LoadedData& dat
                                   const runtime::TrainOptions& o, RunLog& log) {
   try {
     runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
-    log.end(r.interrupted ? "interrupted" : "finished");
+    log.end(r);
     return r;
   } catch (const std::exception& e) {
     const auto* known = dynamic_cast<const runtime::Error*>(&e);

@@ -5,14 +5,13 @@ import pathlib, subprocess, sys, tempfile, venv
 
 SKIPPED = 77
 
-# The cases say --run run for the folder ./run, as it was before names lay below runs/MODEL.
+# The cases say --run run for the folder ./run, whatever is in it: as it was before runs had folders of their own.
 AS_THE_CASES_SPEAK = """#!/bin/sh
 before=
 for word; do
   shift
-  case "$before $word" in --run\\ */*) ;; --run\\ *) word=./$word ;; esac
+  if [ "$before" = --run ]; then set -- "$@" "./$word" --overwrite; else set -- "$@" "$word"; fi
   before=$word
-  set -- "$@" "$word"
 done
 exec '%s' "$@"
 """

@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def value(path, seed, folder):
-    command = [sys.argv[1], "train", "-q", str(ROOT / path), "--set", f"seed={seed}", "--run", folder]
+    command = [sys.argv[1], "train", "-q", str(ROOT / path), "--set", f"seed={seed}", "--run", folder, "--overwrite"]
     out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return float(out.stdout.split()[-1])
 

@@ -1,6 +1,7 @@
 #include "runtime/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -164,14 +165,49 @@ void write_all(int fd, const std::string& path, std::string_view part) {
   }
 }
 
-// Opens a new file next to `path`. Not mkstemp, whose files only their owner may read.
-int create_beside(const std::string& path, std::string& name) {
+constexpr std::string_view kTemporary = ".tmp-";
+
+// Opens a new file next to `path`, locked as long as it is open, so that what a killed process left is told
+// from what another one writes. Not mkstemp, whose files only their owner may read.
+Descriptor create_beside(const std::string& path, std::string& name) {
   for (int attempt = 0;; ++attempt) {
-    name = path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
-    const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0) return fd;
-    if (errno != EEXIST || attempt == 1000) fail_errno(path, "cannot create");
+    name = path + std::string(kTemporary) + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    Descriptor file(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file.get() < 0 && (errno != EEXIST || attempt == 1000)) fail_errno(path, "cannot create");
+    if (file.get() < 0) continue;
+    (void)::flock(file.get(), LOCK_EX);  // some file systems have no locks
+    struct stat info {};
+    if (::fstat(file.get(), &info) == 0 && info.st_nlink > 0) return file;
+    if (attempt == 1000) fail(path, "cannot create: another process removes its temporary files");
   }
+}
+
+// name.tmp-PID-ATTEMPT
+bool is_temporary(std::string_view file, std::string_view name) {
+  const size_t at = file.rfind(kTemporary);
+  if (at == std::string_view::npos || (!name.empty() && file.substr(0, at) != name)) return false;
+  const std::string_view tail = file.substr(at + kTemporary.size());
+  return !tail.empty() && tail.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+// What the disk gives back, as far as the system can be asked to forget what it holds in memory.
+void verify_written(int fd, const std::string& path, std::span<const std::string_view> parts) {
+  (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  if (::lseek(fd, 0, SEEK_SET) != 0) fail_errno(path, "cannot read back");
+  std::string chunk(kChunk, '\0');
+  for (std::string_view part : parts)
+    while (!part.empty()) {
+      const size_t n = std::min(part.size(), chunk.size());
+      if (read_some(fd, path, chunk.data(), n) != n || std::memcmp(chunk.data(), part.data(), n) != 0)
+        fail(path, "the disk does not give back what was written");
+      part.remove_prefix(n);
+    }
+}
+
+std::pair<std::string, std::string> folder_and_name(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return {".", path};
+  return {path.substr(0, slash + 1), path.substr(slash + 1)};
 }
 
 // Makes the rename itself durable. Some file systems cannot sync a folder; the file is whole all the same.
@@ -222,23 +258,44 @@ std::string check_target(const std::string& path) {
   return target;
 }
 
+void check_writable(const std::string& path) {
+  const std::string target = check_target(path);
+  struct stat info {};
+  if (::stat(target.c_str(), &info) == 0 && ::access(target.c_str(), W_OK) != 0)
+    fail_errno(path, "cannot write");  // a rename would not ask
+  std::string temporary;
+  const Descriptor file = create_beside(target, temporary);
+  ::unlink(temporary.c_str());
+}
+
+void clear_leftovers(const std::string& folder, const std::string& name) {
+  for (const std::string& each : names_in(folder)) {
+    if (!is_temporary(each, name)) continue;
+    const std::string path = folder + "/" + each;
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(path.c_str());
+  }
+}
+
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts) {
   const std::string target = check_target(path);
-  const size_t slash = target.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : target.substr(0, slash + 1);
   std::string temporary;
-  Descriptor file(create_beside(target, temporary));
+  Descriptor file = create_beside(target, temporary);
   try {
     struct stat old {};
     if (::stat(target.c_str(), &old) == 0) (void)::fchmod(file.get(), old.st_mode & 0777);
     for (std::string_view part : parts) write_all(file.get(), path, part);
-    if (::fsync(file.get()) != 0 || !file.close()) fail_errno(path, "cannot write");
+    if (::fsync(file.get()) != 0) fail_errno(path, "cannot write");
+    verify_written(file.get(), path, parts);
     if (::rename(temporary.c_str(), target.c_str()) != 0) fail_errno(path, "cannot replace");
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
-  sync_folder(folder);
+  if (!file.close()) fail_errno(path, "cannot write");
+  sync_folder(folder_and_name(target).first);
 }
 
 void write_file(const std::string& path, std::string_view text) {
@@ -249,6 +306,35 @@ void write_file(const std::string& path, std::string_view text) {
   if (file.get() < 0) fail_errno(path, "cannot open");
   write_all(file.get(), path, text);
   if (!file.close()) fail_errno(path, "cannot write");
+}
+
+void make_folders(const std::string& path) {
+  for (size_t i = 1; i <= path.size(); ++i) {
+    if (i < path.size() && path[i] != '/') continue;
+    const std::string part = path.substr(0, i);
+    if (::mkdir(part.c_str(), 0777) == 0) continue;
+    const int why = errno;
+    if (!is_folder(part)) fail(part, std::string("cannot make the folder: ") + std::strerror(why));
+  }
+}
+
+bool is_folder(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool is_file(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    names.push_back(at->path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 }  // namespace gradc::runtime

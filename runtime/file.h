@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace gradc::runtime {
 
@@ -45,12 +46,22 @@ class InputFile {
 std::string read_file(const std::string& path, int64_t limit = int64_t(16) << 30);
 
 // The parts one after another. Readers see the old file or the new one, never a part, also after a crash:
-// a temporary file in the same folder is synced and then renamed. Links are followed; pipes and devices are
-// refused. Throws Error, and then the old file stays.
+// a temporary file in the same folder is synced, read back, and only then renamed. Links are followed; pipes
+// and devices are refused. Throws Error, and then the old file stays.
 void write_file_atomically(const std::string& path, std::span<const std::string_view> parts);
 // Text for a file, or for a pipe or device that is there already.
 void write_file(const std::string& path, std::string_view text);
 // The file that write_file_atomically would replace; throws Error when it would refuse.
 std::string check_target(const std::string& path);
+// Whether it could be written today, found out by a temporary file that is gone again; throws Error if not.
+void check_writable(const std::string& path);
+// Removes temporary files of `name` (of any file: "") in the folder that no process writes any longer.
+void clear_leftovers(const std::string& folder, const std::string& name);
+
+void make_folders(const std::string& path);
+bool is_folder(const std::string& path);
+bool is_file(const std::string& path);
+// Names in the folder, sorted, without . and ..; none where it cannot be read.
+std::vector<std::string> names_in(const std::string& folder);
 
 }  // namespace gradc::runtime

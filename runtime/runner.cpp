@@ -223,12 +223,18 @@ std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
   return out;
 }
 
-SafeTensors Runner::save(bool all) const {
+SafeTensors Runner::save(bool all) const { return unpack(state_.data(), all); }
+
+SafeTensors Runner::unpack(std::span<const std::byte> snapshot) const {
+  return unpack(snapshot.data(), true);
+}
+
+SafeTensors Runner::unpack(const std::byte* state, bool all) const {
   SafeTensors out;
   for (const StateTensor& s : program_.state) {
     if (s.tensor.derived_from >= 0 || (!all && s.role == Role::OptimizerSlot)) continue;
     Array a = make_array(s.tensor.dtype, at(s.tensor.shape, {}));
-    packing_of(s.tensor, {}).unpack(state_.data() + s.tensor.offset, a.bytes.data());
+    packing_of(s.tensor, {}).unpack(state + s.tensor.offset, a.bytes.data());
     out.tensors.emplace(s.tensor.name, std::move(a));
   }
   return out;

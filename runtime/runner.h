@@ -48,6 +48,7 @@ class Runner {
 
   // Parameters and states by path; optimiser slots too when `all`.
   SafeTensors save(bool all = true) const;
+  SafeTensors unpack(std::span<const std::byte> snapshot) const;  // all that a snapshot holds
   // Throws Error (Mismatch) that lists what is missing, unexpected or of another shape. Slots may be missing.
   void load(const SafeTensors& from, const std::string& file);
   std::vector<std::byte> snapshot() const;
@@ -58,6 +59,7 @@ class Runner {
 
  private:
   void check_indices() const;
+  SafeTensors unpack(const std::byte* state, bool all) const;
   void run_entry();
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 

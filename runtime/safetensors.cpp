@@ -1,7 +1,10 @@
 #include "runtime/safetensors.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -63,8 +66,9 @@ Row read_row(const std::string& path, const std::string& name, const Json& v) {
 
 }  // namespace
 
-SafeTensors read_safetensors(const std::string& path) {
-  const std::string text = read_file(path);
+SafeTensors read_safetensors(const std::string& path) { return parse_safetensors(path, read_file(path)); }
+
+SafeTensors parse_safetensors(const std::string& path, std::string_view text) {
   uint64_t n = 0;
   if (text.size() < 8) refuse(path, "no safetensors file: shorter than 8 bytes");
   std::memcpy(&n, text.data(), 8);
@@ -73,7 +77,7 @@ SafeTensors read_safetensors(const std::string& path) {
   if (text[8] != '{') refuse(path, "no safetensors file: the header does not begin with '{'");
   Json header;
   try {
-    header = parse_json(std::string_view(text).substr(8, n));
+    header = parse_json(text.substr(8, n));
   } catch (const Error& e) {
     refuse(path, std::string("the header is ") + e.what());
   }
@@ -104,7 +108,44 @@ SafeTensors read_safetensors(const std::string& path) {
     if (r.end > r.begin) std::memcpy(a.bytes.data(), text.data() + 8 + n + r.begin, r.end - r.begin);
     out.tensors.emplace(r.name, std::move(a));
   }
+  if (auto it = out.metadata.find(kChecksum); it != out.metadata.end() && it->second != checksum(out))
+    refuse(path, std::string("its contents do not give its checksum: the file is damaged, or another program "
+                             "changed it and kept the metadata ") +
+                     kChecksum);
   return out;
+}
+
+std::string checksum(const SafeTensors& file) {
+  uLong sum = crc32_z(0, nullptr, 0);
+  auto add = [&](const void* from, size_t n) {
+    if (n > 0) sum = crc32_z(sum, static_cast<const Bytef*>(from), n);  // null would begin anew
+  };
+  auto text = [&](const std::string& s) { add(s.c_str(), s.size() + 1); };
+  for (const auto& [key, value] : file.metadata)
+    if (key != kChecksum) text(key), text(value);
+  for (const auto& [name, a] : file.tensors) {
+    text(name), text(name_of(a.dtype));
+    add(a.shape.data(), a.shape.size() * sizeof a.shape[0]);
+    add(a.bytes.data(), a.bytes.size());
+  }
+  return std::to_string(sum);
+}
+
+std::string nan_text(const SafeTensors& file) {
+  std::string first;
+  int64_t more = 0;
+  for (const auto& [name, a] : file.tensors) {
+    if (a.dtype != DType::F32 && a.dtype != DType::F64) continue;
+    int64_t n = 0;
+    for (int64_t i = 0; i < a.count(); ++i) n += std::isnan(a.at(i)) ? 1 : 0;
+    if (n == 0) continue;
+    if (first.empty())
+      first = "'" + name + "' holds NaN in " + std::to_string(n) + " of " + std::to_string(a.count()) +
+              " numbers";
+    else
+      ++more;
+  }
+  return first + (more > 0 ? "; " + std::to_string(more) + " more with NaN" : "");
 }
 
 void write_safetensors(const std::string& path, const SafeTensors& file) {

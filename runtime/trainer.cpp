@@ -1,16 +1,15 @@
 #include "runtime/trainer.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
+#include "runtime/checkpoint.h"
 #include "runtime/error.h"
+#include "runtime/file.h"
 #include "runtime/progress.h"
 #include "runtime/shuffle.h"
 
@@ -21,35 +20,29 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void make_folders(const std::string& path) {
-  for (size_t i = 1; i <= path.size(); ++i) {
-    if (i < path.size() && path[i] != '/') continue;
-    const std::string part = path.substr(0, i);
-    if (mkdir(part.c_str(), 0777) != 0 && errno != EEXIST)
-      throw Error(Failure::Data, "cannot make the folder " + part + ": " + std::strerror(errno));
-  }
+// The metric whose value says how good weights are.
+std::string deciding_metric(const TrainOptions& o, const Splits& data) {
+  return data.val ? "val." + (o.keep ? o.keep->metric : "loss") : "";
 }
-
-// A state, and the moment that it is of.
-struct Kept {
-  std::vector<std::byte> state;
-  int64_t step = 0, epoch = 0;
-  explicit operator bool() const { return !state.empty(); }
-};
 
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
-      : r_(r), data_(data), o_(o), out_(out), live_(!o.quiet && isatty(fileno(out)) != 0) {}
+      : r_(r),
+        data_(data),
+        o_(o),
+        out_(out),
+        live_(!o.quiet && isatty(fileno(out)) != 0),
+        per_epoch_((static_cast<int64_t>(data.train.rows.size()) + o.batch - 1) / o.batch),
+        files_(r, o.run_dir,
+               {std::max<int64_t>(1, per_epoch_), o.batch, o.seed, deciding_metric(o, data), o.metadata}) {}
 
   TrainResult run() {
-    const auto n = static_cast<int64_t>(data_.train.rows.size());
-    if (n == 0) throw Error(Failure::Data, "the split train has no rows");
+    if (per_epoch_ == 0) throw Error(Failure::Data, "the split train has no rows");
     if (data_.val && data_.val.rows.empty()) throw Error(Failure::Data, "the split val has no rows");
     if (data_.test && data_.test.rows.empty()) throw Error(Failure::Data, "the split test has no rows");
-    per_epoch_ = (n + o_.batch - 1) / o_.batch;
     total_ = o_.steps > 0 ? o_.steps : per_epoch_ * o_.epochs;
-    if (!o_.run_dir.empty()) make_folders(o_.run_dir);
+    if (files_.has_folder()) make_folders(o_.run_dir);
     r_.init(o_.seed);
     r_.fit(data_.train, o_.batch);
     weights_finite_ = r_.not_finite() == nullptr;
@@ -97,19 +90,27 @@ class Trainer {
   void remember() {
     r_.snapshot_into(candidate_.state);
     candidate_.step = result_.step, candidate_.epoch = result_.epochs;
+    candidate_.value = value_now_;
     candidate_new_ = true;
     remembered_ = now();
   }
 
   [[noreturn]] void diverge(const std::string& what) {
-    if (good_) save("last", good_);
-    if (best_ || good_) save("best", best_ ? best_ : good_);
-    throw Error(Failure::Diverged,
-                what + "; try a smaller rate: --set train.lr=..." +
-                    (good_ && !o_.run_dir.empty()
-                         ? "; " + o_.run_dir + "/last.safetensors has the weights after step " +
-                               std::to_string(good_.step) + " of epoch " + std::to_string(good_.epoch)
-                         : ""));
+    std::string kept;
+    try {
+      if (good_) files_.last(good_, standing());
+      if (best_)
+        files_.best(best_);
+      else if (good_ && (!files_.has_best() || (!o_.keep && good_.epoch > 0)))
+        files_.best(good_);
+      if (good_ && files_.has_folder())
+        kept = "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step) +
+               " of epoch " + std::to_string(good_.epoch);
+      report();
+    } catch (const Error& e) {
+      kept = std::string("; and the last good weights could not be written: ") + e.what();
+    }
+    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept);
   }
 
   void tell_threads() {
@@ -132,15 +133,15 @@ class Trainer {
         if (result_.interrupted || stop_now()) break;
       }
     } catch (const Error& e) {
-      if (e.kind != Failure::Data || result_.step == 0 || o_.run_dir.empty()) throw;
+      if (e.kind != Failure::Data || result_.step == 0 || !files_.has_folder()) throw;
       save_all();
-      throw Error(e.kind, std::string(e.what()) + "; " + o_.run_dir +
-                              "/last.safetensors has the weights after step " + std::to_string(result_.step));
+      throw Error(e.kind, std::string(e.what()) + "; " + files_.path("last") +
+                              " has the weights after step " + std::to_string(last_step_));
     }
   }
 
   void step(std::span<const int64_t> rows) {
-    if (now() - remembered_ > kSaveSeconds) remember();
+    if (now() - remembered_ > kRememberSeconds) remember();
     r_.begin("train_step", static_cast<int64_t>(rows.size()));
     for (const auto& [name, field] : data_.train.data->fields) r_.set_rows(name, field, rows);
     r_.set("step", static_cast<double>(result_.step));
@@ -160,6 +161,8 @@ class Trainer {
     epoch_sums_.resize(static_cast<size_t>(sums.count()));
     for (size_t i = 0; i < epoch_sums_.size(); ++i) epoch_sums_[i] += sums.at(static_cast<int64_t>(i));
     ++result_.step;
+    value_now_.reset();
+    save_when_due(false);
   }
 
   std::vector<double> train_values() {
@@ -185,75 +188,110 @@ class Trainer {
   void validate() {
     improved_ = false;
     val_seconds_ = 0;
-    if (!data_.val) return save_now_and_then();
-    const double from = now();
-    result_.val = r_.evaluate(data_.val, o_.batch);
-    val_seconds_ = now() - from;
-    if (o_.keep) {
-      const double v = metric(result_.val, o_.keep->metric);
-      if (better(*o_.keep, v, best_value_)) {
-        improved_ = true;
-        best_value_ = v, best_val_ = result_.val;
-        best_ = here(std::move(best_.state));
-        best_saved_ = false;
-      }
+    if (data_.val) {
+      const double from = now();
+      result_.val = r_.evaluate(data_.val, o_.batch);
+      val_seconds_ = now() - from;
+      value_now_ = metric(result_.val, o_.keep ? o_.keep->metric : "loss");
+      if (o_.keep)
+        choose();
+      else
+        result_.best = value_now_, result_.best_step = result_.step;
     }
-    if (o_.stop) {
+    if (data_.val && o_.stop) {
       const double v = metric(result_.val, o_.stop->metric);
       if (better(*o_.stop, v, stop_best_))
         stop_best_ = v, waited_ = 0;
       else
         ++waited_;
     }
-    save_now_and_then();
+    save_when_due(true);
   }
   bool stop_now() const { return o_.stop && waited_ >= o_.stop->patience; }
 
-  // A crash costs at most this much work; more often would cost more than it saves.
-  void save_now_and_then() {
-    if (now() - saved_ > kSaveSeconds) save_all();
+  void choose() {
+    if (!better(*o_.keep, *value_now_, result_.best)) return;
+    improved_ = true;
+    result_.best = value_now_, result_.best_step = result_.step;
+    best_val_ = result_.val;
+    best_ = here(std::move(best_.state));
+    if (std::exchange(best_saved_, false)) best_found_ = now();
   }
 
   Kept here(std::vector<std::byte> room = {}) const {
-    Kept k{std::move(room), result_.step, result_.epochs};
+    Kept k{std::move(room), result_.step, result_.epochs, value_now_};
     r_.snapshot_into(k.state);
     return k;
   }
 
-  void save(const std::string& which, const Kept& k) {
-    if (!o_.run_dir.empty()) write(o_.run_dir + "/" + which + ".safetensors", k);
+  // What whoever goes on from these weights needs to know of `keep` and `stop`.
+  std::map<std::string, std::string> standing() const {
+    std::map<std::string, std::string> m{{"gradc.total", std::to_string(total_)}};
+    if (o_.keep && result_.best) m["gradc.best"] = number("%.17g", *result_.best);
+    if (o_.stop) m["gradc.wait"] = std::to_string(waited_);
+    if (o_.stop && stop_best_) m["gradc.stop_best"] = number("%.17g", *stop_best_);
+    return m;
   }
-  void write(const std::string& path, const Kept& k) {
-    const std::vector<std::byte> now_state = r_.snapshot();
-    r_.restore(k.state);
-    SafeTensors file = r_.save();
-    r_.restore(now_state);
-    file.metadata = o_.metadata;
-    file.metadata["gradc.step"] = std::to_string(k.step);
-    // Counted from 0, like the steps within an array: the epoch that the last step of these weights was in.
-    file.metadata["gradc.epoch"] =
-        std::to_string(k.step == 0 ? 0 : (k.step - 1) / std::max<int64_t>(1, per_epoch_));
-    file.metadata["gradc.seed"] = std::to_string(o_.seed);
-    file.metadata["gradc.model_hash"] = std::to_string(r_.program().model_hash);
-    write_safetensors(path, file);
+
+  // Weights that are no longer finite are not kept: those of a while ago are.
+  void save_last() {
+    const StateTensor* broken = weights_finite_ ? r_.not_finite() : nullptr;
+    last_step_ = broken == nullptr ? result_.step : good_.step;
+    if (broken != nullptr)
+      result_.warnings.push_back(
+          "'" + broken->tensor.name + "' is not finite after step " + std::to_string(result_.step - 1) +
+          (good_ && files_.has_folder()
+               ? "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step)
+               : ""));
+    if (broken == nullptr)
+      files_.last(here(), standing());
+    else if (good_)
+      files_.last(good_, standing());
+  }
+  void save_best() {
+    if (best_ && !best_saved_) files_.best(best_), best_saved_ = true;
   }
   void save_all() {
-    save("last", here());
-    if (best_ && !best_saved_) save("best", best_), best_saved_ = true;
-    saved_ = now();
+    save_last();
+    save_best();
+    report();
+  }
+  void report() {
+    if (o_.saved) o_.saved(result_);
+  }
+
+  // The disk may be full for a while: the training goes on, and its end says whether it is still so.
+  void save_when_due(bool epoch_ended) {
+    if (!files_.has_folder()) return;
+    const double from = now();
+    const bool last = pace_.last_due(from, epoch_ended);
+    if (!last && (best_saved_ || !best_ || !pace_.best_due(from, best_found_))) return;
+    try {
+      if (last) save_last();
+      save_best();
+      report();
+    } catch (const Error& e) {
+      if (std::exchange(write_failed_, true)) return pace_.saved(from, now());
+      result_.warnings.push_back(std::string("a checkpoint could not be written: ") + e.what());
+    }
+    pace_.saved(from, now());
   }
 
   void finish() {
-    save_all();
+    save_last();
+    save_best();
     if (o_.keep && !best_ && result_.epochs > 0)
-      result_.warning = "val." + o_.keep->metric + " was NaN after every epoch; the last weights are kept";
-    const Kept chosen = best_ ? std::move(best_) : here();
-    if (best_value_)
-      r_.restore(chosen.state), result_.val = best_val_;
-    else
-      save("best", chosen);
-    if (!o_.save.empty()) write(o_.save, chosen);
+      result_.warnings.push_back("val." + o_.keep->metric +
+                                 " was NaN after every epoch; the last weights are kept");
+    const bool sound = !weights_finite_ || r_.not_finite() == nullptr;
+    const Kept chosen = best_ ? std::move(best_) : sound || !good_ ? here() : std::move(good_);
+    if (best_val_.empty() && (!files_.has_best() || (!o_.keep && result_.epochs > 0))) files_.best(chosen);
+    r_.restore(chosen.state);
+    if (!best_val_.empty()) result_.val = best_val_;
+    if (!o_.save.empty() && (result_.epochs > 0 || !result_.interrupted))
+      files_.write(o_.save, chosen), result_.saved_chosen = true;
     if (data_.test && !result_.interrupted) result_.test = r_.evaluate(data_.test, o_.batch);
+    if (!files_.nan_found().empty()) result_.warnings.push_back(files_.nan_found());
   }
 
   void show(int64_t done, bool end) {
@@ -292,15 +330,19 @@ class Trainer {
   TrainResult result_;
   int64_t per_epoch_ = 0, total_ = 0;
   std::vector<double> epoch_sums_;
-  static constexpr double kSaveSeconds = 10;
-  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, saved_ = now(), remembered_ = 0;
+  static constexpr double kRememberSeconds = 10;
+  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, remembered_ = 0;
   double train_seconds_ = 0, val_seconds_ = 0;
-  bool candidate_new_ = false, best_saved_ = false, improved_ = false, threads_told_ = false,
-       weights_finite_ = true;
-  std::optional<double> best_value_, stop_best_;
+  bool candidate_new_ = false, improved_ = false, threads_told_ = false, weights_finite_ = true;
+  std::optional<double> value_now_, stop_best_;  // value_now_: of the weights at hand
   std::vector<double> best_val_;
   int waited_ = 0;
   Kept best_, good_, candidate_;
+  Checkpoints files_;
+  SavePace pace_{now()};
+  double best_found_ = 0;  // when the oldest improvement that is not on disk was found
+  bool best_saved_ = true, write_failed_ = false;
+  int64_t last_step_ = 0;  // of the weights in last.safetensors
 };
 
 }  // namespace

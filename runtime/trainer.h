@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,15 +22,18 @@ struct Rule {  // on a metric of the split val: which weights to keep, when to s
   double delta = 0;
 };
 
+struct TrainResult;
+
 struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
   std::optional<Rule> keep, stop;
-  std::string run_dir;                          // "" saves nothing by itself
-  std::string save;                             // a further file for the chosen weights
+  std::string run_dir;  // "" saves nothing by itself
+  std::string save;  // a further file for the chosen weights; stays when a signal came before an epoch ended
   std::map<std::string, std::string> metadata;  // into every file
   bool quiet = false;
-  const std::atomic<int>* signal = nullptr;  // not 0: finish the step, save, return
+  const std::atomic<int>* signal = nullptr;       // not 0: finish the step, save, return
+  std::function<void(const TrainResult&)> saved;  // called after weights were written before the end
 };
 
 struct TrainResult {
@@ -38,12 +42,16 @@ struct TrainResult {
   // of the chosen weights.
   std::vector<double> train, val, test;
   bool interrupted = false;
-  std::string warning;
+  std::optional<double> best;  // of the metric that `keep` names, or the loss of val, where it was computed
+  int64_t best_step = 0;
+  bool saved_chosen = false;  // whether TrainOptions::save was written
+  std::vector<std::string> warnings;
 };
 
 // Initialises, fits, trains; ends with the chosen weights in the runner. Throws Error; Failure::Diverged when
 // the loss or a weight is no longer finite: then the files hold the last weights whose loss was finite, and
-// the best.
+// the best. A best.safetensors that is there is replaced only by weights that a whole epoch led to, and by
+// those that `keep` chose where it is given. A checkpoint that cannot be written before the end is a warning.
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress);
 
 }  // namespace gradc::runtime

@@ -22,7 +22,8 @@ struct Arguments {
   bool quick = false, clear = false;
   std::string shell;
   // Models.
-  std::vector<std::string> defines, sets;
+  std::vector<std::string> defines, sets, command;  // command: the words of the command line
+  bool overwrite = false;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
 };
 
@@ -33,6 +34,8 @@ void write_text(const std::string& path, const std::string& text);
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources);
 // train, eval, predict, check, summary, compile, bench on a model file.
 int run_on_model(const Arguments& a, const std::string& command, Sources& sources);
+// runs: what trainings below runs/ did.
+int list_runs(const Arguments& a);
 // data inspect, new.
 int run_on_table(const Arguments& a, const std::string& command);
 // "512 B", "1.5 MB".

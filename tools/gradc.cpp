@@ -72,6 +72,15 @@ void refuse_empty(CLI::App& app) {
     if (o->get_items_expected_max() > 0) o->check(not_empty);
 }
 
+void weights_options(CLI::App* app, Arguments& a) {
+  CLI::Option* load =
+      app->add_option("--load", a.load,
+                      "weights (.safetensors), or a run's folder; the latest run's best if absent")
+          ->type_name("FILE");
+  app->add_option("--run", a.run_dir, "the run whose best weights to take, as train names them")
+      ->excludes(load);
+}
+
 struct Command {
   CLI::App* app;
   std::string name;
@@ -83,17 +92,19 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
     all.push_back({app.add_subcommand(name, what), name});
     return all.back().app;
   };
-  CLI::App* train = add("train", "train a model and save its weights below runs/");
+  CLI::App* train = add("train", "train a model and save its weights in a new folder below runs/");
   model_options(train, a);
   train->add_option("--save", a.save, "also write the chosen weights to this file")->type_name("FILE");
-  train->add_option("--run", a.run_dir, "folder of the run; runs/NAME if absent")->type_name("FOLDER");
+  train->add_option("--run", a.run_dir,
+                    "name of the run, below runs/MODEL, or a path with a slash; the next number if absent");
+  train->add_flag("--overwrite", a.overwrite, "write into a run that is there already");
   train->add_flag("-q,--quiet", a.quiet, "print only the last line");
   CLI::App* eval = add("eval", "loss and metrics on the split test");
   model_options(eval, a);
-  eval->add_option("--load", a.load, "weights (.safetensors)")->required()->type_name("FILE");
+  weights_options(eval, a);
   CLI::App* predict = add("predict", "results for the rows of a table");
   model_options(predict, a);
-  predict->add_option("--load", a.load, "weights (.safetensors)")->required()->type_name("FILE");
+  weights_options(predict, a);
   predict->add_option("--input", a.input, "a table with the input columns")->required()->type_name("FILE");
   predict->add_option("-o,--output", a.output, "where to write; standard output if absent")
       ->type_name("FILE");
@@ -153,6 +164,8 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   make->add_option("--target", a.target, "the column to learn")->required();
   make->add_option("-o,--output", a.output, "where to write; the table's name with .grad if absent")
       ->type_name("FILE");
+  add("runs", "the runs below runs/, side by side")
+      ->add_option("name", a.file, "a model's name; all of them if absent");
   CLI::App* data = app.add_subcommand("data", "look at data files");
   data->require_subcommand(1);
   CLI::App* inspect =
@@ -183,6 +196,7 @@ int dispatch(const CLI::App& app, const Arguments& a, const std::string& command
   if (command == "cache") return run_cache(a);
   if (command == "completion") return write_text("", completion_script(command_table(app), a.shell)), kOk;
   if (command == "man") return write_text("", man_page(command_table(app), kVersion, kFooter)), kOk;
+  if (command == "runs") return list_runs(a);
   const bool ir = a.file.size() > 3 && a.file.substr(a.file.size() - 3) == ".ir";
   if (command == "opt" || command == "run" || (ir && (command == "compile" || command == "bench")))
     return run_on_ir(a, command, sources), kOk;
@@ -235,6 +249,7 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("gradc {} (", kVersion) + codegen::version() + ")");
   app.require_subcommand(1);
   Arguments a;
+  a.command.assign(argv, argv + argc);
   const std::vector<Command> all = commands(app, a);
   try {
     app.parse(argc, argv);

@@ -1,10 +1,7 @@
 // Commands on model files.
 #include <unistd.h>
 
-#include <atomic>
-#include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 
 #include "driver/compiler.h"
@@ -16,18 +13,15 @@
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
-#include "runtime/trainer.h"
+#include "runtime/progress.h"
+#include "runtime/runner.h"
 #include "support/check.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
+#include "tools/weights.h"
 
 namespace gradc {
 namespace {
-
-std::atomic<int> signal_seen{0};  // the one global: a signal handler can reach nothing else
-void on_signal(int number) {
-  if (signal_seen.exchange(number) != 0) _exit(128 + number);
-}
 
 // Messages to standard error; the code to leave with.
 int show(const Diagnostics& d, const Sources& sources) {
@@ -40,99 +34,16 @@ int show(const Diagnostics& d, const Sources& sources) {
   return d.has_errors() ? kError : kOk;
 }
 
-struct Model {
-  Compiled compiled;
-  Diagnostics diagnostics;
-};
-
-std::string bytes_text(int64_t n) {
-  return n < (1 << 20) ? fmt::format("{:.1f} kB", static_cast<double>(n) / 1024)
-                       : fmt::format("{:.1f} MB", static_cast<double>(n) / (1 << 20));
-}
-
-int64_t parameters(const runtime::Program& p) {
-  int64_t n = 0;
-  for (const runtime::StateTensor& s : p.state) {
-    if (s.role != runtime::Role::Param || s.tensor.derived_from >= 0) continue;
-    int64_t count = 1;
-    for (const runtime::Extent& e : s.tensor.shape) count *= e.scale;
-    n += count;
-  }
-  return n;
-}
-
-std::string json_list(const std::vector<std::string>& list) {
-  std::string out = "[";
-  for (const std::string& s : list) out += (out.size() > 1 ? "," : "") + runtime::quote_json(s);
-  return out + "]";
-}
-
-runtime::TrainOptions train_options(const Arguments& a, const Compiled& c, const LoadedData& data) {
-  const frontend::TrainSpec& t = *c.unit.train;
-  runtime::TrainOptions o;
-  o.name = t.name;
-  o.batch = t.batch, o.epochs = t.epochs, o.seed = t.seed, o.steps = t.steps;
-  auto rule = [](const frontend::Keep& k) {
-    return runtime::Rule{k.metric, k.maximize, k.patience, k.delta};
-  };
-  if (t.keep) o.keep = rule(*t.keep);
-  if (t.stop) o.stop = rule(*t.stop);
-  o.run_dir = a.run_dir.empty() ? "runs/" + std::filesystem::path(a.file).stem().string() : a.run_dir;
-  o.save = a.save;
-  for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
-  o.metadata["gradc.version"] = "0.1.0";
-  o.metadata["gradc.model"] = t.name;
-  o.quiet = a.quiet;
-  o.signal = &signal_seen;
-  return o;
-}
-
-const frontend::TrainSpec& trained(const Compiled& c) {
-  if (!c.unit.train) throw CompileError({}, "the file has no train block");
-  if (!c.unit.data) throw CompileError({}, "the file has no data block");
-  return *c.unit.train;
-}
-
-int train(const Arguments& a, const Compiled& c, const Sources& sources) {
-  const frontend::TrainSpec& t = trained(c);
-  const LoadedData data = load_data(c.unit, places_of(a), sources);
-  if ((t.keep || t.stop) && !data.splits.val)
-    throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
-  if (!a.save.empty()) runtime::check_target(a.save);
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  runtime::Runner runner(c.program, threads_of(a));
-  if (!a.quiet) {
-    fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads{}\n", t.name,
-               parameters(c.program), bytes_text(runner.arena_bytes()), c.timing.total() / 1e3,
-               runner.threads(), threads_of(a) == 0 && runner.threads() > 1 ? " at most" : "");
-    fmt::print("data    train {}  val {}  test {}  batch {}  seed {}\n", data.splits.train.rows.size(),
-               data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed);
-  }
-  const runtime::TrainOptions o = train_options(a, c, data);
-  const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
-  if (!r.warning.empty()) std::cerr << "warning: " << r.warning << "\n";
-  if (!a.quiet)
-    fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir,
-               r.step, o.save.empty() ? "" : ", " + o.save, r.interrupted ? " (interrupted)" : "");
-  if (r.interrupted) return 128 + signal_seen.load();
-  if (!r.test.empty())
-    fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
-  else
-    fmt::print("{}  {}\n", r.val.empty() ? "train" : "val",
-               runtime::metrics_text(c.program, r.val.empty() ? r.train : r.val));
-  return kOk;
-}
-
 int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
   const LoadedData data = load_data(c.unit, places_of(a), sources);
   if (!data.splits.test) throw CompileError(t.loc, "the data has no split 'test'");
   runtime::Runner runner(c.program, threads_of(a));
   runner.init(t.seed);
-  runner.load(runtime::read_safetensors(a.load), a.load);
+  const Weights weights = weights_of(a);
+  runner.load(weights.file, weights.path);
   fmt::print("test  {}\n", runtime::metrics_text(c.program, runner.evaluate(data.splits.test, t.batch)));
-  return kOk;
+  return weights.nan ? kDiverged : kOk;
 }
 
 // The columns that training used for an input, from the weights' metadata, else from the data block.
@@ -161,16 +72,16 @@ std::string number_text(const runtime::Array& v, int64_t i) {
 
 int predict(const Arguments& a, const Compiled& c, const Sources&) {
   runtime::Runner runner(c.program, threads_of(a));
-  const runtime::SafeTensors weights = runtime::read_safetensors(a.load);
+  const Weights weights = weights_of(a);
   runner.init(0);
-  runner.load(weights, a.load);
+  runner.load(weights.file, weights.path);
   const runtime::CsvTable table = runtime::read_csv(a.input);
   runtime::Dataset rows;
   rows.rows = table.rows();
   for (const frontend::Input& in : c.unit.inputs) {
     if (!in.model_input) continue;
     const auto t = runtime_type(in.type.dtype);
-    const std::vector<std::string> names = input_columns(c, weights, in, table);
+    const std::vector<std::string> names = input_columns(c, weights.file, in, table);
     runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
     if (in.type.rank() == 2 && !in.type.shape[1].is_constant())
       throw CompileError(in.loc,
@@ -286,6 +197,28 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
 }
 
 }  // namespace
+
+std::string bytes_text(int64_t n) {
+  return n < (1 << 20) ? fmt::format("{:.1f} kB", static_cast<double>(n) / 1024)
+                       : fmt::format("{:.1f} MB", static_cast<double>(n) / (1 << 20));
+}
+
+int64_t parameters(const runtime::Program& p) {
+  int64_t n = 0;
+  for (const runtime::StateTensor& s : p.state) {
+    if (s.role != runtime::Role::Param || s.tensor.derived_from >= 0) continue;
+    int64_t count = 1;
+    for (const runtime::Extent& e : s.tensor.shape) count *= e.scale;
+    n += count;
+  }
+  return n;
+}
+
+const frontend::TrainSpec& trained(const Compiled& c) {
+  if (!c.unit.train) throw CompileError({}, "the file has no train block");
+  if (!c.unit.data) throw CompileError({}, "the file has no data block");
+  return *c.unit.train;
+}
 
 int run_on_model(const Arguments& a, const std::string& command, Sources& sources) {
   ModelOptions o = options_of(a);

@@ -20,6 +20,12 @@ bool emulates_fma(const codegen::Target& target);
 // Arithmetic operations of an entry, 2 a multiply-add.
 double work_of(const Compiled& c, const std::string& entry);
 
+std::string bytes_text(int64_t n);  // "1.5 MB"
+int64_t parameters(const runtime::Program& p);
+// The train block, and a data block beside it; throws CompileError where there is none.
+const frontend::TrainSpec& trained(const Compiled& c);
+
+int train(const Arguments& a, const Compiled& c, const Sources& sources);
 int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d);
 
 }  // namespace gradc

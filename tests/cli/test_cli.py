@@ -44,7 +44,7 @@ class Cli(Folder):
         last = out.strip().splitlines()[-1]
         self.assertRegex(last, r"^test  loss 0\.\d{4}  accuracy 0\.9\d{3}$")
         self.assertEqual(gradc("eval", DIGITS, "--load", "w.safetensors", cwd=self.dir).strip(), last)
-        best, own = tensors(self.dir / "runs/digits/best.safetensors"), tensors(self.dir / "w.safetensors")
+        best, own = tensors(self.dir / "runs/digits/1/best.safetensors"), tensors(self.dir / "w.safetensors")
         self.assertEqual(best, own)
         self.assertEqual(best["dense.weight"][1], [64, 128])
         self.assertIn("__opt__/m/dense.weight", best)
@@ -63,7 +63,7 @@ class Cli(Folder):
 
     def test_threads_do_not_change_the_weights(self):
         for n in (1, 2, 1024):
-            gradc("train", DIGITS, "-q", "--set", "epochs=2", "--threads", n, "--save", f"{n}.safetensors", "--run", f"run{n}", cwd=self.dir)
+            gradc("train", DIGITS, "-q", "--set", "epochs=2", "--threads", n, "--save", f"{n}.safetensors", "--run", f"./run{n}", cwd=self.dir)
         for n in (2, 1024):
             self.assertEqual(tensors(self.dir / "1.safetensors"), tensors(self.dir / f"{n}.safetensors"))
 
@@ -88,7 +88,7 @@ class Cli(Folder):
         p.send_signal(signal.SIGINT)
         p.communicate(timeout=60)
         self.assertEqual(p.returncode, 130)
-        self.assertIn("dense.weight", tensors(self.dir / "runs/digits/last.safetensors"))
+        self.assertIn("dense.weight", tensors(self.dir / "runs/digits/1/last.safetensors"))
 
     def test_render_is_the_same_model(self):
         text = gradc("render", DIGITS, "-D", "hidden=32")
@@ -200,7 +200,7 @@ class Faults(Folder):
         self.assertNotEqual(entry.stat().st_ino, before)  # compiled and written anew
 
     def test_divergence_keeps_the_last_good_and_the_best_weights(self):
-        error = gradc("train", self.line("jump()"), "--run", "run", cwd=self.dir, code=3)
+        error = gradc("train", self.line("jump()"), "--run", "./run", cwd=self.dir, code=3)
         self.assertIn("last.safetensors has the weights after step 10", error)
         for name in ("best", "last"):
             self.assertAlmostEqual(weight(self.dir / f"run/{name}.safetensors"), 2 * (1 - 0.886**10), places=4)
@@ -208,13 +208,13 @@ class Faults(Folder):
         # Weights that leave the finite numbers in the very last step are no success either.
         late = LINE.replace("jump(step, total) = 0.2 if step < 10 else 1e30", "jump(step, total) = 0.2 if step < 19 else 1e300")
         self.line("jump()", text=late)
-        gradc("train", "m.grad", "--run", "late", cwd=self.dir, code=3)
+        gradc("train", "m.grad", "--run", "./late", cwd=self.dir, code=3)
         self.assertLess(weight(self.dir / "late/last.safetensors"), 2)
 
     def test_nan_never_wins_and_metadata_are_of_the_weights(self):
         # 0 / 0 for the first epochs, falling from there on.
         more = "metric m = sum(f32(p > 0.95)) / sum(i32(p > 0.95)) - mean(p)\n  keep = best(max = val.m)"
-        out = gradc("train", self.line(more=more), "--run", "run", cwd=self.dir)
+        out = gradc("train", self.line(more=more), "--run", "./run", cwd=self.dir)
         self.assertIn("m nan", out.splitlines()[2].split("|")[1])
         best = [l for l in out.splitlines() if l.rstrip().split("  left")[0].endswith("*")]
         self.assertEqual(len(best), 1)
@@ -226,20 +226,20 @@ class Faults(Folder):
 
     def test_patience_waits_through_nan(self):
         more = "metric m = sum(f32(p > 0.95)) / sum(i32(p > 0.95)) + mean(p)\n  stop = patience(8, max = val.m)"
-        out = gradc("train", self.line(more=more), "--run", "run", cwd=self.dir)
+        out = gradc("train", self.line(more=more), "--run", "./run", cwd=self.dir)
         self.assertEqual(sum(l.startswith("epoch") for l in out.splitlines()), 20)
 
     def test_an_empty_split_is_refused_first(self):
         text = LINE[: LINE.index("  train =")] + '  all = csv("rows.csv", x = columns("x"), y = column("y"))\n  train, val, test = all |> split(90%, 5%, 5%)' + LINE[LINE.index("\n}\ntrain") :]
-        error = gradc("train", self.line(more="", text=text), "--run", "run", cwd=self.dir, code=1)
+        error = gradc("train", self.line(more="", text=text), "--run", "./run", cwd=self.dir, code=1)
         self.assertIn("the split val has no rows: 5% of 10 rows", error)
         self.assertFalse((self.dir / "run").exists())
 
     def test_quiet_prints_the_result_and_threads_do_not_matter(self):
         m = self.line()
-        out = gradc("train", m, "-q", "--run", "a", cwd=self.dir)
+        out = gradc("train", m, "-q", "--run", "./a", cwd=self.dir)
         self.assertRegex(out, r"^val  loss 0\.\d{4}\n$")
-        gradc("train", m, "-q", "--run", "b", "--threads", 1, cwd=self.dir)
+        gradc("train", m, "-q", "--run", "./b", "--threads", 1, cwd=self.dir)
         self.assertEqual(tensors(self.dir / "a/last.safetensors"), tensors(self.dir / "b/last.safetensors"))
 
     def test_links_are_followed_and_pipes_stay(self):
@@ -309,9 +309,9 @@ class Faults(Folder):
         (self.dir / "t.csv").write_text("x,k,y\n1,0,1\n2,1,2\n3,2,1\n")
         (self.dir / "v.csv").write_text("x,k,y\n1,0,1\n2,1,2\n3,2,0\n")
         error = gradc("train", m, "-q", cwd=self.dir, code=1)
-        self.assertIn(":6:10: label -1 in row 3 of the data, but the model needs 0..1; runs/m/last.safetensors has the weights after step 2", error)
+        self.assertIn(":6:10: label -1 in row 3 of the data, but the model needs 0..1; runs/m/1/last.safetensors has the weights after step 2", error)
         (self.dir / "in.csv").write_text("x,k\n1,0\n2,2\n2,1\n2,-1\n")
-        error = gradc("predict", m, "--load", "runs/m/last.safetensors", "--input", "in.csv", cwd=self.dir, code=1)
+        error = gradc("predict", m, "--load", "runs/m/1/last.safetensors", "--input", "in.csv", cwd=self.dir, code=1)
         self.assertIn(":1:87: index -1 in row 4 of the data, but the model needs 0..2", error)
         gradc("compile", m, "-c", "-o", "m.o", "--header", "m.h", cwd=self.dir)
         self.assertIn("#define M_PREDICT_OUT_CHECKS ", (self.dir / "m.h").read_text())

@@ -1,0 +1,77 @@
+// What a training keeps: states with the moment that they are of, written to the run's folder, and when.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/runner.h"
+
+namespace gradc::runtime {
+
+// A state, and the moment that it is of.
+struct Kept {
+  std::vector<std::byte> state;
+  int64_t step = 0, epoch = 0;  // steps and whole epochs that led to it
+  std::optional<double> value;  // of the metric that chooses, where it was computed of this state
+  explicit operator bool() const { return !state.empty(); }
+};
+
+// When saving pays: at once while all of it takes less than a hundredth of the time, at the latest ten
+// seconds after there was something to save.
+class SavePace {
+ public:
+  explicit SavePace(double now) : started_(now), last_(now) {}
+  // The first: after an epoch, or after kFirst seconds of the first one.
+  bool last_due(double now, bool epoch_ended) const {
+    if (saves_ == 0) return epoch_ended || now - started_ >= kFirst;
+    return now - last_ >= kWait && affordable(now);
+  }
+  bool best_due(double now, double found) const {
+    return saves_ == 0 || affordable(now) || now - found >= kWait;
+  }
+  void saved(double from, double to) {
+    ++saves_, last_ = to;
+    cost_ = to - from, spent_ += cost_;
+  }
+
+ private:
+  static constexpr double kFirst = 30, kWait = 10, kShare = 0.01;
+  bool affordable(double now) const { return spent_ + cost_ <= kShare * (now - started_); }
+  double started_, last_, cost_ = 0, spent_ = 0;
+  int saves_ = 0;
+};
+
+// The files last.safetensors and best.safetensors of a folder, and further ones. Every file says in its
+// metadata what it holds: gradc.step (steps done), gradc.epoch (that the last of them was in, from 0),
+// gradc.sample (rows of the epoch under way that were used), gradc.value (of the metric gradc.metric),
+// gradc.seed, gradc.batch, gradc.model_hash, gradc.checksum.
+class Checkpoints {
+ public:
+  struct Facts {
+    int64_t per_epoch = 1, batch = 1, seed = 0;
+    std::string metric;  // "val.loss"
+    std::map<std::string, std::string> metadata;
+  };
+  Checkpoints(const Runner& runner, std::string folder, Facts facts)
+      : runner_(runner), folder_(std::move(folder)), facts_(std::move(facts)) {}
+
+  std::string path(const std::string& which) const { return folder_ + "/" + which + ".safetensors"; }
+  bool has_folder() const { return !folder_.empty(); }
+  bool has_best() const;
+  void last(const Kept& k, const std::map<std::string, std::string>& more);
+  void best(const Kept& k);
+  // Throws Error; the file that was there is whole until the new one is.
+  void write(const std::string& path, const Kept& k, const std::map<std::string, std::string>& more = {});
+  // Of what was written: "w.safetensors: 'l.w' holds NaN in 1 of 3 numbers"; "" when there is none.
+  const std::string& nan_found() const { return nan_; }
+
+ private:
+  const Runner& runner_;
+  std::string folder_, nan_;
+  Facts facts_;
+};
+
+}  // namespace gradc::runtime

@@ -1,0 +1,22 @@
+// Which weights a command reads.
+#pragma once
+
+#include <string>
+
+#include "runtime/safetensors.h"
+#include "tools/commands.h"
+
+namespace gradc {
+
+// Where the runs of a model file are: runs/ and its name without the ending.
+std::string runs_of(const std::string& model_file);
+
+struct Weights {
+  std::string path;
+  runtime::SafeTensors file;
+  bool nan = false;  // they hold NaN, which a warning has said
+};
+// --load, --run, or the best of the latest run, which is said on standard error.
+Weights weights_of(const Arguments& a);
+
+}  // namespace gradc

@@ -23,7 +23,8 @@ namespace gradc::codegen {
 namespace {
 
 // Addresses are written as they are to be computed: what does not change in a loop stands before it, and the
-// constants of unrolled loops are displacements. Strength reduction found nothing there, in a fifth of the time.
+// constants of unrolled loops are displacements. Strength reduction found nothing there, in a fifth of the
+// time.
 class WithoutStrengthReduction : public llvm::OptPassGate {
  public:
   bool shouldRunPass(const llvm::StringRef pass, llvm::StringRef) override {

@@ -78,10 +78,59 @@ class Scheduler {
   void tile() {
     const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
     const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
-    Body body = has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop(), {});
+    Body body = s_.row_blocks  ? over_row_blocks(row_tile, panel)
+                : s_.block > 0 ? over_blocks(row_tile, panel)
+                : has_columns  ? over_panels(row_tile, panel)
+                               : over_rows(inner_, row_tile, no_loop(), {});
     k_.body = s_.panel_first ? std::move(body) : wrapped(std::move(body));
   }
   static TileLoop no_loop() { return {}; }
+
+  // `for block { for panel { stage } for rows { for panel { tile } } }`: the rows are read once for a block.
+  Body over_blocks(int row_tile, int panel) {
+    const Loop& v = loops_[s_.vector_axis];
+    const int block = k_.vars++;
+    const Index at = Index::var(block) * s_.block + Index::var(panel);
+    Body staged = inner_, all;
+    if (s_.stage) {
+      const Body copy = stage(staged, at, panel, s_.columns);
+      if (!copy.empty()) all = renumber({make_for({panel, s_.block, LoopKind::Serial, copy})}, k_);
+    }
+    auto tiles = [&](const TileLoop& rows) {
+      std::map<int, int> expanded;
+      Body tile = sink(renumber(staged, k_), rows, columns(at, s_.columns), k_, expanded);
+      return renumber({make_for({panel, s_.block, LoopKind::Serial, std::move(tile)})}, k_);
+    };
+    Body body = row_variants(row_tile, tiles);
+    if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
+    all.insert(all.end(), body.begin(), body.end());
+    return {make_for(
+        {block, v.extent.constant_part() / (s_.columns * s_.block), LoopKind::Serial, std::move(all)})};
+  }
+
+  // `for block { for panel { stage; for rows of the block { tile } } }`: a panel is read once for a block.
+  Body over_row_blocks(int row_tile, int panel) {
+    const Loop &v = loops_[s_.vector_axis], &l = loops_[s_.row_axis];
+    const int block = k_.vars++;
+    Body staged = inner_, all;
+    if (s_.stage) all = stage(staged, Index::var(panel), -1, s_.columns);
+    const TileLoop rows = full_rows(Index::var(block) * s_.block + Index::var(row_tile));
+    std::map<int, int> expanded;
+    Body tile = sink(renumber(staged, k_), rows, columns(Index::var(panel), s_.columns), k_, expanded);
+    all.push_back(make_for({row_tile, s_.block, LoopKind::Serial, std::move(tile)}));
+    all = {make_for({panel, v.extent.constant_part() / s_.columns, LoopKind::Serial, std::move(all)})};
+    all = renumber(all, k_);
+    return {make_for({block, *l.extent.exact_div(s_.rows * s_.block), LoopKind::Serial, std::move(all)})};
+  }
+
+  TileLoop full_rows(const Index& tile) {
+    TileLoop rows;
+    rows.var = loops_[s_.row_axis].var;
+    rows.inner = k_.vars++;
+    rows.extent = s_.rows;
+    rows.position = rows.clamped = tile * s_.rows + Index::var(rows.inner);
+    return rows;
+  }
 
   // `for panel { stage; for rows { tiles } }`, or rows outermost.
   Body over_panels(int row_tile, int panel) {
@@ -106,19 +155,19 @@ class Scheduler {
     return body;
   }
 
-  TileLoop columns(int panel, int64_t width) {
+  TileLoop columns(const Index& panel, int64_t width) {
     TileLoop c;
     c.var = loops_[s_.vector_axis].var;
     c.inner = k_.vars++;
     c.extent = width;
-    c.position = c.clamped = Index::var(panel) * s_.columns + Index::var(c.inner);
+    c.position = c.clamped = panel * s_.columns + Index::var(c.inner);
     return c;
   }
 
   Body panel_body(int row_tile, int panel, int64_t width) {
     Body staged = inner_, copy;
-    if (s_.stage) copy = stage(staged, panel, width);
-    Body body = over_rows(staged, row_tile, columns(panel, width), {});
+    if (s_.stage) copy = stage(staged, Index::var(panel), -1, width);
+    Body body = over_rows(staged, row_tile, columns(Index::var(panel), width), {});
     if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
     copy.insert(copy.end(), body.begin(), body.end());
     return copy;
@@ -128,7 +177,7 @@ class Scheduler {
     auto tiles = [&](const TileLoop& rows) {
       auto variant = [&](int64_t width) {
         std::map<int, int> expanded;
-        return sink(renumber(inner_, k_), rows, columns(panel, width), k_, expanded);
+        return sink(renumber(inner_, k_), rows, columns(Index::var(panel), width), k_, expanded);
       };
       Body body = panel_variants(panel, whole, rest, variant);
       return Body{renumber({make_for({panel, whole + (rest > 0), LoopKind::Serial, std::move(body)})}, k_)};
@@ -149,12 +198,8 @@ class Scheduler {
   Body row_variants(int row_tile, F&& tiles) {
     if (s_.row_axis < 0) return tiles(no_loop());
     const Loop& l = loops_[s_.row_axis];
-    TileLoop rows;
-    rows.var = l.var;
-    rows.inner = k_.vars++;
-    rows.extent = s_.rows;
+    const TileLoop rows = full_rows(Index::var(row_tile));
     const Index base = Index::var(row_tile) * s_.rows;
-    rows.position = rows.clamped = base + Index::var(rows.inner);
     const bool divides = l.extent.exact_div(s_.rows).has_value();
     Body body;
     if (divides) {
@@ -173,15 +218,18 @@ class Scheduler {
 
   // --- staging -------------------------------------------------------------------------------------------
   // Copies what the tile's columns read, over all iterations of the reduction loops around the load, into
-  // scratch [loops..., columns]; rewrites the loads in `body`. Returns the copy.
-  Body stage(Body& body, int panel, int64_t width) {
+  // scratch [loops..., columns], of which there is one for each panel of a block, numbered by the variable
+  // `slot` if that is not -1; rewrites the loads in `body`. Returns the copy.
+  Body stage(Body& body, const Index& panel, int slot, int64_t width) {
     Body copies;
     std::vector<const For*> around;
+    slot_ = slot;
     body = stage_in(body, around, panel, width, copies);
     return copies;
   }
 
-  Body stage_in(const Body& body, std::vector<const For*>& around, int panel, int64_t width, Body& copies) {
+  Body stage_in(const Body& body, std::vector<const For*>& around, const Index& panel, int64_t width,
+                Body& copies) {
     Body out;
     for (const Stmt& s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
@@ -206,7 +254,7 @@ class Scheduler {
     if (s_.row_axis >= 0 && a.uses_var(loops_[s_.row_axis].var)) return false;
     for (size_t o : s_.outer)
       if (s_.panel_first && a.uses_var(loops_[o].var)) return false;
-    int64_t bytes = width * size_of(b.dtype);
+    int64_t bytes = std::max<int64_t>(1, s_.block) * width * size_of(b.dtype);
     std::vector<int> known;
     for (const For* f : around) {
       if (!f->extent.is_constant() || !a.uses_var(f->var)) return false;
@@ -224,25 +272,26 @@ class Scheduler {
     return closed && bytes <= kMaxPanelBytes;
   }
 
-  Stmt stage_load(const Load& l, const std::vector<const For*>& around, int panel, int64_t width,
+  Stmt stage_load(const Load& l, const std::vector<const For*>& around, const Index& panel, int64_t width,
                   Body& copies) {
     const DType t = k_.buffers[l.buffer].dtype;
     Shape shape;
+    if (slot_ >= 0) shape.push_back(s_.block);
     for (const For* f : around) shape.push_back(f->extent);
     shape.push_back(s_.columns);
     k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
     const int scratch = static_cast<int>(k_.buffers.size()) - 1;
     const int v = loops_[s_.vector_axis].var;
     std::vector<Index> from, to;
+    if (slot_ >= 0) from.push_back(Index::var(slot_));
     for (const For* f : around) from.push_back(Index::var(f->var));
     to = from;
-    from.push_back(Index::var(v) - Index::var(panel) * s_.columns);
+    from.push_back(Index::var(v) - panel * s_.columns);
     const int lane = k_.vars++;
     to.push_back(Index::var(lane));
     Load source{k_.values++, l.buffer, l.at, {}, {}};
     for (Index& e : source.at)
-      e = e.substitute(
-          [&](int x) { return x == v ? Index::var(panel) * s_.columns + Index::var(lane) : Index::var(x); });
+      e = e.substitute([&](int x) { return x == v ? panel * s_.columns + Index::var(lane) : Index::var(x); });
     Body copy{source, Store{scratch, to, source.result}};
     copy = {make_for({lane, width, LoopKind::Vector, copy})};
     for (size_t i = around.size(); i-- > 0;)
@@ -294,6 +343,7 @@ class Scheduler {
   const LoopForm& s_;
   std::vector<Loop> loops_;
   Body inner_;
+  int slot_ = -1;  // the variable that numbers staged panels
 };
 
 }  // namespace

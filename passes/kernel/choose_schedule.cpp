@@ -21,6 +21,8 @@ struct Choice {
   int64_t columns = 0;        // of the register tile, or of a parallel piece of a vector loop
   bool columns_outer = true;  // panels of columns around the tiles of rows
   bool panel_first = false;   // and around the axes that stay whole
+  int64_t block = 0;          // panels that share each tile of rows; 0: one
+  bool row_blocks = false;    // tiles of rows that share each panel instead
   bool stage = false;
   bool parallel = false;
   std::string what, rows_why, columns_why;
@@ -55,6 +57,7 @@ class Chooser {
     int buffer;
     const std::vector<Index>* at;
     int loops;      // around it
+    double times;   // that these make it for one element
     bool unstaged;  // no panel can stand for it
   };
 
@@ -69,7 +72,7 @@ class Chooser {
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
 
   void survey() {
-    survey(*nest_.body, 0);
+    survey(*nest_.body, 0, 1);
     for (const Access& a : accesses_) deepest_ = std::max(deepest_, a.loops);
     // Rows between members are one thread's arrays, which a register tile could not share.
     for (const Buffer& b : k_.buffers) rows_ |= b.space == Space::Scratch;
@@ -77,19 +80,19 @@ class Chooser {
     for (const Buffer& b : k_.buffers) accumulators_ += b.space == Space::Tile;
   }
 
-  void survey(const Body& body, int loops) {
+  void survey(const Body& body, int loops, double times) {
     for (const Stmt& s : body) {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
         has_vector_ |= (*f)->kind == LoopKind::Vector;
         has_serial_ |= (*f)->kind == LoopKind::Serial;
-        survey((*f)->body, loops + 1);
+        survey((*f)->body, loops + 1, times * static_cast<double>(planned((*f)->extent)));
       } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
         has_branch_ = true;
-        survey((*i)->body, loops);
+        survey((*i)->body, loops, times);
       }
       if (auto* c = std::get_if<Load>(&s))
-        accesses_.push_back({c->buffer, &c->at, loops, !c->guards.empty()});
-      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at, loops, true});
+        accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty()});
+      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at, loops, times, true});
     }
   }
 
@@ -232,7 +235,37 @@ class Chooser {
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
     if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2)
       s.stage = s.columns_outer = false;
-    s.what = fmt::format("tile {}x{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "");
+    if (s.row_axis >= 0 && s.vector_axis >= 0 && s.columns_outer) choose_block(s, panels, row_tiles);
+    s.what = fmt::format(
+        "tile {}x{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
+        s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "");
+  }
+
+  // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
+  // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
+  // stream past panels; others, a line for each step of it, had better stay while panels stream past them.
+  void choose_block(Choice& s, int64_t panels, int64_t tiles) const {
+    constexpr int64_t kMost = 8, kBlocks = 8;
+    const double near = static_cast<double>(o_.machine.near_bytes);
+    double panel = 0, tile = 0;
+    for (const Access& a : accesses_) {
+      const Buffer& b = k_.buffers[a.buffer];
+      if (a.loops < deepest_ || b.space == Space::Tile) continue;
+      const Index place = address(b, *a.at);
+      const double bytes = a.times * static_cast<double>(size_of(b.dtype));
+      if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
+        panel += bytes * static_cast<double>(s.columns);
+      } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
+        tile += bytes * static_cast<double>(s.rows);
+        s.row_blocks |= place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
+      }
+    }
+    if (tile * static_cast<double>(tiles) <= near || (s.row_blocks && s.panel_first)) return;
+    const int64_t pieces = s.row_blocks ? tiles : panels;
+    const bool full = extent(s.vector_axis) % s.columns == 0 &&
+                      (!s.row_blocks || (constant(s.row_axis) && extent(s.row_axis) % s.rows == 0));
+    for (int64_t n = full ? std::min(kMost, pieces / kBlocks) : 0; n > 1 && s.block == 0; --n)
+      if (pieces % n == 0 && (s.row_blocks ? tile : panel) * static_cast<double>(n) <= near) s.block = n;
   }
 
   // The most rows that waste the least in the last tile; nearly as many when all tiles are then full, which
@@ -269,7 +302,19 @@ class Chooser {
     if (c.row_axis >= 0) split(c.row_axis, c.rows, tile, row, c.rows_why);
     if (c.columns > 0) split(c.vector_axis, c.columns, panel, column, c.columns_why);
     if (c.vector_axis >= 0 && c.columns == 0) column = name(c.vector_axis);
-    order(s, c, panel, tile, row, column);
+    std::string block;
+    if (c.block > 0) {
+      const std::string axis = name(c.row_blocks ? c.row_axis : c.vector_axis);
+      std::string& pieces = c.row_blocks ? tile : panel;
+      block = axis + ".blocks";
+      s.steps.push_back({"split",
+                         {pieces},
+                         c.block,
+                         {block, axis + ".block"},
+                         fmt::format("{} that stay near the core", c.row_blocks ? "rows" : "panels")});
+      pieces = axis + ".block";
+    }
+    order(s, c, block, panel, tile, row, column);
     if (c.stage)
       s.steps.push_back({"stage", {column}, 0, {}, "far apart in memory and read by every tile of rows"});
     if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
@@ -282,16 +327,19 @@ class Chooser {
 
   // Puts the axes that stay whole outside, then the pieces and their elements, of those that there are; or a
   // panel before all. No step where they stand so.
-  void order(Schedule& s, const Choice& c, const std::string& panel, const std::string& tile,
-             const std::string& row, const std::string& column) {
+  void order(Schedule& s, const Choice& c, const std::string& block, const std::string& panel,
+             const std::string& tile, const std::string& row, const std::string& column) {
     std::vector<std::string> tail{c.columns_outer ? panel : tile, c.columns_outer ? tile : panel, row,
                                   column};
+    if (!block.empty()) tail = {block, c.row_blocks ? panel : tile, c.row_blocks ? tile : panel, row, column};
     std::vector<int> whole;
     std::vector<std::string> now, then;
     for (int a = 0; a < static_cast<int>(nest_.loops.size()); ++a) {
       if (a != c.vector_axis && a != c.row_axis) whole.push_back(a);
       const bool pieces = a == c.row_axis || (a == c.vector_axis && c.columns > 0);
-      now.push_back(name(a) + (pieces ? ".pieces" : ""));
+      const bool blocks = c.block > 0 && a == (c.row_blocks ? c.row_axis : c.vector_axis);
+      now.push_back(name(a) + (blocks ? ".blocks" : pieces ? ".pieces" : ""));
+      if (blocks) now.push_back(name(a) + ".block");
       if (pieces) now.push_back(name(a) + ".piece");
     }
     // The longest loop outermost: it is the one that threads share.
@@ -304,15 +352,18 @@ class Chooser {
     if (!then.empty()) outermost_ = then.front();
     if (now == then) return;
     const bool tiled = c.row_axis >= 0 && c.columns > 0;
-    s.steps.push_back({"reorder",
-                       then,
-                       0,
-                       {},
-                       sentence(whole.size() > 1 ? "the longest axis outermost" : "",
-                                !tiled            ? "lanes innermost"
-                                : c.panel_first   ? "a panel serves all that is outside of rows, too"
-                                : c.columns_outer ? "a panel serves all rows"
-                                                  : "few panels, so that threads share rows")});
+    s.steps.push_back(
+        {"reorder",
+         then,
+         0,
+         {},
+         sentence(whole.size() > 1 ? "the longest axis outermost" : "",
+                  !tiled            ? "lanes innermost"
+                  : c.panel_first   ? "a panel serves all that is outside of rows, too"
+                  : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
+                                                    : "rows are read once for the panels of a block")
+                  : c.columns_outer ? "a panel serves all rows"
+                                    : "few panels, so that threads share rows")});
   }
 
   // Strided panels, and rows whose pitch maps to few cache sets, are copied once and read many times.

@@ -11,13 +11,13 @@ namespace {
 
 using namespace kernel;
 
-// A loop over an axis, over pieces of it, or over the elements of a piece.
+// A loop over an axis, over blocks of pieces of it, over pieces, or over the elements of a piece.
 struct Loop {
-  enum Part : uint8_t { Whole, Pieces, Piece };
+  enum Part : uint8_t { Whole, Blocks, Pieces, Piece };
   std::string name;
   size_t axis;
   Part part = Whole;
-  int64_t size = 0;  // of a piece
+  int64_t size = 0;  // of a piece, or of a block in pieces
   LoopKind kind = LoopKind::Serial;
 };
 
@@ -68,18 +68,22 @@ class Replay {
   }
 
   // --- steps ---------------------------------------------------------------------------------------------
-  // A whole axis becomes pieces of `by` elements, the last one shorter where `by` does not divide.
+  // A whole axis becomes pieces of `by` elements, the last one shorter where `by` does not divide; full
+  // pieces become blocks of `by` pieces, which must divide.
   void split(const Transform& t) {
     Loop& l = only_loop(t);
-    require(l.part == Loop::Whole && l.kind == LoopKind::Serial, "is of a loop that something was done to");
+    require((l.part == Loop::Whole || l.part == Loop::Pieces) && l.kind == LoopKind::Serial,
+            "is of a loop that something was done to");
     require(t.by >= 1 && t.into.size() == 2, "needs a size and the names of two loops");
     for (const std::string& name : t.into)
       require(std::none_of(loops_.begin(), loops_.end(), [&](const Loop& o) { return o.name == name; }) &&
                   t.into[0] != t.into[1],
               "makes a name twice");
     const size_t at = place(t.loops[0]);
-    const Loop piece{t.into[1], l.axis, Loop::Piece, t.by};
-    l = {t.into[0], l.axis, Loop::Pieces, t.by};
+    const bool blocks = l.part == Loop::Pieces;
+    require(!blocks || nest_.loops[l.axis]->extent.exact_div(l.size * t.by), "leaves a rest");
+    const Loop piece{t.into[1], l.axis, blocks ? Loop::Pieces : Loop::Piece, blocks ? l.size : t.by};
+    l = {t.into[0], l.axis, blocks ? Loop::Blocks : Loop::Pieces, t.by};
     loops_.insert(loops_.begin() + static_cast<long>(at) + 1, piece);
   }
 
@@ -91,7 +95,7 @@ class Replay {
     for (size_t i = 0; i < sorted.size(); ++i)
       for (size_t j = i + 1; j < sorted.size(); ++j) {
         require(sorted[i].name != sorted[j].name, "names a loop twice");
-        require(sorted[i].axis != sorted[j].axis || sorted[i].part == Loop::Pieces,
+        require(sorted[i].axis != sorted[j].axis || sorted[i].part < sorted[j].part,
                 "puts the elements of a piece around the pieces");
       }
     for (const Loop& l : sorted) require(l.kind == LoopKind::Serial, "comes after what needs an order");
@@ -116,7 +120,8 @@ class Replay {
 
   void vectorise(const Transform& t) {
     Loop& l = only_loop(t);
-    require(l.part != Loop::Pieces && l.kind == LoopKind::Serial, "is of pieces or a loop of another kind");
+    require((l.part == Loop::Whole || l.part == Loop::Piece) && l.kind == LoopKind::Serial,
+            "is of pieces or a loop of another kind");
     require(none(LoopKind::Vector), "is the second of a kernel");
     require(&l == &loops_.back(), "is of a loop that is not the innermost");
     require(!untileable_ && (l.part == Loop::Piece || !has_loop_), "has other loops inside");
@@ -137,7 +142,7 @@ class Replay {
 
   // --- the form ------------------------------------------------------------------------------------------
   // Whole loops, then the pieces, then the elements of the pieces, rows around columns; pieces of columns may
-  // stand around the whole loops. That is what code is written for.
+  // stand around the whole loops, and blocks of them around the rows. That is what code is written for.
   LoopForm form() const {
     LoopForm f;
     auto check = [&](bool known, std::string_view why) {
@@ -147,7 +152,8 @@ class Replay {
     for (const Loop& l : loops_) {
       const int axis = static_cast<int>(l.axis);
       f.parallel |= l.kind == LoopKind::Parallel;
-      if (l.part == Loop::Pieces) pieces.push_back(&l);
+      if (l.part == Loop::Pieces || l.part == Loop::Blocks) pieces.push_back(&l);
+      if (l.part == Loop::Blocks) f.block = l.size;
       if (l.kind == LoopKind::Vector) {
         f.vector_axis = axis;
         f.columns = l.size;
@@ -166,9 +172,19 @@ class Replay {
       }
     }
     check(f.row_axis < 0 || f.vector_axis < 0 || f.columns > 0, "rows of whole columns");
-    if (pieces.size() == 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
+    if (pieces.size() >= 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
+    if (f.block > 0) {
+      check(f.vector_axis >= 0 && f.row_axis >= 0 && pieces.size() == 3 && pieces[0]->part == Loop::Blocks &&
+                pieces[1]->axis != pieces[0]->axis,
+            "blocks that are not around the pieces of another axis");
+      f.row_blocks = static_cast<int>(pieces[0]->axis) == f.row_axis;
+      f.columns_outer = true;
+      check(!f.row_blocks || nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns),
+            "blocks of rows around columns that leave a rest");
+    }
     f.stage = staged_ >= 0;
-    check(!f.panel_first || (f.row_axis >= 0 && static_cast<int>(pieces[0]->axis) == f.vector_axis),
+    check(!f.panel_first ||
+              (f.row_axis >= 0 && !f.row_blocks && static_cast<int>(pieces[0]->axis) == f.vector_axis),
           "a whole loop inside pieces that are not of columns around rows");
     check(!f.stage || (staged_ == f.vector_axis && f.columns_outer), "a panel that is not around the rows");
     return f;

@@ -39,6 +39,8 @@ struct LoopForm {
   int64_t rows = 1;           // of the register tile
   bool columns_outer = true;  // pieces of columns around those of rows
   bool panel_first = false;   // pieces of columns around the axes that stay whole, too
+  int64_t block = 0;          // so many pieces of columns share each piece of rows before the next; 0: one
+  bool row_blocks = false;    // so many pieces of rows share each piece of columns instead
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
   bool parallel = false;      // the outermost loop
 };

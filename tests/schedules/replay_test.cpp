@@ -66,8 +66,15 @@ const Refused kRefused[] = {
     {0, R"(split i0 -> a, b "")", "split i0 needs a size"},
     {0, R"(split i0 by 4 -> a "")", "split i0 needs a size"},
     {0, R"(split i0 by 4 -> a, i1 "")", "split i0 makes a name twice"},
-    {0, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "")",
-     "split a is of a loop that something was done to"},
+    {0, R"(split i0 by 4 -> a, b "" split b by 2 -> c, d "")",
+     "split b is of a loop that something was done to"},
+    {0, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "")", "split a leaves a rest"},
+    {0, R"(split i1 by 2 -> a, b "" split a by 1 -> c, d "" split c by 1 -> e, f "")",
+     "split c is of a loop that something was done to"},
+    {0, R"(split i1 by 2 -> a, b "" split a by 1 -> c, d "" reorder i0, d, c, b "")",
+     "reorder i0 puts the elements of a piece around"},
+    {0, R"(split i1 by 2 -> a, b "" split a by 1 -> c, d "" reorder i0, c, d, b "" vectorise b "")",
+     "no code for blocks that are not around the pieces of another axis"},
     {0, R"(reorder i1 "")", "reorder i1 does not name all loops"},
     {0, R"(reorder i1, i1 "")", "reorder i1 names a loop twice"},
     {0, R"(split i0 by 4 -> a, b "" reorder b, a, i1 "")", "reorder b puts the elements of a piece around"},
@@ -154,12 +161,22 @@ class Drawer {
   void tile(Schedule& s) {
     for (const std::string& axis : std::vector<std::string>(names_))
       if (below(2) == 0) add(s, "split", axis);
+    for (const std::string& axis : std::vector<std::string>(names_))
+      if (axis.ends_with(".o") && names_.size() >= 4) {
+        for (int n = 0; n < 12 && s.steps.back().loops[0] != axis; ++n) add(s, "split", axis);
+        break;
+      }
     std::vector<std::string> order = names_;
-    const auto part = [](const std::string& n) { return n.ends_with(".i") ? 2 : n.ends_with(".o") ? 1 : 0; };
+    const int blocks = below(2) == 0 ? 0 : 2;
+    const auto part = [&](const std::string& n) {
+      if (n.ends_with(".o.o")) return blocks;
+      return n.ends_with(".o") || n.ends_with(".o.i") ? 3 : n.ends_with(".i") ? 4 : 1;
+    };
     std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
     s.steps.push_back({"reorder", order, 0, {}, ""});
     if (below(2) == 0) add(s, "stage", order.back());
-    if (order.size() > 1) add(s, "unroll", order[order.size() - 1 - below(2)]);
+    const bool blocked = std::any_of(order.begin(), order.end(), [](auto& n) { return n.ends_with(".o.o"); });
+    if (order.size() > 1) add(s, "unroll", order[order.size() - 1 - (blocked ? 1 : below(2))]);
     add(s, "vectorise", order.back());
     add(s, "parallelise", order.front());
   }
@@ -210,7 +227,8 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
       step::Step s = naive;
       for (size_t k = 0; k < s.kernels.size(); ++k) {
         s.schedules[k] = Drawer(s.kernels[k], (seed * 97 + k) * 6 + draw).draw();
-        for (const Transform& t : s.schedules[k].steps) ++seen[t.name];
+        for (const Transform& t : s.schedules[k].steps)
+          ++seen[t.name == "split" && t.loops[0].ends_with(".o") ? "split into blocks" : t.name];
       }
       const std::string planned = step::print(s);
       passes::run_step_passes(s, o);
@@ -221,6 +239,52 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
   }
   for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise"})
     EXPECT_GT(seen[step], 50) << step;
+  EXPECT_GT(seen["split into blocks"], 5);
+}
+
+// Blocks of panels around rows and of rows around panels, staged and not, with an axis that stays whole.
+TEST(Replay, BlocksLeaveTheBits) {
+  const std::string split = R"(
+  split i1 by 3 -> r, ri ""
+  split i2 by 4 -> c, ci ""
+)",
+                    end = R"(
+  unroll ri ""
+  vectorise ci ""
+)";
+  const std::string stage = "  stage ci \"\"\n";
+  const std::string columns = split + "  split c by 2 -> cb, cp \"\"\n",
+                    rows = split + "  split r by 2 -> rb, rp \"\"\n";
+  const std::string lists[] = {
+      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
+      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + end + "  parallelise cb \"\"\n",
+      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + stage + end,
+      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + stage + end + "  parallelise cb \"\"\n",
+      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
+      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + end};
+  const graph::Module m = passes::run_graph_passes(graph::parse(R"(
+func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
+  %p = einsum(%x, %w) {spec="bij,jk->bik"}
+  %y = tanh(%p)
+  return %y
+}
+)"));
+  const graph::Function& f = m.at("f");
+  passes::StepOptions o = step_options(options_of({8, {}, "", true}));
+  o.after = "plan";
+  const step::Step naive = passes::build_step(m, f, o);
+  o.from = "schedule", o.after = "";
+  const std::vector<Tensor> args = random_arguments(f, {}, 3);
+  const std::vector<Tensor> want = interpret(m, f, args);
+  ASSERT_EQ(naive.kernels.size(), 1u);
+  for (const std::string& list : lists) {
+    step::Step s = naive;
+    s.schedules[0] = list_of(list);
+    passes::run_step_passes(s, o);
+    EXPECT_EQ(difference(want, interpret_step(f, s, args, {.threads = 3, .order_seed = 5})), "") << list;
+    EXPECT_EQ(difference(want, CompiledFunction(f, s, options_of({8, {}, "", true})).run(args, 2)), "")
+        << list;
+  }
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ void refuse_model_options(const Arguments& a) {
                                     {!a.sets.empty(), "--set"},
                                     {!a.data.empty(), "--data"},
                                     {!a.header.empty(), "--header"},
+                                    {a.kernels, "--kernels"},
                                     {a.float_type != plain.float_type, "--float"}})
     if (given) throw usage("{} is for model files, and {} is IR", name, a.file);
 }

@@ -196,7 +196,7 @@ def main():
     a.add_argument("--threads", type=int, default=1)
     size = a.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="12 listed shapes, 12 random ones, few sizes of the rest (default)")
-    size.add_argument("--full", action="store_true", help="everything, some 8 minutes")
+    size.add_argument("--full", action="store_true", help="everything, many minutes")
     a.add_argument("--only", choices=kernel_cases.KINDS)
     a.add_argument("--seed", type=int, default=1, help="of the random shapes")
     o = a.parse_args()

@@ -12,16 +12,12 @@
 #include "driver/element_type.h"
 #include "runtime/runner.h"
 #include "support/check.h"
+#include "tools/bench_kernels.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
 
 namespace gradc {
 namespace {
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 // A folder of this run alone, below the temporary directory; it goes with the object.
 class TemporaryFolder {
@@ -41,6 +37,25 @@ class TemporaryFolder {
  private:
   std::string path_;
 };
+
+}  // namespace
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step) {
+  std::vector<int64_t> rows(static_cast<size_t>(data.rows));
+  std::iota(rows.begin(), rows.end(), 0);
+  runner.begin("train_step", data.rows);
+  for (const auto& [name, field] : data.fields) runner.set_rows(name, field, rows);
+  runner.set("total", total);
+  runner.set("step", step);
+  for (const auto& [name, v] : runner.program().hyper) runner.set(name, v);
+}
+
+namespace {
 
 // Numbers of both signs, labels below their bound: zeros would flatter the processor.
 runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
@@ -68,18 +83,12 @@ runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
 }
 
 std::vector<double> time_steps(runtime::Runner& runner, const runtime::Dataset& data, int rounds) {
-  std::vector<int64_t> rows(static_cast<size_t>(data.rows));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
   runner.init(1);
   std::vector<double> ms;
   for (int r = -10; r < rounds; ++r) {
     // From the batch in host memory to the loss in a variable, as a training loop does it.
     const double from = now_ms();
-    runner.begin("train_step", data.rows);
-    for (const auto& [name, field] : data.fields) runner.set_rows(name, field, rows);
-    runner.set("total", rounds);
-    runner.set("step", std::max(0, r));
-    for (const auto& [name, v] : runner.program().hyper) runner.set(name, v);
+    begin_step(runner, data, rounds, std::max(0, r));
     runner.call();
     const double loss = runner.output("loss").at(0);
     if (!std::isfinite(loss)) throw CompileError({}, "the loss diverged on synthetic data");
@@ -98,6 +107,13 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
   const Compiled c = compile_model(sources, file, o, d);
   const double cold = now_ms() - from;
   if (!c.unit.train) throw CompileError({}, "the file has no train block");
+  if (a.kernels) {
+    ModelOptions naive = o;
+    naive.compile.without.emplace_back("schedule");
+    naive.only = {"train_step"};
+    bench_kernels(a, o, c, lower_model(sources, file, naive, d), synthetic(c.unit, c.unit.train->batch));
+    return kOk;
+  }
   from = now_ms();
   const Compiled again = compile_model(sources, file, o, d);
   const double cached = now_ms() - from;

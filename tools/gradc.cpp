@@ -147,7 +147,9 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
   bench->add_option("--rounds", a.rounds, "timed calls")
       ->check(CLI::Range(11, 1000000))
       ->capture_default_str();
-  bench->add_flag("--json", a.json, "print one JSON object");
+  CLI::Option* json = bench->add_flag("--json", a.json, "print one JSON object");
+  bench->add_flag("--kernels", a.kernels, "of a model file: each kernel of the step timed where it stands")
+      ->excludes(json);
   CLI::App* opt = add("opt", "run passes on graph or step text and print the result");
   opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")
       ->required()

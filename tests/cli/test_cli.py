@@ -132,6 +132,38 @@ class Cli(Folder):
         self.assertGreater(int(line.split()[1]), 2 * 32 * (64 * 128 + 128 * 10))
         self.assertLess(int(line.split()[1]), 1.2 * 2 * 32 * (64 * 128 + 128 * 10))
 
+    def test_bench_of_kernels(self):
+        out = gradc("bench", DIGITS, "--kernels", "--rounds", 20, "--threads", 1).splitlines()
+        head = next(i for i, l in enumerate(out) if l.startswith("kernel "))
+        last = next(i for i, l in enumerate(out) if l.startswith("sum "))
+        rows = [l.split() for l in out[head + 1:last]]
+        times = [float(r[5]) for r in rows]
+        self.assertEqual(times, sorted(times, reverse=True))
+        total = float(out[last].split()[1])
+        self.assertAlmostEqual(sum(times), total, delta=1e-4 * len(times) + 1e-4)
+        calls = sum(int(r[2]) for r in rows)
+        self.assertIn(f"of {calls} calls", out[last])
+        # Each kernel is a row: its number is there once.
+        self.assertEqual(len({r[0] for r in rows}), len(rows))
+        # The digits step: 32 rows through 64 x 128 and 128 x 10, forward and weight gradients, 128 x 10 backward.
+        products = 2 * 32 * (2 * 64 * 128 + 3 * 128 * 10)
+        self.assertGreater(sum(float(r[6]) for r in rows), products)
+        self.assertLess(sum(float(r[6]) for r in rows), 1.3 * products)
+
+    # Every kernel of bench/kernels.py compiles and runs; its bytes are those of its parameters and results where it walks all.
+    def test_kernels_of_the_sweep(self):
+        sys.path.insert(0, str(SOURCE / "bench"))
+        import kernel_cases
+        cases = [c for c in kernel_cases.cases(True, 1) if c.kind != "contraction"]
+        cases += [kernel_cases.contraction(role, 9, 7, 5) for role in ("NN", "NT", "TN")]
+        self.assertEqual({c.kind for c in cases}, set(kernel_cases.KINDS))
+        for c in cases:
+            (self.dir / "case.ir").write_text(c.text)
+            j = json.loads(gradc("bench", "case.ir", "--function", "f", "--rounds", 11, "--threads", 1, cwd=self.dir))
+            self.assertGreater(j["step_ms"], 0, c.name)
+            if c.kind in ("row kernel", "elementwise chain", "transpose"):
+                self.assertAlmostEqual(c.read + c.written, j["io_bytes"], delta=64 * 8, msg=c.name)
+
 
 LINE = """model m(x: f32[B, 1]) -> (p: [B]) { p = L{}(x) }
 layer L{}(x: [n, 1]) -> [n] {

@@ -178,6 +178,8 @@ class Words(Folder):
             ("--header is for model files", "compile", "f.ir", "-c", "--header", "m.h"),
             ("-D is for model files", "compile", "f.ir", "-D", "a=1"),
             ("--set is for model files", "bench", "f.ir", "--set", "a=1"),
+            ("--kernels is for model files", "bench", "f.ir", "--kernels"),
+            ("excludes", "bench", DIGITS, "--kernels", "--json"),
             ("--float is for model files", "compile", "f.ir", "--float", "f64"),
             ("--data is for model files", "compile", "f.ir", "--data", "."),
             ("the value is empty", "train", DIGITS, "--save", ""),

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Kernels alone, in a sweep: what share of the machine each reaches, as tables sorted by share.
+
+usage: kernels.py GRADC [--threads 1] [--quick|--full] [--only KIND] [--seed N]
+
+Contractions and convolutions: share of the multiply-add peak. All others: the time that a copy (of what is read and
+written) and a read (of what is read beyond that) of as many bytes take, over the time measured. All in one run, pinned.
+Beside contractions numpy with its BLAS, alternating, where numpy has one.
+"""
+import argparse, json, math, os, pathlib, statistics, subprocess, sys, tempfile, time
+
+import kernel_cases
+
+HERE = pathlib.Path(__file__).resolve().parent
+MEDIANS = 3  # of runs, each the median of many calls; one where 11 calls take
+LONG_MS = 20  # each
+RUN_MS = 50  # that a run takes about
+NOISY = 1.05
+ARITHMETIC = ("contraction", "convolution")
+
+
+class Server:
+    """A process that answers lines with numbers."""
+
+    def __init__(self, command, **environment):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+
+    def ask(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{self.process.args} gave no answer to {words}")
+        return float(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve_numpy():
+    """Milliseconds of a product, the median of `rounds` calls, for each line `role m n k rounds`."""
+    import numpy
+    for line in sys.stdin:
+        role, *numbers = line.split()
+        m, n, k, rounds = map(int, numbers)
+        draw = numpy.random.default_rng(1)
+        a = draw.random((k, m) if role == "TN" else (m, k), numpy.float32) - 0.5
+        b = draw.random((n, k) if role == "NT" else (k, n), numpy.float32) - 0.5
+        a, b, c = a.T if role == "TN" else a, b.T if role == "NT" else b, numpy.empty((m, n), numpy.float32)
+        times = []
+        for r in range(-5, rounds):
+            start = time.perf_counter_ns()
+            numpy.dot(a, b, out=c)
+            times.append(time.perf_counter_ns() - start)
+        print(statistics.median(times[5:]) / 1e6, flush=True)
+
+
+def numpy_blas():
+    """The name of numpy's BLAS, "" where it has none of its own."""
+    try:
+        import numpy
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"numpy {numpy.__version__}, {blas['name']} {blas.get('version', '')}".strip() if blas.get("found") else ""
+    except Exception:  # no numpy, or one too old to say
+        return ""
+
+
+class Bench:
+    def __init__(self, tool, threads, folder):
+        allowed = sorted(os.sched_getaffinity(0))
+        if threads > len(allowed):
+            sys.exit(f"{threads} threads, and only {len(allowed)} cores may be used")
+        self.tool, self.threads, self.folder = tool, threads, folder
+        self.pin = ["taskset", "-c", ",".join(map(str, allowed[-threads:]))]
+        helper = folder / "machine"
+        subprocess.run([os.environ.get("CXX", "c++"), "-O3", "-march=native", "-std=c++20", "-pthread", HERE / "machine.cpp", "-o", helper], check=True)
+        self.machine = Server([*self.pin, helper])
+        self.blas = numpy_blas()
+        self.numpy = self.blas and Server([*self.pin, sys.executable, __file__, "--serve-numpy"], OPENBLAS_NUM_THREADS=str(threads),
+                                          OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+        self.peaks = []
+        self.level_sizes = cache_sizes()
+
+    def close(self):
+        for server in filter(None, (self.machine, self.numpy)):
+            server.close()
+
+    def measure_peak(self):
+        self.peaks.append(self.machine.ask("peak", self.threads))
+
+    def time(self, case, rounds):
+        path = self.folder / "case.ir"
+        path.write_text(case.text)
+        command = [*self.pin, self.tool, "bench", path, "--function", "f", "--threads", self.threads, "--json", "--rounds", rounds]
+        out = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if out.returncode:
+            raise RuntimeError(f"{case.name}: {out.stderr.strip()[:300]}")
+        return json.loads(out.stdout)["step_ms"]
+
+    def best_ms(self, case):
+        """What copying and reading as many bytes take here and now."""
+        moved, beyond = 2 * min(case.read, case.written), abs(case.read - case.written)
+        ms = moved / self.machine.ask("copy", self.threads, case.read + case.written) / 1e6
+        if beyond:
+            rate = self.machine.ask("read" if case.read > case.written else "copy", self.threads, case.read + case.written)
+            ms += beyond / rate / 1e6
+        return ms
+
+    def measure(self, case):
+        estimate = max(self.time(case, 11), 1e-4)
+        rounds = min(max(int(RUN_MS / estimate), 11), 20000)
+        ours, theirs, bound = [], [], []
+        for _ in range(MEDIANS if estimate < LONG_MS else 1):
+            ours.append(self.time(case, rounds))
+            if case.blas and self.numpy:
+                theirs.append(self.numpy.ask(*case.blas, rounds))
+            if not case.operations:
+                bound.append(self.best_ms(case))
+        # Of the machine's rates the best: a moment that a neighbour spoiled must not flatter the kernel.
+        return {"case": case, "ms": statistics.median(ours), "blas_ms": statistics.median(theirs) if theirs else None,
+                "bound_ms": min(bound) if bound else None}
+
+    def level(self, case):
+        each = (case.read + case.written) / self.threads
+        return next((name for name, size in self.level_sizes if each <= size), "memory")
+
+
+def cache_sizes():
+    """(name, bytes) of the data caches of the first core, ascending."""
+    out = {}
+    for index in pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        if (index / "type").read_text().strip() != "Instruction":
+            size = (index / "size").read_text().strip()
+            out[f"L{(index / 'level').read_text().strip()}"] = int(size[:-1]) * {"K": 1 << 10, "M": 1 << 20}[size[-1]]
+    return sorted(out.items())
+
+
+def geometric_mean(values):
+    return math.exp(statistics.fmean(map(math.log, values))) if values else float("nan")
+
+
+def share(row, peak):
+    return row["case"].operations / row["ms"] / 1e6 / peak if row["case"].operations else row["bound_ms"] / row["ms"]
+
+
+def mean_lines(kind, rows, peak):
+    if kind not in ARITHMETIC:
+        return [f"Geometric mean of {len(rows)}: {100 * geometric_mean([share(r, peak) for r in rows]):.0f} %."]
+    groups = {"below 4 Mflop": [r for r in rows if r["case"].operations < 4e6],
+              "from 4 Mflop": [r for r in rows if r["case"].operations >= 4e6]}
+    if kind == "convolution":
+        groups = {role: [r for r in rows if r["case"].name.startswith(role)] for role in ("forward", "input gradient", "weight gradient")}
+    out = []
+    for name, group in groups.items():
+        if group:
+            line = f"Geometric mean {name}, {len(group)}: {100 * geometric_mean([share(r, peak) for r in group]):.1f} % of the peak"
+            beside = [r["blas_ms"] / r["ms"] for r in group if r["blas_ms"]]
+            out.append(line + (f"; {geometric_mean(beside):.2f} times as fast as numpy." if beside else "."))
+    return out
+
+
+def table(bench, kind, rows, peak):
+    rows = sorted(rows, key=lambda r: share(r, peak))
+    beside = any(r["blas_ms"] for r in rows)
+    unit, of = ("Gflop/s", "peak") if kind in ARITHMETIC else ("GB/s", "bandwidth")
+    head = ["case", "µs", unit, f"share of the {of}", *(["level"] if of == "bandwidth" else []), *(["numpy µs", "numpy / gradc"] if beside else [])]
+    print(f"\n## {kind}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    for r in rows:
+        c = r["case"]
+        cells = [c.name, f"{1000 * r['ms']:.4g}", f"{(c.operations or c.read + c.written) / r['ms'] / 1e6:.1f}", f"{100 * share(r, peak):.1f} %"]
+        cells += [bench.level(c)] if of == "bandwidth" else []
+        cells += [f"{1000 * r['blas_ms']:.4g}", f"{r['blas_ms'] / r['ms']:.2f}"] if r["blas_ms"] else ["-", "-"] if beside else []
+        print(f"| {' | '.join(cells)} |")
+    print("\n" + "  \n".join(mean_lines(kind, rows, peak)))
+
+
+def report(bench, results, floor):
+    peak = max(bench.peaks)
+    for kind in kernel_cases.KINDS:
+        rows = [r for r in results if r["case"].kind == kind]
+        if rows:
+            table(bench, kind, rows, peak)
+    slowest = sorted(results, key=lambda r: share(r, peak))[:10]
+    print("\n## The slowest ten\n")
+    for r in slowest:
+        print(f"- {r['case'].kind}, {r['case'].name}: {100 * share(r, peak):.1f} %")
+    print(f"\nPeak {peak:.1f} Gflop/s, the highest of {len(bench.peaks)} measured in this run, the lowest {min(bench.peaks):.1f}. "
+          f"A call of an empty kernel takes {1000 * floor:.3f} µs, which every time holds.")
+    if max(bench.peaks) / min(bench.peaks) > NOISY:
+        print("**The machine is noisy**: its peaks differ by more than 5 %; these figures are low by as much or more.")
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("gradc", type=pathlib.Path)
+    a.add_argument("--threads", type=int, default=1)
+    size = a.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="12 listed shapes, 12 random ones, few sizes of the rest (default)")
+    size.add_argument("--full", action="store_true", help="everything, many minutes")
+    a.add_argument("--only", choices=kernel_cases.KINDS)
+    a.add_argument("--seed", type=int, default=1, help="of the random shapes")
+    o = a.parse_args()
+    chosen = [c for c in kernel_cases.cases(not o.full, o.seed) if o.only in (None, c.kind)]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(o.gradc.resolve(), o.threads, pathlib.Path(folder))
+        cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+        print(f"{cpu}, {o.threads} threads on cores {bench.pin[-1]}, {len(chosen)} cases, seed {o.seed}; beside {bench.blas or 'nothing: no numpy with a BLAS'}")
+        one = kernel_cases.f32(1)
+        floor = bench.time(kernel_cases.Case("", "empty", kernel_cases.function([("x", one)], [f"y: {one}"], ["%y = neg(%x)", "%y"])), 20000)
+        results, failed = [], []
+        for i, case in enumerate(chosen):
+            if i % 10 == 0:
+                bench.measure_peak()
+            if sys.stderr.isatty():
+                print(f"\r\033[K{i + 1} of {len(chosen)}: {case.name}", end="", file=sys.stderr, flush=True)
+            try:
+                results.append(bench.measure(case))
+            except RuntimeError as e:
+                failed.append(str(e))
+        bench.measure_peak()
+        report(bench, results, floor)
+        bench.close()
+    for problem in failed:
+        print(f"FAILED {problem}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve-numpy"]:
+        serve_numpy()
+    else:
+        sys.exit(main())

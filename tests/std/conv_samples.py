@@ -182,6 +182,22 @@ def upsampling():
                 {"a": x, "k": some(2, 3 * factor, 4 * factor, 2)}, "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"]) * p["k"]))
 
 
+def without_padding():
+    """padding="valid" is padding=0."""
+    x, pixels = some(2, 7, 3), some(2, 5, 6, 3)
+    for layer, a, f in [("MaxPool2d", pixels, max_pool), ("AvgPool2d", pixels, avg_pool)]:
+        value(layer, f'x |> {layer}{{2, stride=1, padding="valid"}}', {"x": a}, f(jnp.asarray(a), 2, 1, 0))
+    for layer, a in [("Conv1d", x), ("Conv2d", pixels), ("Conv3d", some(1, 4, 3, 4, 2))]:
+        rank = a.ndim - 2
+        w = some(*[2] * rank, a.shape[-1], 2)
+        text = f'{layer}{{2, k=2, padding="valid", bias=false}}'
+        value(layer, f"x |> {text}", {"x": a}, conv(a, w), {f"{layer.lower()}.weight": w}, "near 1e-12 1e-13")
+        trained(layer, f"r = sum((a |> {text}) * k) + 0 * z[0]", {"z": np.zeros(2)},
+                {"a": a, "k": some(*conv(a, w).shape), "w": w}, "r + 0 * mean(z)",
+                lambda p, _: jnp.sum(conv(p["a"], p["w"]) * p["k"]), paths={"w": f"{layer.lower()}.weight"},
+                compare="near 1e-11 1e-12")
+
+
 def window_layers():
     convolutions()
     pooling()

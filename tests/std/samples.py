@@ -7,16 +7,19 @@ import pathlib
 import sys
 
 import model_text
-from conv_samples import window_layers
+from conv_samples import window_layers, without_padding
 from gradient_samples import gradients
 from language_samples import programs
+from loss_samples import further_losses
 from norm_samples import norms
 from random_samples import known_draws
 from sample_text import out
+from sequence_samples import sequence_layers
 from std_samples import activations, along_axes, initialisers, layers, losses, schedules
 
 start = model_text.random.bit_generator.state
-for family in [activations, along_axes, layers, losses, schedules, initialisers, known_draws, programs, gradients, window_layers, norms]:
+for family in [activations, along_axes, layers, losses, schedules, initialisers, known_draws, programs, gradients, window_layers, norms,
+               sequence_layers, further_losses, without_padding]:
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)

@@ -254,7 +254,7 @@ class Scheduler {
     if (s_.row_axis >= 0 && a.uses_var(loops_[s_.row_axis].var)) return false;
     for (size_t o : s_.outer)
       if (s_.panel_first && a.uses_var(loops_[o].var)) return false;
-    int64_t bytes = std::max<int64_t>(1, s_.block) * width * size_of(b.dtype);
+    int64_t bytes = (slot_ >= 0 ? s_.block : 1) * width * size_of(b.dtype);
     std::vector<int> known;
     for (const For* f : around) {
       if (!f->extent.is_constant() || !a.uses_var(f->var)) return false;

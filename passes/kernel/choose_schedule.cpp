@@ -233,12 +233,24 @@ class Chooser {
     s.panel_first =
         s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
-    if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2)
-      s.stage = s.columns_outer = false;
-    if (s.row_axis >= 0 && s.vector_axis >= 0 && s.columns_outer) choose_block(s, panels, row_tiles);
+    if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2) share_rows(s, row_tiles);
+    if (s.row_axis >= 0 && s.vector_axis >= 0 && s.columns_outer && s.block == 0)
+      choose_block(s, panels, row_tiles);
     s.what = fmt::format(
         "tile {}x{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "");
+  }
+
+  // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that.
+  void share_rows(Choice& s, int64_t tiles) const {
+    constexpr int64_t kPays = 8, kBlocks = 8;
+    const bool full = s.row_axis >= 0 && constant(s.row_axis) && extent(s.row_axis) % s.rows == 0;
+    for (int64_t n = s.stage && full ? tiles / kBlocks : 0; n >= kPays; --n)
+      if (tiles % n == 0) {
+        s.block = n, s.row_blocks = true;
+        return;
+      }
+    s.stage = s.columns_outer = false;
   }
 
   // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as

@@ -32,6 +32,34 @@ void collect(const Body& body, std::map<std::string, int>& names) {
   }
 }
 
+// The most iterations of a vector loop; nothing where that is not constant.
+std::optional<int64_t> longest_vector(const Body& body) {
+  int64_t most = 0;
+  for (const Stmt& s : body) {
+    const Body* inside = nullptr;
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+      if ((*f)->kind == LoopKind::Vector && !(*f)->extent.is_constant()) return std::nullopt;
+      if ((*f)->kind == LoopKind::Vector) most = std::max(most, (*f)->extent.constant_part());
+      inside = &(*f)->body;
+    } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+      inside = &(*i)->body;
+    }
+    if (!inside) continue;
+    const std::optional<int64_t> inner = longest_vector(*inside);
+    if (!inner) return std::nullopt;
+    most = std::max(most, *inner);
+  }
+  return most;
+}
+
+// Vectors that would stay half empty are halved: some processors do two short ones in the time of a long one,
+// and none is slower.
+int lanes_for(const Kernel& k, int lanes) {
+  const std::optional<int64_t> most = longest_vector(k.body);
+  while (most && *most > 0 && lanes > 4 && 2 * *most <= lanes) lanes /= 2;
+  return lanes;
+}
+
 }  // namespace
 
 llvm::Function* KernelEmitter::run() {
@@ -274,7 +302,7 @@ std::vector<std::string> dims_of(const Kernel& k) {
 }
 
 llvm::Function* emit_kernel(llvm::Module& m, const Kernel& k, const std::string& name, int lanes) {
-  return KernelEmitter(m, k, name, lanes).run();
+  return KernelEmitter(m, k, name, lanes_for(k, lanes)).run();
 }
 
 }  // namespace gradc::codegen

@@ -145,6 +145,7 @@ class Trainer {
       if (live_ && now() - shown_ > 0.1) show(done + 1, false);
     }
     train_seconds_ = now() - epoch_started_;
+    steps_here_ = done - epoch_from_;
     ++result_.epochs;
     result_.train = train_values();
     if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
@@ -267,7 +268,12 @@ class Trainer {
       else
         result_.best = value_now_, result_.best_step = result_.step;
     }
+    if (o_.epoch_done) o_.epoch_done(report_of_epoch());
     save_when_due(true);
+  }
+  EpochReport report_of_epoch() const {
+    const int64_t rows = data_.val ? static_cast<int64_t>(data_.val.rows.size()) : 0;
+    return {result_, train_seconds_, val_seconds_, steps_here_, (rows + o_.batch - 1) / o_.batch, improved_};
   }
   void count_wait() {
     if (!o_.stop) return;
@@ -414,8 +420,8 @@ class Trainer {
   SavePace pace_{now()};
   double best_found_ = 0;  // when the oldest improvement that is not on disk was found
   bool best_saved_ = true, write_failed_ = false;
-  int64_t last_step_ = 0;                    // of the weights in last.safetensors
-  int64_t first_step_ = 0, epoch_from_ = 0;  // where this call began, and within the epoch
+  int64_t last_step_ = 0;                                     // of the weights in last.safetensors
+  int64_t first_step_ = 0, epoch_from_ = 0, steps_here_ = 0;  // where this call began, and within the epoch
 };
 
 }  // namespace

@@ -25,6 +25,13 @@ struct Rule {  // on a metric of the split val: which weights to keep, when to s
 
 struct TrainResult;
 
+struct EpochReport {  // the epoch that `result` says was the last
+  const TrainResult& result;
+  double train_seconds = 0, val_seconds = 0;
+  int64_t train_steps = 0, val_steps = 0;  // that took so long
+  bool best = false;                       // `keep` chose its weights
+};
+
 struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
@@ -45,9 +52,10 @@ struct TrainOptions {
   double max_seconds = 0;  // 0: none
   std::string run;         // what names the training, in its files
   bool quiet = false;
-  const std::atomic<int>* signal = nullptr;         // not 0: finish the step, save, return
-  std::function<void(const TrainResult&)> started;  // called before the first step
-  std::function<void(const TrainResult&)> saved;    // called after weights were written before the end
+  const std::atomic<int>* signal = nullptr;            // not 0: finish the step, save, return
+  std::function<void(const EpochReport&)> epoch_done;  // before its checkpoint
+  std::function<void(const TrainResult&)> started;     // called before the first step
+  std::function<void(const TrainResult&)> saved;       // called after weights were written before the end
 };
 
 struct TrainResult {

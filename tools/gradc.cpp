@@ -114,6 +114,9 @@ void start_options(CLI::App* train, Arguments& a) {
       ->add_option("--overfit", a.overfit,
                    "see whether the model can learn so many rows by heart: all splits are these, repeated")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
+  train->add_option("--log-format", a.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   train->add_flag("--dry-run", a.dry_run, "one step, one batch of each split, nothing written")
       ->excludes(resume);
 }

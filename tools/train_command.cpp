@@ -21,6 +21,7 @@
 #include "runtime/team.h"
 #include "runtime/trainer.h"
 #include "support/check.h"
+#include "tools/metrics_log.h"
 #include "tools/model_options.h"
 #include "tools/signals.h"
 #include "tools/start_point.h"
@@ -28,6 +29,8 @@
 
 namespace gradc {
 namespace {
+
+bool as_json(const Arguments& a) { return a.log_format == "json"; }
 
 std::string json_list(const std::vector<std::string>& list) {
   std::string out = "[";
@@ -49,10 +52,14 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
   o.metadata["gradc.version"] = kVersion;
   o.metadata["gradc.model"] = t.name;
-  o.quiet = a.quiet;
+  o.quiet = a.quiet || as_json(a);
   o.max_steps = a.max_steps;
   if (!a.max_time.empty()) o.max_seconds = seconds_of(a.max_time).value();
   return o;
+}
+
+const char* status_of(const runtime::TrainResult& r) {
+  return r.interrupted ? "interrupted" : r.limited ? "stopped" : "finished";
 }
 
 // run.json, written anew whenever weights are.
@@ -68,7 +75,7 @@ class RunLog {
   }
   void end(const runtime::TrainResult& r) {
     take(r);
-    end(r.interrupted ? "interrupted" : r.limited ? "stopped" : "finished");
+    end(status_of(r));
   }
   void end(const std::string& status, const std::string& note = "") {
     record_.status = status, record_.note = note, record_.ended = runtime::utc_now();
@@ -115,6 +122,29 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   return r;
 }
 
+// The events of --log-format=json, one object a line.
+void json_start(const Arguments& a, const Compiled& c, const LoadedData& data, const runtime::Runner& runner,
+                const std::string& run) {
+  const frontend::TrainSpec& t = *c.unit.train;
+  if (as_json(a))
+    fmt::print(
+        "{{\"event\":\"start\",\"model\":{},\"run\":{},\"parameters\":{},\"threads\":{},\"batch\":{},"
+        "\"seed\":{},\"train_rows\":{},\"val_rows\":{},\"test_rows\":{}}}\n",
+        runtime::quote_json(t.name), runtime::quote_json(run), parameters(c.program), runner.threads(),
+        t.batch, t.seed, data.splits.train.rows.size(), data.splits.val.rows.size(),
+        data.splits.test.rows.size());
+}
+void json_end(const Compiled& c, const runtime::TrainResult& r) {
+  std::string line = fmt::format("{{\"event\":\"end\",\"status\":\"{}\",\"step\":{},\"epochs\":{}",
+                                 status_of(r), r.step, r.epochs);
+  auto add = [&](const char* split, const std::vector<double>& values) {
+    for (size_t i = 0; i < values.size(); ++i)
+      line += "," + runtime::quote_json(split + c.program.metrics[i]) + ":" + json_number(values[i]);
+  };
+  add("train.", r.train), add("val.", r.val), add("test.", r.test);
+  fmt::print("{}}}\n", line);
+}
+
 void print_start(const Arguments& a, const Compiled& c, const LoadedData& data, const runtime::Runner& runner,
                  const std::string& run) {
   const frontend::TrainSpec& t = *c.unit.train;
@@ -131,14 +161,16 @@ void print_end(const Arguments& a, const Compiled& c, const runtime::TrainOption
   if (!a.save.empty() && !r.saved_chosen)
     std::cerr << "warning: " << printable(a.save)
               << " was not written: the training ended in its first epoch\n";
-  if (!a.quiet)
+  if (!o.quiet)
     fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir,
                r.step, r.saved_chosen ? ", " + o.save : "", r.interrupted ? " (interrupted)" : "");
+  if (as_json(a)) json_end(c, r);
   if (r.interrupted || r.limited) {
     std::cerr << fmt::format("{} after step {}; go on with: {}\n", r.interrupted ? "interrupted" : "stopped",
                              r.step, printable(resume_command(a, o.run_dir)));
     return;
   }
+  if (as_json(a)) return;
   if (!r.test.empty())
     fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
   else
@@ -203,11 +235,12 @@ int dry_run(const Arguments& a, const Compiled& c, const LoadedData& data, runti
   o.save.clear();
   o.steps = 1;
   if (!a.init_from.empty()) o.weights = [&](runtime::Runner& r) { initial_weights(a, r); };
-  if (!a.quiet) print_start(a, c, data, runner, "none");
+  if (!o.quiet) print_start(a, c, data, runner, "none");
   const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
   for (const std::string& w : r.warnings) std::cerr << "warning: " << printable(w) << "\n";
   if (r.interrupted) return 128 + o.signal->load();
-  fmt::print("dry run: one step and one batch of each split went well; nothing was written\n");
+  if (!as_json(a))
+    fmt::print("dry run: one step and one batch of each split went well; nothing was written\n");
   return kOk;
 }
 
@@ -267,19 +300,32 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const Place place = prepare(a, c, data, runner, o);
   const runtime::RunFolder& folder = place.folder;
   prepare_end_at_once(a, folder.path());
-  if (!a.quiet) print_start(a, c, data, runner, folder.path());
+  json_start(a, c, data, runner, folder.path());
+  if (!o.quiet) print_start(a, c, data, runner, folder.path());
   std::optional<RunLog> log;
+  std::optional<MetricsLog> metrics;
   // Nothing of a run changes before its checkpoint is found to fit.
   o.started = [&](const runtime::TrainResult& r) {
     folder.write("model.grad", c.unit.rendered);
     runtime::RunRecord record = record_of(a, t, data, runner);
     record.started = place.id;
     log.emplace(folder, c.program, std::move(record));
-    if (o.resume && !a.quiet)
+    const std::filesystem::path from(o.resume ? o.resume->file : "");
+    metrics.emplace(folder.path(), c.program, bool(data.splits.val),
+                    from.has_parent_path() ? from.parent_path().string() : ".", r.epochs);
+    if (o.resume && !o.quiet)
       fmt::print("resumed {} after step {} of epoch {}\n", printable(o.resume->file), r.step, r.epochs + 1);
+  };
+  o.epoch_done = [&](const runtime::EpochReport& e) {
+    metrics->add(e);
+    if (!as_json(a)) return;
+    // Whether it arrived is seen at the end: no reader ends a training.
+    std::fputs((epoch_json(c.program, e) + "\n").c_str(), stdout);
+    std::fflush(stdout);
   };
   o.saved = [&](const runtime::TrainResult& r) { log->saved(r); };
   const runtime::TrainResult r = train_logged(runner, data, o, log);
+  if (!metrics->problem().empty()) std::cerr << "warning: " << printable(metrics->problem()) << "\n";
   print_end(a, c, o, r);
   return r.interrupted ? 128 + o.signal->load() : kOk;
 }

@@ -1,5 +1,5 @@
 """Trainings that stop and go on, begin with other weights, and end early. usage: test_resume.py GRADC SOURCE_DIR"""
-import json, math, os, pathlib, random, signal, struct, subprocess, sys, time, unittest
+import csv, json, math, os, pathlib, random, signal, struct, subprocess, sys, time, unittest
 
 from test_cli import GRADC, Folder, gradc, metadata, tensors, write_tensors
 
@@ -59,9 +59,21 @@ class Resume(Folder):
             for m in (one, two):
                 m.pop("gradc.run"), m.pop("gradc.checksum")
             self.assertEqual(one, two, name)
+        self.assertEqual(self.epochs(a), self.epochs(b))
         a, b = (json.loads((self.dir / f"runs/m/{r}/run.json").read_text()) for r in (a, b))
         for key in ("status", "steps", "epochs", "best", "best_step", "results"):
             self.assertEqual(a[key], b[key], key)
+
+    def epochs(self, run):
+        """The rows of both metrics files without their times, which must agree."""
+        lines = (self.dir / f"runs/m/{run}/metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(l) for l in lines]
+        table = list(csv.DictReader((self.dir / f"runs/m/{run}/metrics.csv").read_text().splitlines()))
+        self.assertEqual([r["epoch"] for r in rows], list(range(1, len(rows) + 1)))
+        for r, t in zip(rows, table, strict=True):
+            self.assertEqual(list(t), [k for k in r if k != "event"])
+            self.assertEqual([float(v) for v in t.values()], [float(v) for k, v in r.items() if k != "event"])
+        return [{k: v for k, v in r.items() if not k.endswith("_ms")} for r in rows]
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
@@ -269,6 +281,24 @@ class Resume(Folder):
         d = self.weights("d")
         self.assertEqual({k for k in own if d[k] != own[k]}, {names[0]})
         self.assertEqual(sorted(p.name for p in (self.dir / "runs/m").iterdir()), ["a", "b", "c", "d", "latest"])
+
+    def test_json_log(self):
+        self.model(epochs=3)
+        events = [json.loads(l) for l in self.run_("--log-format=json", "--run", "a")[0].splitlines()]
+        self.assertEqual([e["event"] for e in events], ["start", "epoch", "epoch", "epoch", "end"])
+        self.assertEqual((events[0]["run"], events[0]["train_rows"]), ("runs/m/a", 42))
+        self.assertEqual([{k: v for k, v in e.items() if not k.endswith("_ms")} for e in events[1:4]], self.epochs("a"))
+        record = json.loads((self.dir / "runs/m/a/run.json").read_text())
+        for name, value in record["results"].items():
+            self.assertEqual(events[-1][name], value)
+        self.assertEqual((events[-1]["status"], events[-1]["step"]), ("finished", 18))
+        # A file that lost its end, and rows of others: whole rows of what was done stay.
+        self.run_("-q", "--run", "b", "--max-steps", 13)
+        for name in ("metrics.csv", "metrics.jsonl"):
+            f = self.dir / "runs/m/b" / name
+            f.write_text(f.read_text() + "junk\n" + f.read_text().splitlines()[-1].replace("2", "3")[:9])
+        self.run_("-q", "--resume=b")
+        self.assertEqual(self.epochs("b"), self.epochs("a"))
 
     def test_parts_and_limits(self):
         self.model()

@@ -96,13 +96,29 @@ class Trainer {
     const int64_t done = std::max<int64_t>(0, k.step - result_.epochs * per_epoch_);
     if (done > per_epoch_)
       throw Error(Failure::Data, from.file + ": its steps and epochs do not fit the data");
-    if (done > 0) r_.set_shifts(s.shifts);
+    if (!same_metrics(s)) {
+      epoch_sums_.clear();
+      if (done > 0)
+        result_.warnings.push_back("the metrics are others than in " + from.file +
+                                   "; those of the epoch under way are of its rest alone");
+    } else if (done > 0) {
+      r_.set_shifts(s.shifts);
+    }
     if (done == 0 && result_.epochs > 0 && !epoch_sums_.empty()) result_.train = train_values();
     if (const auto it = from.state.metadata.find("gradc.total");
         it != from.state.metadata.end() && it->second != std::to_string(total_))
       result_.warnings.push_back("of " + it->second + " steps planned when it began there are now " +
                                  std::to_string(total_) + ": schedules that depend on them change");
     if (o_.keep && s.best) resume_best(from);
+  }
+
+  // Whether the sums and shifts can be those of this program; none at all always can.
+  bool same_metrics(const Standing& s) const {
+    auto fits = [&](const char* entry, const char* input, const std::vector<double>& values) {
+      const Tensor* t = r_.program().entry(entry)->input(input);
+      return values.empty() || (t != nullptr && t->shape[0].scale == static_cast<int64_t>(values.size()));
+    };
+    return fits("finish", "sums", s.sums) && fits("train_step", "shifts", s.shifts);
   }
 
   void resume_best(const TrainOptions::Start& from) {

@@ -129,8 +129,8 @@ void keep_rows(runtime::Split& s, int64_t n) {
 
 std::optional<ResumePoint> resume_point(const Arguments& a) {
   if (a.resume.empty()) return std::nullopt;
-  if (runtime::is_file(a.resume)) return ResumePoint{"", a.resume};
   const std::string run = run_folder_of(a.file, a.resume);
+  if (!runtime::is_folder(run) && runtime::is_file(a.resume)) return ResumePoint{"", a.resume};
   if (!runtime::is_folder(run)) throw Error(Failure::Data, run + ": there is no such run; nothing to resume");
   if (!a.run_dir.empty())
     throw Error(Failure::Usage, "--run: " + run + " goes on in its folder; --resume=FILE goes on in another");

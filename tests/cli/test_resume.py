@@ -174,6 +174,21 @@ class Resume(Folder):
         self.assertIn(f"after step {step} ", self.run_("--resume=late")[0])
         self.same("whole", "late")
 
+    def test_metrics_may_change(self):
+        for steps in (6, 9):  # at the end of an epoch, and within one
+            self.model()
+            self.run_("-q", "--run", "a", "--overwrite", "--max-steps", steps)
+            self.model(TABLE.replace("  metric r2", "  metric size = mean(p * p)\n  metric r2"))
+            err = self.run_("-q", "--resume")[1]
+            self.assertEqual("the metrics are others than in" in err, steps == 9)
+            self.assertIn("+   metric size = mean(p * p)", err)
+            self.run_("-q", "--run", "b", "--overwrite")
+            self.assertEqual(self.weights("a"), self.weights("b"))
+            self.model(TABLE.replace("  metric r2 = r2(p, y)\n", "").replace("max = val.r2", "min = val.loss"))
+            self.run_("-q", "--run", "a", "--overwrite", "--max-steps", steps)
+            self.model()
+            self.run_("-q", "--resume=a")
+
     def test_the_command_that_is_told_goes_on(self):
         self.model()
         self.run_("-q", "--run", "whole", "--set", "train.lr=cosine(1e-2, 0, warmup=3)")

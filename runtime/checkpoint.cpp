@@ -1,20 +1,109 @@
 #include "runtime/checkpoint.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdlib>
 
+#include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/progress.h"
 
 namespace gradc::runtime {
+namespace {
+
+// In base 16, which loses nothing and knows NaN.
+std::string list_text(const std::vector<double>& values) {
+  std::string out;
+  for (double v : values) out += (out.empty() ? "" : " ") + number("%a", v);
+  return out;
+}
+
+class Reader {
+ public:
+  Reader(const SafeTensors& file, const std::string& path) : metadata_(file.metadata), path_(path) {}
+
+  int64_t whole(const char* key) const {
+    const std::string* text = find(key);
+    int64_t n = 0;
+    if (text == nullptr) refuse(key, "is not there");
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), n);
+    if (error != std::errc{} || end != text->data() + text->size() || n < 0) refuse(key, "is no number");
+    return n;
+  }
+  int64_t whole_or_0(const char* key) const { return find(key) == nullptr ? 0 : whole(key); }
+  std::optional<double> value(const char* key) const {
+    const std::vector<double> v = list(key);
+    return v.size() == 1 ? std::optional(v[0]) : std::nullopt;
+  }
+  std::vector<double> list(const char* key) const {
+    std::vector<double> out;
+    const std::string* text = find(key);
+    for (const char* at = text == nullptr ? "" : text->c_str(); *at != 0;) {
+      char* end = nullptr;
+      out.push_back(std::strtod(at, &end));
+      if (end == at) refuse(key, "is no list of numbers");
+      at = end;
+    }
+    return out;
+  }
+
+ private:
+  const std::string* find(const char* key) const {
+    const auto it = metadata_.find(std::string("gradc.") + key);
+    return it == metadata_.end() ? nullptr : &it->second;
+  }
+  [[noreturn]] void refuse(const char* key, const char* what) const {
+    throw Error(Failure::Data, path_ + ": no training can go on from it: the metadata gradc." + key + " " +
+                                   what + "; --init-from takes the weights alone");
+  }
+  const std::map<std::string, std::string>& metadata_;
+  const std::string& path_;
+};
+
+}  // namespace
+
+Kept moment_of(const SafeTensors& file, const std::string& path) {
+  const Reader r(file, path);
+  Kept k;
+  k.step = r.whole("step"), k.epoch = r.whole("epochs"), k.value = r.value("value");
+  Standing& s = k.standing;
+  s.sums = r.list("sums"), s.shifts = r.list("shifts");
+  s.best = r.value("best"), s.stop_best = r.value("stop_best");
+  s.best_step = r.whole_or_0("best_step"), s.waited = static_cast<int>(r.whole_or_0("wait"));
+  return k;
+}
 
 bool Checkpoints::has_best() const { return has_folder() && is_file(path("best")); }
 
-void Checkpoints::last(const Kept& k, const std::map<std::string, std::string>& more) {
-  if (has_folder()) write(path("last"), k, more);
+void Checkpoints::check(const SafeTensors& file, const std::string& path) const {
+  const std::pair<const char*, std::string> same[] = {
+      {"model_hash", std::to_string(runner_.program().model_hash)},
+      {"batch", std::to_string(facts_.batch)},
+      {"seed", std::to_string(facts_.seed)},
+      {"rows", std::to_string(facts_.rows)}};
+  std::string text;
+  for (const auto& [key, ours] : same) {
+    const auto it = file.metadata.find(std::string("gradc.") + key);
+    if (it == file.metadata.end() || it->second == ours) continue;
+    text += std::string(text.empty() ? "" : ", ") + key + " " + it->second + " (now " + ours + ")";
+  }
+  if (!text.empty())
+    throw Error(Failure::Mismatch, path + ": the training would not go on as it began; it has " + text +
+                                       "; --init-from takes the weights alone");
 }
 
-void Checkpoints::best(const Kept& k) {
-  if (has_folder()) write(path("best"), k);
+void Checkpoints::in_folder(const std::string& which, const Kept& k) {
+  if (!has_folder()) return;
+  const Standing& s = k.standing;
+  std::map<std::string, std::string> m{{"gradc.total", std::to_string(facts_.total)},
+                                       {"gradc.epochs", std::to_string(k.epoch)},
+                                       {"gradc.wait", std::to_string(s.waited)},
+                                       {"gradc.sums", list_text(s.sums)},
+                                       {"gradc.shifts", list_text(s.shifts)}};
+  if (!facts_.run.empty()) m["gradc.run"] = facts_.run;
+  if (s.best) m["gradc.best"] = number("%.17g", *s.best), m["gradc.best_step"] = std::to_string(s.best_step);
+  if (s.stop_best) m["gradc.stop_best"] = number("%.17g", *s.stop_best);
+  write(path(which), k, m);
 }
 
 void Checkpoints::write(const std::string& path, const Kept& k,
@@ -30,6 +119,7 @@ void Checkpoints::write(const std::string& path, const Kept& k,
   say("sample", k.step % facts_.per_epoch * facts_.batch);
   say("seed", facts_.seed);
   say("batch", facts_.batch);
+  say("rows", facts_.rows);
   file.metadata["gradc.model_hash"] = std::to_string(runner_.program().model_hash);
   if (k.value) {
     file.metadata["gradc.metric"] = facts_.metric;

@@ -11,13 +11,25 @@
 
 namespace gradc::runtime {
 
+// What whoever goes on from a state needs to know beside it.
+struct Standing {
+  std::vector<double> sums, shifts;  // of the metrics of the epoch under way
+  std::optional<double> best, stop_best;
+  int64_t best_step = 0;
+  int waited = 0;  // epochs without progress, for `stop`
+};
+
 // A state, and the moment that it is of.
 struct Kept {
   std::vector<std::byte> state;
   int64_t step = 0, epoch = 0;  // steps and whole epochs that led to it
   std::optional<double> value;  // of the metric that chooses, where it was computed of this state
+  Standing standing;
   explicit operator bool() const { return !state.empty(); }
 };
+
+// The moment that a file's state is of; Kept::state stays empty. Throws Error where the file does not say it.
+Kept moment_of(const SafeTensors& file, const std::string& path);
 
 // When saving pays: at once while all of it takes less than a hundredth of the time, at the latest ten
 // seconds after there was something to save.
@@ -47,12 +59,14 @@ class SavePace {
 // The files last.safetensors and best.safetensors of a folder, and further ones. Every file says in its
 // metadata what it holds: gradc.step (steps done), gradc.epoch (that the last of them was in, from 0),
 // gradc.sample (rows of the epoch under way that were used), gradc.value (of the metric gradc.metric),
-// gradc.seed, gradc.batch, gradc.model_hash, gradc.checksum.
+// gradc.seed, gradc.batch, gradc.rows (of the split train), gradc.model_hash, gradc.checksum; last and best
+// say beside it what a Standing holds, the number of whole epochs, gradc.total (planned steps) and gradc.run
+// (the same in all files of one training, however often it was resumed).
 class Checkpoints {
  public:
   struct Facts {
-    int64_t per_epoch = 1, batch = 1, seed = 0;
-    std::string metric;  // "val.loss"
+    int64_t per_epoch = 1, batch = 1, seed = 0, rows = 0, total = 0;
+    std::string metric, run;  // "val.loss"; what names the training
     std::map<std::string, std::string> metadata;
   };
   Checkpoints(const Runner& runner, std::string folder, Facts facts)
@@ -61,14 +75,17 @@ class Checkpoints {
   std::string path(const std::string& which) const { return folder_ + "/" + which + ".safetensors"; }
   bool has_folder() const { return !folder_.empty(); }
   bool has_best() const;
-  void last(const Kept& k, const std::map<std::string, std::string>& more);
-  void best(const Kept& k);
+  // Throws Error (Mismatch) where a file is of another model, or its order of samples another one.
+  void check(const SafeTensors& file, const std::string& path) const;
+  void last(const Kept& k) { in_folder("last", k); }
+  void best(const Kept& k) { in_folder("best", k); }
   // Throws Error; the file that was there is whole until the new one is.
   void write(const std::string& path, const Kept& k, const std::map<std::string, std::string>& more = {});
   // Of what was written: "w.safetensors: 'l.w' holds NaN in 1 of 3 numbers"; "" when there is none.
   const std::string& nan_found() const { return nan_; }
 
  private:
+  void in_folder(const std::string& which, const Kept& k);
   const Runner& runner_;
   std::string folder_, nan_;
   Facts facts_;

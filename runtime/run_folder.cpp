@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstring>
 #include <ctime>
 
@@ -49,10 +50,20 @@ std::string holder(const std::string& run) {
   return pid.empty() ? "another process" : "process " + pid;
 }
 
+// A link cannot be locked as files are: that of a process which is gone is left over.
+void clear_link(const std::string& root, const std::string& name) {
+  const std::string prefix = std::string(kLatest) + ".tmp-", link = root + "/" + name;
+  struct stat info {};
+  if (name.rfind(prefix, 0) != 0 || ::lstat(link.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return;
+  const auto pid = run_number(name.substr(prefix.size()));
+  if (pid && ::kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH) (void)::unlink(link.c_str());
+}
+
 // What killed trainings left, of all runs that none writes now.
 void clear_all(const std::string& root) {
   clear_leftovers(root, "");
   for (const std::string& name : names_in(root)) {
+    clear_link(root, name);
     const std::string run = root + "/" + name;
     if (name != kLatest && is_file(run + kLock) && !goes_on(run)) clear_leftovers(run, "");
   }

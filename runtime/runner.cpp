@@ -240,41 +240,47 @@ SafeTensors Runner::unpack(const std::byte* state, bool all) const {
   return out;
 }
 
-void Runner::load(const SafeTensors& from, const std::string& file) {
+bool Runner::fits(const StateTensor& s, const Array& a) const {
+  return a.dtype == s.tensor.dtype && a.shape == at(s.tensor.shape, {});
+}
+
+std::string Runner::misfits(const SafeTensors& from, bool slots) const {
   std::string shapes, missing, unexpected;
   auto add = [](std::string& list, const std::string& s) { list += (list.empty() ? "" : ", ") + s; };
   for (const StateTensor& s : program_.state) {
     if (s.tensor.derived_from >= 0) continue;
     auto it = from.tensors.find(s.tensor.name);
     if (it == from.tensors.end()) {
-      if (s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
-      continue;
-    }
-    const std::vector<int64_t> shape = at(s.tensor.shape, {});
-    if (it->second.dtype != s.tensor.dtype || it->second.shape != shape)
+      if (slots || s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
+    } else if (!fits(s, it->second)) {
       add(shapes, s.tensor.name + " is " + name_of(it->second.dtype) + shape_text(it->second.shape) +
-                      ", needs " + name_of(s.tensor.dtype) + shape_text(shape));
+                      ", needs " + name_of(s.tensor.dtype) + shape_text(at(s.tensor.shape, {})));
+    }
   }
   for (const auto& [name, a] : from.tensors) {
     const bool known = std::any_of(program_.state.begin(), program_.state.end(), [&](const StateTensor& s) {
       return s.tensor.derived_from < 0 && s.tensor.name == name;
     });
-    if (!known && name.rfind("__opt__/", 0) != 0) add(unexpected, name);
+    if (!known && (slots || name.rfind("__opt__/", 0) != 0)) add(unexpected, name);
   }
-  if (!shapes.empty() || !missing.empty() || !unexpected.empty()) {
-    std::string text = file + " does not fit the model: " + shapes;
-    if (!missing.empty()) text += (shapes.empty() ? "missing " : "; missing ") + missing;
-    if (!unexpected.empty())
-      text += std::string(shapes.empty() && missing.empty() ? "" : "; ") + "unexpected " + unexpected;
-    throw Error(Failure::Mismatch, text);
-  }
+  std::string text = shapes;
+  if (!missing.empty()) text += (text.empty() ? "missing " : "; missing ") + missing;
+  if (!unexpected.empty()) text += (text.empty() ? "unexpected " : "; unexpected ") + unexpected;
+  return text;
+}
+
+std::string Runner::load(const SafeTensors& from, const std::string& file, Wanted wanted) {
+  const std::string problems = misfits(from, wanted == Wanted::All);
+  if (!problems.empty() && wanted != Wanted::Fitting)
+    throw Error(Failure::Mismatch, file + " does not fit the model: " + problems);
   for (const StateTensor& s : program_.state) {  // copies take what their original takes
-    const int original = s.tensor.derived_from;
-    auto it = from.tensors.find(original < 0 ? s.tensor.name
-                                             : program_.state[static_cast<size_t>(original)].tensor.name);
-    if (it == from.tensors.end()) continue;
+    const StateTensor& original =
+        s.tensor.derived_from < 0 ? s : program_.state[static_cast<size_t>(s.tensor.derived_from)];
+    auto it = from.tensors.find(original.tensor.name);
+    if (it == from.tensors.end() || !fits(original, it->second)) continue;
     packing_of(s.tensor, {}).pack(it->second.bytes.data(), state_.data() + s.tensor.offset);
   }
+  return problems;
 }
 
 std::vector<std::byte> Runner::snapshot() const { return {state_.data(), state_.data() + state_.size()}; }

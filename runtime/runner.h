@@ -49,8 +49,17 @@ class Runner {
   // Parameters and states by path; optimiser slots too when `all`.
   SafeTensors save(bool all = true) const;
   SafeTensors unpack(std::span<const std::byte> snapshot) const;  // all that a snapshot holds
-  // Throws Error (Mismatch) that lists what is missing, unexpected or of another shape. Slots may be missing.
-  void load(const SafeTensors& from, const std::string& file);
+  // Throws Error (Mismatch) that lists what is missing, unexpected or of another shape, but not when what
+  // fits is enough: then that is loaded, and the list returned.
+  enum class Wanted {
+    All,      // slots too
+    Weights,  // slots may be missing, and others be there
+    Fitting
+  };
+  std::string load(const SafeTensors& from, const std::string& file, Wanted wanted = Wanted::Weights);
+  // What the metrics of the split under way carry from batch to batch.
+  const std::vector<double>& shifts() const { return shifts_; }
+  void set_shifts(std::vector<double> shifts) { shifts_ = std::move(shifts); }
   std::vector<std::byte> snapshot() const;
   void snapshot_into(std::vector<std::byte>& state) const;
   // The first parameter that holds a NaN or an infinity; null when all are finite.
@@ -58,6 +67,8 @@ class Runner {
   void restore(std::span<const std::byte> state);
 
  private:
+  std::string misfits(const SafeTensors& from, bool slots) const;
+  bool fits(const StateTensor& s, const Array& a) const;
   void check_indices() const;
   SafeTensors unpack(const std::byte* state, bool all) const;
   void run_entry();

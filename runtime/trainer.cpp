@@ -25,6 +25,21 @@ std::string deciding_metric(const TrainOptions& o, const Splits& data) {
   return data.val ? "val." + (o.keep ? o.keep->metric : "loss") : "";
 }
 
+int64_t steps_per_epoch(const Splits& data, const TrainOptions& o) {
+  return (static_cast<int64_t>(data.train.rows.size()) + o.batch - 1) / o.batch;
+}
+int64_t planned_steps(const Splits& data, const TrainOptions& o) {
+  return o.steps > 0 ? o.steps : steps_per_epoch(data, o) * o.epochs;
+}
+
+Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o) {
+  return {r,
+          o.run_dir,
+          {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
+           static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o), deciding_metric(o, data),
+           o.run, o.metadata}};
+}
+
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
@@ -33,18 +48,23 @@ class Trainer {
         o_(o),
         out_(out),
         live_(!o.quiet && isatty(fileno(out)) != 0),
-        per_epoch_((static_cast<int64_t>(data.train.rows.size()) + o.batch - 1) / o.batch),
-        files_(r, o.run_dir,
-               {std::max<int64_t>(1, per_epoch_), o.batch, o.seed, deciding_metric(o, data), o.metadata}) {}
+        per_epoch_(steps_per_epoch(data, o)),
+        total_(planned_steps(data, o)),
+        files_(files_of(r, data, o)) {}
 
   TrainResult run() {
     if (per_epoch_ == 0) throw Error(Failure::Data, "the split train has no rows");
     if (data_.val && data_.val.rows.empty()) throw Error(Failure::Data, "the split val has no rows");
     if (data_.test && data_.test.rows.empty()) throw Error(Failure::Data, "the split test has no rows");
-    total_ = o_.steps > 0 ? o_.steps : per_epoch_ * o_.epochs;
     if (files_.has_folder()) make_folders(o_.run_dir);
     r_.init(o_.seed);
-    r_.fit(data_.train, o_.batch);
+    if (o_.resume)
+      resume(*o_.resume);
+    else
+      r_.fit(data_.train, o_.batch);
+    if (o_.weights) o_.weights(r_);
+    first_step_ = result_.step;
+    if (o_.started) o_.started(result_);
     weights_finite_ = r_.not_finite() == nullptr;
     started_ = now();
     train_all();
@@ -53,7 +73,70 @@ class Trainer {
   }
 
  private:
-  bool signalled() const { return o_.signal != nullptr && o_.signal->load() != 0; }
+  bool stopped() const { return result_.interrupted || result_.limited; }
+  // Between two steps: whether a signal or a limit ends the training here.
+  bool ended() {
+    result_.interrupted = o_.signal != nullptr && o_.signal->load() != 0;
+    result_.limited =
+        !result_.interrupted && ((o_.max_steps > 0 && result_.step - first_step_ >= o_.max_steps) ||
+                                 (o_.max_seconds > 0 && now() - started_ >= o_.max_seconds));
+    return stopped();
+  }
+
+  void resume(const TrainOptions::Start& from) {
+    check_start(r_, data_, o_);
+    const Kept k = moment_of(from.state, from.file);
+    const Standing& s = k.standing;
+    result_.step = k.step;
+    // A training that ended within an epoch counted it, and may have got more steps since.
+    result_.epochs = k.step >= total_ ? k.epoch : std::min(k.epoch, k.step / per_epoch_);
+    value_now_ = k.value, result_.best = s.best, result_.best_step = s.best_step;
+    stop_best_ = s.stop_best, waited_ = s.waited;
+    epoch_sums_ = s.sums;
+    const int64_t done = std::max<int64_t>(0, k.step - result_.epochs * per_epoch_);
+    if (done > per_epoch_)
+      throw Error(Failure::Data, from.file + ": its steps and epochs do not fit the data");
+    if (!same_metrics(s)) {
+      epoch_sums_.clear();
+      if (done > 0)
+        result_.warnings.push_back("the metrics are others than in " + from.file +
+                                   "; those of the epoch under way are of its rest alone");
+    } else if (done > 0) {
+      r_.set_shifts(s.shifts);
+    }
+    if (done == 0 && result_.epochs > 0 && !epoch_sums_.empty()) result_.train = train_values();
+    if (const auto it = from.state.metadata.find("gradc.total");
+        it != from.state.metadata.end() && it->second != std::to_string(total_))
+      result_.warnings.push_back("of " + it->second + " steps planned when it began there are now " +
+                                 std::to_string(total_) + ": schedules that depend on them change");
+    if (o_.keep && s.best) resume_best(from);
+  }
+
+  // Whether the sums and shifts can be those of this program; none at all always can.
+  bool same_metrics(const Standing& s) const {
+    auto fits = [&](const char* entry, const char* input, const std::vector<double>& values) {
+      const Tensor* t = r_.program().entry(entry)->input(input);
+      return values.empty() || (t != nullptr && t->shape[0].scale == static_cast<int64_t>(values.size()));
+    };
+    return fits("finish", "sums", s.sums) && fits("train_step", "shifts", s.shifts);
+  }
+
+  void resume_best(const TrainOptions::Start& from) {
+    if (!from.best) {
+      result_.warnings.push_back(from.file + ": the best weights, of step " +
+                                 std::to_string(result_.best_step) +
+                                 ", are not beside it; the choice begins anew");
+      result_.best.reset(), result_.best_step = 0;
+      return;
+    }
+    const std::vector<std::byte> here_now = r_.snapshot();
+    r_.load(*from.best, from.best_file, Runner::Wanted::All);
+    best_ = moment_of(*from.best, from.best_file);
+    r_.snapshot_into(best_.state);
+    r_.restore(here_now);
+    best_saved_ = from.best_file == files_.path("best");
+    best_found_ = now();
+  }
 
   void epoch() {
     const int64_t number = result_.epochs;
@@ -62,22 +145,23 @@ class Trainer {
                     static_cast<int64_t>(data_.train.rows.size()));
     std::vector<int64_t> rows(order.size());
     for (size_t i = 0; i < order.size(); ++i) rows[i] = data_.train.rows[static_cast<size_t>(order[i])];
-    epoch_sums_.clear();
-    r_.begin_split();
+    int64_t done = result_.step - number * per_epoch_;
+    if (done == 0) {
+      epoch_sums_.clear();
+      r_.begin_split();
+    }
     epoch_started_ = now();
+    epoch_from_ = done;
     remember();
-    int64_t done = 0;
     for (; done < per_epoch_ && result_.step < total_; ++done) {
-      if (signalled()) {
-        result_.interrupted = true;
-        return;
-      }
+      if (ended()) return;
       const size_t from = static_cast<size_t>(done * o_.batch);
       step(
           std::span(rows).subspan(from, std::min<size_t>(static_cast<size_t>(o_.batch), rows.size() - from)));
       if (live_ && now() - shown_ > 0.1) show(done + 1, false);
     }
     train_seconds_ = now() - epoch_started_;
+    steps_here_ = done - epoch_from_;
     ++result_.epochs;
     result_.train = train_values();
     if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
@@ -88,9 +172,7 @@ class Trainer {
 
   // The weights at hand, good once a step from them has had a finite loss.
   void remember() {
-    r_.snapshot_into(candidate_.state);
-    candidate_.step = result_.step, candidate_.epoch = result_.epochs;
-    candidate_.value = value_now_;
+    candidate_ = here(std::move(candidate_.state));
     candidate_new_ = true;
     remembered_ = now();
   }
@@ -98,11 +180,11 @@ class Trainer {
   [[noreturn]] void diverge(const std::string& what) {
     std::string kept;
     try {
-      if (good_) files_.last(good_, standing());
       if (best_)
         files_.best(best_);
       else if (good_ && (!files_.has_best() || (!o_.keep && good_.epoch > 0)))
         files_.best(good_);
+      if (good_) files_.last(good_);
       if (good_ && files_.has_folder())
         kept = "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step) +
                " of epoch " + std::to_string(good_.epoch);
@@ -125,13 +207,16 @@ class Trainer {
     std::fprintf(out_, "\n");
   }
 
+  // Steps are left, or a resumed epoch is not counted yet; and nothing stops the training early.
+  bool unfinished() const {
+    if (result_.step >= total_) return result_.step > result_.epochs * per_epoch_;
+    return !stop_now();
+  }
+
   // An index outside its range ends the training; the state is that of the step before, and is kept.
   void train_all() {
     try {
-      while (result_.step < total_ && !result_.interrupted) {
-        epoch();
-        if (result_.interrupted || stop_now()) break;
-      }
+      while (unfinished() && !stopped()) epoch();
     } catch (const Error& e) {
       if (e.kind != Failure::Data || result_.step == 0 || !files_.has_folder()) throw;
       save_all();
@@ -193,21 +278,28 @@ class Trainer {
       result_.val = r_.evaluate(data_.val, o_.batch);
       val_seconds_ = now() - from;
       value_now_ = metric(result_.val, o_.keep ? o_.keep->metric : "loss");
+      count_wait();  // before the best weights are taken, which say it
       if (o_.keep)
         choose();
       else
         result_.best = value_now_, result_.best_step = result_.step;
     }
-    if (data_.val && o_.stop) {
-      const double v = metric(result_.val, o_.stop->metric);
-      if (better(*o_.stop, v, stop_best_))
-        stop_best_ = v, waited_ = 0;
-      else
-        ++waited_;
-    }
+    if (o_.epoch_done) o_.epoch_done(report_of_epoch());
     save_when_due(true);
   }
-  bool stop_now() const { return o_.stop && waited_ >= o_.stop->patience; }
+  EpochReport report_of_epoch() const {
+    const int64_t rows = data_.val ? static_cast<int64_t>(data_.val.rows.size()) : 0;
+    return {result_, train_seconds_, val_seconds_, steps_here_, (rows + o_.batch - 1) / o_.batch, improved_};
+  }
+  void count_wait() {
+    if (!o_.stop) return;
+    const double v = metric(result_.val, o_.stop->metric);
+    if (better(*o_.stop, v, stop_best_))
+      stop_best_ = v, waited_ = 0;
+    else
+      ++waited_;
+  }
+  bool stop_now() const { return o_.stop && result_.epochs > 0 && waited_ >= o_.stop->patience; }
 
   void choose() {
     if (!better(*o_.keep, *value_now_, result_.best)) return;
@@ -219,18 +311,15 @@ class Trainer {
   }
 
   Kept here(std::vector<std::byte> room = {}) const {
-    Kept k{std::move(room), result_.step, result_.epochs, value_now_};
+    const bool within = result_.step > result_.epochs * per_epoch_;  // an epoch, whose metrics go on
+    Kept k{std::move(room),
+           result_.step,
+           result_.epochs,
+           value_now_,
+           {epoch_sums_, within ? r_.shifts() : std::vector<double>(), result_.best, stop_best_,
+            result_.best_step, waited_}};
     r_.snapshot_into(k.state);
     return k;
-  }
-
-  // What whoever goes on from these weights needs to know of `keep` and `stop`.
-  std::map<std::string, std::string> standing() const {
-    std::map<std::string, std::string> m{{"gradc.total", std::to_string(total_)}};
-    if (o_.keep && result_.best) m["gradc.best"] = number("%.17g", *result_.best);
-    if (o_.stop) m["gradc.wait"] = std::to_string(waited_);
-    if (o_.stop && stop_best_) m["gradc.stop_best"] = number("%.17g", *stop_best_);
-    return m;
   }
 
   // Weights that are no longer finite are not kept: those of a while ago are.
@@ -244,16 +333,17 @@ class Trainer {
                ? "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step)
                : ""));
     if (broken == nullptr)
-      files_.last(here(), standing());
+      files_.last(here());
     else if (good_)
-      files_.last(good_, standing());
+      files_.last(good_);
   }
   void save_best() {
     if (best_ && !best_saved_) files_.best(best_), best_saved_ = true;
   }
+  // The best first: a last.safetensors that names a best step finds its weights on disk.
   void save_all() {
-    save_last();
     save_best();
+    save_last();
     report();
   }
   void report() {
@@ -267,8 +357,8 @@ class Trainer {
     const bool last = pace_.last_due(from, epoch_ended);
     if (!last && (best_saved_ || !best_ || !pace_.best_due(from, best_found_))) return;
     try {
-      if (last) save_last();
       save_best();
+      if (last) save_last();
       report();
     } catch (const Error& e) {
       if (std::exchange(write_failed_, true)) return pace_.saved(from, now());
@@ -278,19 +368,22 @@ class Trainer {
   }
 
   void finish() {
-    save_last();
     save_best();
+    save_last();
     if (o_.keep && !best_ && result_.epochs > 0)
       result_.warnings.push_back("val." + o_.keep->metric +
                                  " was NaN after every epoch; the last weights are kept");
     const bool sound = !weights_finite_ || r_.not_finite() == nullptr;
     const Kept chosen = best_ ? std::move(best_) : sound || !good_ ? here() : std::move(good_);
+    const bool validate_again = o_.resume && data_.val && result_.epochs > 0 && !stopped() &&
+                                (o_.keep ? best_val_ : result_.val).empty();
     if (best_val_.empty() && (!files_.has_best() || (!o_.keep && result_.epochs > 0))) files_.best(chosen);
     r_.restore(chosen.state);
     if (!best_val_.empty()) result_.val = best_val_;
-    if (!o_.save.empty() && (result_.epochs > 0 || !result_.interrupted))
+    if (validate_again) result_.val = r_.evaluate(data_.val, o_.batch);
+    if (!o_.save.empty() && (result_.epochs > 0 || !stopped()))
       files_.write(o_.save, chosen), result_.saved_chosen = true;
-    if (data_.test && !result_.interrupted) result_.test = r_.evaluate(data_.test, o_.batch);
+    if (data_.test && !stopped()) result_.test = r_.evaluate(data_.test, o_.batch);
     if (!files_.nan_found().empty()) result_.warnings.push_back(files_.nan_found());
   }
 
@@ -305,7 +398,8 @@ class Trainer {
       line += "[" + std::string(static_cast<size_t>(filled), '=') +
               std::string(static_cast<size_t>(width - filled), ' ') + "]  ";
     }
-    line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " + step_text(spent, done) + "  ";
+    line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " +
+            step_text(spent, done - epoch_from_) + "  ";
     if (end) {
       line += metrics_text(r_.program(), result_.train);
       const auto rows = static_cast<int64_t>(data_.val.rows.size());
@@ -316,7 +410,7 @@ class Trainer {
       line += "loss " + number("%.4f", last_loss_);
     }
     const double all = now() - started_;
-    line += "  left " + duration(all / static_cast<double>(std::max<int64_t>(1, result_.step)) *
+    line += "  left " + duration(all / static_cast<double>(std::max<int64_t>(1, result_.step - first_step_)) *
                                  static_cast<double>(total_ - result_.step));
     std::fprintf(out_, live_ ? "\r\033[K%s%s" : "%s%s", line.c_str(), end ? "\n" : "");
     std::fflush(out_);
@@ -342,10 +436,17 @@ class Trainer {
   SavePace pace_{now()};
   double best_found_ = 0;  // when the oldest improvement that is not on disk was found
   bool best_saved_ = true, write_failed_ = false;
-  int64_t last_step_ = 0;  // of the weights in last.safetensors
+  int64_t last_step_ = 0;                                     // of the weights in last.safetensors
+  int64_t first_step_ = 0, epoch_from_ = 0, steps_here_ = 0;  // where this call began, and within the epoch
 };
 
 }  // namespace
+
+void check_start(Runner& runner, const Splits& data, const TrainOptions& o) {
+  runner.load(o.resume->state, o.resume->file, Runner::Wanted::All);
+  files_of(runner, data, o).check(o.resume->state, o.resume->file);
+  moment_of(o.resume->state, o.resume->file);
+}
 
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress) {
   return Trainer(runner, data, o, progress).run();

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/checkpoint.h"
 #include "runtime/progress.h"
 #include "runtime/runner.h"
 
@@ -24,6 +25,13 @@ struct Rule {  // on a metric of the split val: which weights to keep, when to s
 
 struct TrainResult;
 
+struct EpochReport {  // the epoch that `result` says was the last
+  const TrainResult& result;
+  double train_seconds = 0, val_seconds = 0;
+  int64_t train_steps = 0, val_steps = 0;  // that took so long
+  bool best = false;                       // `keep` chose its weights
+};
+
 struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
@@ -31,9 +39,23 @@ struct TrainOptions {
   std::string run_dir;  // "" saves nothing by itself
   std::string save;  // a further file for the chosen weights; stays when a signal came before an epoch ended
   std::map<std::string, std::string> metadata;  // into every file
+  // Where to go on: a whole state, and the best weights so far where they are known.
+  struct Start {
+    std::string file, best_file;
+    SafeTensors state;
+    std::optional<SafeTensors> best;
+  };
+  std::optional<Start> resume;
+  std::function<void(Runner&)>
+      weights;             // called once after initialisation and fitting: weights from elsewhere
+  int64_t max_steps = 0;   // 0: none; steps of this call
+  double max_seconds = 0;  // 0: none
+  std::string run;         // what names the training, in its files
   bool quiet = false;
-  const std::atomic<int>* signal = nullptr;       // not 0: finish the step, save, return
-  std::function<void(const TrainResult&)> saved;  // called after weights were written before the end
+  const std::atomic<int>* signal = nullptr;            // not 0: finish the step, save, return
+  std::function<void(const EpochReport&)> epoch_done;  // before its checkpoint
+  std::function<void(const TrainResult&)> started;     // called before the first step
+  std::function<void(const TrainResult&)> saved;       // called after weights were written before the end
 };
 
 struct TrainResult {
@@ -41,12 +63,16 @@ struct TrainResult {
   // Values by Program::metrics; empty without the split. `train` is of the last epoch, `val` and `test` are
   // of the chosen weights.
   std::vector<double> train, val, test;
-  bool interrupted = false;
+  bool interrupted = false;    // by a signal
+  bool limited = false;        // by max_steps or max_seconds
   std::optional<double> best;  // of the metric that `keep` names, or the loss of val, where it was computed
   int64_t best_step = 0;
   bool saved_chosen = false;  // whether TrainOptions::save was written
   std::vector<std::string> warnings;
 };
+
+// Throws what train() would where o.resume does not fit, and else leaves its state in the runner.
+void check_start(Runner& runner, const Splits& data, const TrainOptions& o);
 
 // Initialises, fits, trains; ends with the chosen weights in the runner. Throws Error; Failure::Diverged when
 // the loss or a weight is no longer finite: then the files hold the last weights whose loss was finite, and

@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iostream>
@@ -17,6 +18,7 @@
 #include "support/check.h"
 #include "tools/command_table.h"
 #include "tools/commands.h"
+#include "tools/start_point.h"
 
 namespace gradc {
 namespace {
@@ -81,6 +83,54 @@ void weights_options(CLI::App* app, Arguments& a) {
       ->excludes(load);
 }
 
+void start_options(CLI::App* train, Arguments& a) {
+  CLI::Option* resume = train->add_option(
+      "--resume", a.resume,
+      "go on with a run where it was, to the same bits: --resume (the latest), --resume=RUN, "
+      "--resume=FILE (a checkpoint, in a new folder)");
+  CLI::Option* init = train
+                          ->add_option("--init-from", a.init_from,
+                                       "begin with the weights of this file (.safetensors) or run's folder")
+                          ->excludes(resume)
+                          ->type_name("FILE");
+  train
+      ->add_option("--map", a.map,
+                   "for --init-from: a file of lines OURS = THEIRS or OURS = transpose(THEIRS)")
+      ->needs(init)
+      ->type_name("FILE");
+  train->add_flag("--allow-partial", a.allow_partial, "with --init-from: take what fits, say what does not")
+      ->needs(init);
+  train->add_option("--max-steps", a.max_steps, "stop after so many steps; --resume goes on")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
+  train->add_option("--max-time", a.max_time, "stop after so long: 90, 30s, 5m, 1h30m; --resume goes on")
+      ->check(CLI::Validator(
+          [](std::string& v) {
+            return seconds_of(v) ? std::string() : "'" + v + "' is no duration: 90, 30s, 5m, 1h30m";
+          },
+          ""));
+  train->add_option("--limit-train", a.limit_train, "train on the first rows alone, so many")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
+  train
+      ->add_option("--overfit", a.overfit,
+                   "see whether the model can learn so many rows by heart: all splits are these, repeated")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
+  train->add_option("--log-format", a.log_format, "text, or json: one object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  train->add_flag("--dry-run", a.dry_run, "one step, one batch of each split, nothing written")
+      ->excludes(resume);
+}
+
+// A value follows --resume after = alone, so that a file's name can stand behind it.
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words[0] == "train")
+    for (std::string& w : words)
+      if (w == "--resume") w = "--resume=latest";
+  std::reverse(words.begin(), words.end());  // as the parser wants them
+  return words;
+}
+
 struct Command {
   CLI::App* app;
   std::string name;
@@ -99,8 +149,12 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
                     "name of the run, below runs/MODEL, or a path with a slash; the next number if absent");
   train->add_flag("--overwrite", a.overwrite, "write into a run that is there already");
   train->add_flag("-q,--quiet", a.quiet, "print only the last line");
-  CLI::App* eval = add("eval", "loss and metrics on the split test");
+  start_options(train, a);
+  CLI::App* eval = add("eval", "loss and metrics on a split");
   model_options(eval, a);
+  eval->add_option("--split", a.split, "which split")
+      ->check(CLI::IsMember({"train", "val", "test"}))
+      ->capture_default_str();
   weights_options(eval, a);
   CLI::App* predict = add("predict", "results for the rows of a table");
   model_options(predict, a);
@@ -190,7 +244,9 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
 constexpr const char* kFooter =
     "Exit codes: 0 ok, 1 a mistake in the model or data, 2 wrong usage, 3 the loss diverged, 4 weights do "
     "not fit,\n"
-    "70 internal error, 130 and 143 after a signal with everything saved.";
+    "70 internal error, 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM, with everything saved (not after "
+    "a "
+    "second SIGINT).";
 
 int dispatch(const CLI::App& app, const Arguments& a, const std::string& command, Sources& sources) {
   if (command == "inspect" || command == "new") return run_on_table(a, command);
@@ -254,7 +310,7 @@ int run(int argc, char** argv) {
   a.command.assign(argv, argv + argc);
   const std::vector<Command> all = commands(app, a);
   try {
-    app.parse(argc, argv);
+    app.parse(words_of(argc, argv));
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e), kOk;
     std::cerr << "error: " << printable(e.what()) << "\nRun with --help for more information.\n";

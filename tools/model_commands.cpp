@@ -37,12 +37,15 @@ int show(const Diagnostics& d, const Sources& sources) {
 int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
   const LoadedData data = load_data(c.unit, places_of(a), sources);
-  if (!data.splits.test) throw CompileError(t.loc, "the data has no split 'test'");
+  const runtime::Split& split = a.split == "train" ? data.splits.train
+                                : a.split == "val" ? data.splits.val
+                                                   : data.splits.test;
+  if (!split) throw CompileError(t.loc, fmt::format("the data has no split '{}'", a.split));
   runtime::Runner runner(c.program, threads_of(a));
   runner.init(t.seed);
   const Weights weights = weights_of(a);
   runner.load(weights.file, weights.path);
-  fmt::print("test  {}\n", runtime::metrics_text(c.program, runner.evaluate(data.splits.test, t.batch)));
+  fmt::print("{}  {}\n", a.split, runtime::metrics_text(c.program, runner.evaluate(split, t.batch)));
   return weights.nan ? kDiverged : kOk;
 }
 

@@ -71,15 +71,17 @@ std::string runs_of(const std::string& model_file) {
   return "runs/" + std::filesystem::path(model_file).stem().string();
 }
 
+std::string run_folder_of(const std::string& model_file, const std::string& run) {
+  const std::string folder = run.find('/') == std::string::npos ? runs_of(model_file) + "/" + run : run;
+  std::error_code error;
+  const auto to = std::filesystem::read_symlink(folder, error);
+  return error ? folder : (std::filesystem::path(folder).parent_path() / to).string();
+}
+
 Weights weights_of(const Arguments& a) {
   Weights w{a.load, {}, false};
   if (a.load.empty()) {
-    const std::string run = a.run_dir.empty() ? "latest" : a.run_dir;
-    std::string folder = run.find('/') == std::string::npos ? runs_of(a.file) + "/" + run : run;
-    std::error_code error;
-    if (const auto to = std::filesystem::read_symlink(folder, error); !error)
-      folder = (std::filesystem::path(folder).parent_path() / to).string();
-    w.path = runtime::weights_in(folder);
+    w.path = runtime::weights_in(run_folder_of(a.file, a.run_dir.empty() ? "latest" : a.run_dir));
   } else if (runtime::is_folder(a.load)) {
     w.path = runtime::weights_in(a.load);
   }

@@ -2,11 +2,14 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <csignal>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <sstream>
 
 #include "codegen/codegen.h"
 #include "driver/compiler.h"
@@ -18,16 +21,16 @@
 #include "runtime/team.h"
 #include "runtime/trainer.h"
 #include "support/check.h"
+#include "tools/metrics_log.h"
 #include "tools/model_options.h"
+#include "tools/signals.h"
+#include "tools/start_point.h"
 #include "tools/weights.h"
 
 namespace gradc {
 namespace {
 
-std::atomic<int> signal_seen{0};  // the one global: a signal handler can reach nothing else
-void on_signal(int number) {
-  if (signal_seen.exchange(number) != 0) _exit(128 + number);
-}
+bool as_json(const Arguments& a) { return a.log_format == "json"; }
 
 std::string json_list(const std::vector<std::string>& list) {
   std::string out = "[";
@@ -49,9 +52,14 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
   o.metadata["gradc.version"] = kVersion;
   o.metadata["gradc.model"] = t.name;
-  o.quiet = a.quiet;
-  o.signal = &signal_seen;
+  o.quiet = a.quiet || as_json(a);
+  o.max_steps = a.max_steps;
+  if (!a.max_time.empty()) o.max_seconds = seconds_of(a.max_time).value();
   return o;
+}
+
+const char* status_of(const runtime::TrainResult& r) {
+  return r.interrupted ? "interrupted" : r.limited ? "stopped" : "finished";
 }
 
 // run.json, written anew whenever weights are.
@@ -67,7 +75,7 @@ class RunLog {
   }
   void end(const runtime::TrainResult& r) {
     take(r);
-    end(r.interrupted ? "interrupted" : "finished");
+    end(status_of(r));
   }
   void end(const std::string& status, const std::string& note = "") {
     record_.status = status, record_.note = note, record_.ended = runtime::utc_now();
@@ -114,6 +122,29 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   return r;
 }
 
+// The events of --log-format=json, one object a line.
+void json_start(const Arguments& a, const Compiled& c, const LoadedData& data, const runtime::Runner& runner,
+                const std::string& run) {
+  const frontend::TrainSpec& t = *c.unit.train;
+  if (as_json(a))
+    fmt::print(
+        "{{\"event\":\"start\",\"model\":{},\"run\":{},\"parameters\":{},\"threads\":{},\"batch\":{},"
+        "\"seed\":{},\"train_rows\":{},\"val_rows\":{},\"test_rows\":{}}}\n",
+        runtime::quote_json(t.name), runtime::quote_json(run), parameters(c.program), runner.threads(),
+        t.batch, t.seed, data.splits.train.rows.size(), data.splits.val.rows.size(),
+        data.splits.test.rows.size());
+}
+void json_end(const Compiled& c, const runtime::TrainResult& r) {
+  std::string line = fmt::format("{{\"event\":\"end\",\"status\":\"{}\",\"step\":{},\"epochs\":{}",
+                                 status_of(r), r.step, r.epochs);
+  auto add = [&](const char* split, const std::vector<double>& values) {
+    for (size_t i = 0; i < values.size(); ++i)
+      line += "," + runtime::quote_json(split + c.program.metrics[i]) + ":" + json_number(values[i]);
+  };
+  add("train.", r.train), add("val.", r.val), add("test.", r.test);
+  fmt::print("{}}}\n", line);
+}
+
 void print_start(const Arguments& a, const Compiled& c, const LoadedData& data, const runtime::Runner& runner,
                  const std::string& run) {
   const frontend::TrainSpec& t = *c.unit.train;
@@ -129,11 +160,17 @@ void print_end(const Arguments& a, const Compiled& c, const runtime::TrainOption
   for (const std::string& w : r.warnings) std::cerr << "warning: " << printable(w) << "\n";
   if (!a.save.empty() && !r.saved_chosen)
     std::cerr << "warning: " << printable(a.save)
-              << " was not written: the training was interrupted in its first epoch\n";
-  if (!a.quiet)
+              << " was not written: the training ended in its first epoch\n";
+  if (!o.quiet)
     fmt::print("saved   {}/best.safetensors, {}/last.safetensors at step {}{}{}\n", o.run_dir, o.run_dir,
                r.step, r.saved_chosen ? ", " + o.save : "", r.interrupted ? " (interrupted)" : "");
-  if (r.interrupted) return;
+  if (as_json(a)) json_end(c, r);
+  if (r.interrupted || r.limited) {
+    std::cerr << fmt::format("{} after step {}; go on with: {}\n", r.interrupted ? "interrupted" : "stopped",
+                             r.step, printable(resume_command(a, o.run_dir)));
+    return;
+  }
+  if (as_json(a)) return;
   if (!r.test.empty())
     fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
   else
@@ -142,48 +179,155 @@ void print_end(const Arguments& a, const Compiled& c, const runtime::TrainOption
 }
 
 runtime::TrainResult train_logged(runtime::Runner& runner, const LoadedData& data,
-                                  const runtime::TrainOptions& o, RunLog& log) {
+                                  const runtime::TrainOptions& o, std::optional<RunLog>& log) {
   try {
     runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
-    log.end(r);
+    log->end(r);
     return r;
   } catch (const std::exception& e) {
     const auto* known = dynamic_cast<const runtime::Error*>(&e);
     const bool diverged = known != nullptr && known->kind == runtime::Failure::Diverged;
     try {
-      log.end(diverged ? "diverged" : "failed", e.what());
+      if (log) log->end(diverged ? "diverged" : "failed", e.what());
     } catch (const runtime::Error&) {  // what ended the training is what is told
     }
     throw;
   }
 }
 
+// The lines of the model that differ from those that the run began with.
+void tell_changes(const std::string& run, const std::string& now) {
+  const std::string path = run + "/model.grad";
+  if (!runtime::is_file(path)) return;
+  auto lines = [](const std::string& text) {
+    std::multiset<std::string> out;
+    std::istringstream from(text);
+    for (std::string line; std::getline(from, line);) out.insert(line);
+    return out;
+  };
+  const auto before = lines(runtime::read_file(path)), after = lines(now);
+  auto only = [](const auto& x, const auto& y, const char* sign) {
+    std::vector<std::string> rest;
+    std::set_difference(x.begin(), x.end(), y.begin(), y.end(), std::back_inserter(rest));
+    std::string text;
+    for (const std::string& line : rest) text += std::string(sign) + line + "\n";
+    return text;
+  };
+  const std::string difference = only(before, after, "  - ") + only(after, before, "  + ");
+  if (!difference.empty())
+    std::cerr << "warning: the model or its options are others than when " << printable(run)
+              << " began; the bits will be others too:\n"
+              << printable(difference);
+}
+
+void check_before(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data) {
+  if ((t.keep || t.stop) && !data.splits.val)
+    throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
+  if (a.save.empty() || a.dry_run) return;
+  const std::filesystem::path target = runtime::check_target(a.save);
+  runtime::clear_leftovers(target.has_parent_path() ? target.parent_path().string() : ".",
+                           target.filename().string());
+  runtime::check_writable(a.save);
+}
+
+int dry_run(const Arguments& a, const Compiled& c, const LoadedData& data, runtime::Runner& runner,
+            runtime::TrainOptions o) {
+  o.save.clear();
+  o.steps = 1;
+  if (!a.init_from.empty()) o.weights = [&](runtime::Runner& r) { initial_weights(a, r); };
+  if (!o.quiet) print_start(a, c, data, runner, "none");
+  const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
+  for (const std::string& w : r.warnings) std::cerr << "warning: " << printable(w) << "\n";
+  if (r.interrupted) return 128 + o.signal->load();
+  if (!as_json(a))
+    fmt::print("dry run: one step and one batch of each split went well; nothing was written\n");
+  return kOk;
+}
+
+// The folder of the training, locked, and its name in record and files.
+struct Place {
+  runtime::RunFolder folder;
+  std::string id = runtime::utc_now();
+  Place(const Arguments& a, const std::string& goes_on)  // in this run, or "" in one of its own
+      : folder(runs_of(a.file), goes_on.empty() ? a.run_dir : goes_on, a.overwrite || !goes_on.empty()) {
+    if (!goes_on.empty() && runtime::is_file(folder.path() + "/run.json"))
+      id = runtime::read_record(folder.path() + "/run.json").started;
+  }
+};
+
+// Where the training begins, which is looked at before it gets a folder; a run that goes on has one, which
+// nobody else may write by then.
+Place prepare(const Arguments& a, const Compiled& c, const LoadedData& data, runtime::Runner& runner,
+              runtime::TrainOptions& o) {
+  const std::optional<ResumePoint> from = resume_point(a);
+  const std::string run = from ? from->run : "";
+  auto start_at = [&](const std::string& id) {
+    o.resume = read_start(*from, id);
+    runtime::check_start(runner, data.splits, o);
+  };
+  if (from && run.empty()) start_at("");
+  if (!a.init_from.empty())
+    o.weights = [file = initial_weights(a, runner), path = a.init_from](runtime::Runner& r) {
+      r.load(file, path, runtime::Runner::Wanted::Fitting);
+    };
+  Place place(a, run);
+  if (!run.empty()) {
+    start_at(place.id);
+    tell_changes(run, c.unit.rendered);
+  }
+  o.run_dir = place.folder.path(), o.run = place.id;
+  return place;
+}
+
+void prepare_end_at_once(const Arguments& a, const std::string& run) {
+  const std::string last = run + "/last.safetensors";
+  say_when_ended_at_once(
+      last, "ended at once; " + last + " is as it was last saved; go on with: " + resume_command(a, run),
+      "ended at once; nothing was saved yet");
+}
+
 }  // namespace
 
 int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
-  const LoadedData data = load_data(c.unit, places_of(a), sources);
-  if ((t.keep || t.stop) && !data.splits.val)
-    throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
-  if (!a.save.empty()) {
-    const std::filesystem::path target = runtime::check_target(a.save);
-    runtime::clear_leftovers(target.has_parent_path() ? target.parent_path().string() : ".",
-                             target.filename().string());
-    runtime::check_writable(a.save);
-  }
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  runtime::Runner runner(c.program, threads_of(a));
-  const runtime::RunFolder folder(runs_of(a.file), a.run_dir, a.overwrite);
-  folder.write("model.grad", c.unit.rendered);
-  RunLog log(folder, c.program, record_of(a, t, data, runner));
-  if (!a.quiet) print_start(a, c, data, runner, folder.path());
+  LoadedData data = load_data(c.unit, places_of(a), sources);
+  check_before(a, t, data);
+  limit_data(a, t.batch, data);
   runtime::TrainOptions o = train_options(a, t, data);
-  o.run_dir = folder.path();
-  o.saved = [&](const runtime::TrainResult& r) { log.saved(r); };
+  o.signal = &watch_signals();
+  runtime::Runner runner(c.program, threads_of(a));
+  if (a.dry_run) return dry_run(a, c, data, runner, std::move(o));
+  const Place place = prepare(a, c, data, runner, o);
+  const runtime::RunFolder& folder = place.folder;
+  prepare_end_at_once(a, folder.path());
+  json_start(a, c, data, runner, folder.path());
+  if (!o.quiet) print_start(a, c, data, runner, folder.path());
+  std::optional<RunLog> log;
+  std::optional<MetricsLog> metrics;
+  // Nothing of a run changes before its checkpoint is found to fit.
+  o.started = [&](const runtime::TrainResult& r) {
+    folder.write("model.grad", c.unit.rendered);
+    runtime::RunRecord record = record_of(a, t, data, runner);
+    record.started = place.id;
+    log.emplace(folder, c.program, std::move(record));
+    const std::filesystem::path from(o.resume ? o.resume->file : "");
+    metrics.emplace(folder.path(), c.program, bool(data.splits.val),
+                    from.has_parent_path() ? from.parent_path().string() : ".", r.epochs);
+    if (o.resume && !o.quiet)
+      fmt::print("resumed {} after step {} of epoch {}\n", printable(o.resume->file), r.step, r.epochs + 1);
+  };
+  o.epoch_done = [&](const runtime::EpochReport& e) {
+    metrics->add(e);
+    if (!as_json(a)) return;
+    // Whether it arrived is seen at the end: no reader ends a training.
+    std::fputs((epoch_json(c.program, e) + "\n").c_str(), stdout);
+    std::fflush(stdout);
+  };
+  o.saved = [&](const runtime::TrainResult& r) { log->saved(r); };
   const runtime::TrainResult r = train_logged(runner, data, o, log);
+  if (!metrics->problem().empty()) std::cerr << "warning: " << printable(metrics->problem()) << "\n";
   print_end(a, c, o, r);
-  return r.interrupted ? 128 + signal_seen.load() : kOk;
+  return r.interrupted ? 128 + o.signal->load() : kOk;
 }
 
 }  // namespace gradc

@@ -10,6 +10,8 @@ namespace gradc {
 
 // Where the runs of a model file are: runs/ and its name without the ending.
 std::string runs_of(const std::string& model_file);
+// The folder of a run as --run and --resume name it; links like latest are followed.
+std::string run_folder_of(const std::string& model_file, const std::string& run);
 
 struct Weights {
   std::string path;

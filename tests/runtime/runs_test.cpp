@@ -44,6 +44,19 @@ struct Runs : testing::Test {
   std::string latest() const { return fs::read_symlink(root + "/latest").string(); }
 };
 
+TEST_F(Runs, LinksOfKilledTrainingsAreCleared) {
+  { const RunFolder run(root, "", false); }
+  const std::string gone = root + "/latest.tmp-999999999",
+                    going = root + "/latest.tmp-" + std::to_string(getppid());
+  for (const std::string& link : {gone, going}) fs::create_symlink("1", link);
+  put(root + "/latest.tmp-mine");
+  { const RunFolder run(root, "", false); }
+  EXPECT_FALSE(fs::is_symlink(gone));
+  EXPECT_TRUE(fs::is_symlink(going));
+  EXPECT_TRUE(fs::exists(root + "/latest.tmp-mine"));
+  EXPECT_EQ(latest(), "2");
+}
+
 TEST_F(Runs, NumbersGoOnAndLatestFollows) {
   for (const char* n : {"1", "2", "3"}) {
     const RunFolder run(root, "", false);

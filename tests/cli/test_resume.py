@@ -1,0 +1,346 @@
+"""Trainings that stop and go on, begin with other weights, and end early. usage: test_resume.py GRADC SOURCE_DIR"""
+import csv, json, math, os, pathlib, random, signal, struct, subprocess, sys, time, unittest
+
+from test_cli import GRADC, Folder, gradc, metadata, tensors, write_tensors
+
+KILLS = int(os.environ.get("GRADC_KILLS", "25"))
+
+# Dropout, momentum, a schedule, a shifted metric, keep and stop; 61 rows, so that the last batch is short.
+TABLE = """model m(x: f32[B, 3]) -> (p: [B]) {
+  p = x |> Standardize{} |> Dense{8} |> tanh |> Dropout{0.3} |> Dense{1} |> squeeze(over=1)
+}
+data rows {
+  all = csv("rows.csv", x = columns("a", "b", "c"), y = column("y"))
+  train, val, test = all |> shuffle(seed=0) |> split(70%, 15%, 15%)
+}
+train m on rows {
+  loss = mse(p, y)
+  metric r2 = r2(p, y)
+  optimizer = adam{}
+  lr = cosine(2e-2, 0, warmup=7)
+  keep = best(max = val.r2)
+  batch = 8; epochs = EPOCHS; seed = 3
+}
+"""
+# States that batches change.
+NORM = TABLE.replace("Standardize{} |> Dense{8}", "Dense{8} |> BatchNorm{}").replace("adam{}", "sgd{momentum = 0.9}").replace("  keep = best(max = val.r2)\n", "  stop = patience(30, min = val.loss)\n")
+# Neither chooses nor stops; whole epochs have one batch.
+PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
+
+
+class Resume(Folder):
+    def setUp(self):
+        super().setUp()
+        self.cache = self.dir / "cache"
+        draw = random.Random(5)
+        rows = [[draw.uniform(-1, 1) for _ in range(3)] for _ in range(61)]
+        (self.dir / "rows.csv").write_text("a,b,c,y\n" + "".join(f"{a:.4f},{b:.4f},{c:.4f},{a * b + math.sin(3 * c):.4f}\n" for a, b, c in rows))
+
+    def model(self, text=TABLE, epochs=8):
+        (self.dir / "m.grad").write_text(text.replace("EPOCHS", str(epochs)))
+
+    def run_(self, *args, threads=1, code=0):
+        env = dict(os.environ, GRADC_CACHE=str(self.cache))
+        r = subprocess.run([GRADC, "train", "m.grad", "--threads", str(threads), *map(str, args)], cwd=self.dir, env=env, capture_output=True, text=True, timeout=300)
+        self.assertEqual(r.returncode, code, (args, r.stdout, r.stderr))
+        return r.stdout, r.stderr
+
+    def weights(self, run, name="last"):
+        return tensors(self.dir / f"runs/m/{run}/{name}.safetensors")
+
+    def step(self, run, name="last"):
+        return int(metadata(self.dir / f"runs/m/{run}/{name}.safetensors")["gradc.step"])
+
+    def same(self, a, b):
+        """Weights, slots, states, and what the files say of them."""
+        for name in ("last", "best"):
+            self.assertEqual(self.weights(a, name), self.weights(b, name), name)
+            one, two = (metadata(self.dir / f"runs/m/{r}/{name}.safetensors") for r in (a, b))
+            for m in (one, two):
+                m.pop("gradc.run"), m.pop("gradc.checksum")
+            self.assertEqual(one, two, name)
+        self.assertEqual(self.epochs(a), self.epochs(b))
+        a, b = (json.loads((self.dir / f"runs/m/{r}/run.json").read_text()) for r in (a, b))
+        for key in ("status", "steps", "epochs", "best", "best_step", "results"):
+            self.assertEqual(a[key], b[key], key)
+
+    def epochs(self, run):
+        """The rows of both metrics files without their times, which must agree."""
+        lines = (self.dir / f"runs/m/{run}/metrics.jsonl").read_text().splitlines()
+        rows = [json.loads(l) for l in lines]
+        table = list(csv.DictReader((self.dir / f"runs/m/{run}/metrics.csv").read_text().splitlines()))
+        self.assertEqual([r["epoch"] for r in rows], list(range(1, len(rows) + 1)))
+        for r, t in zip(rows, table, strict=True):
+            self.assertEqual(list(t), [k for k in r if k != "event"])
+            self.assertEqual([float(v) for v in t.values()], [float(v) for k, v in r.items() if k != "event"])
+        return [{k: v for k, v in r.items() if not k.endswith("_ms")} for r in rows]
+
+    def test_any_stop_gives_the_same_bits(self):
+        draw = random.Random(2)
+        for text in (TABLE, NORM, PLAIN):
+            self.model(text)
+            result = self.run_("-q", "--run", "whole", "--overwrite")[0]
+            total = self.step("whole")
+            per_epoch = total // 8
+            for stops in ([1], [per_epoch], [max(1, per_epoch - 1), 1], [draw.randrange(1, total) for _ in range(3)], [2] * 5, [total - 1]):
+                self.run_("-q", "--run", "parts", "--overwrite", "--max-steps", stops[0])
+                done = stops[0]
+                for n in stops[1:]:
+                    self.assertEqual(self.step("parts"), min(done, total))
+                    self.run_("-q", "--resume=parts", "--max-steps", n, threads=draw.choice([1, 2]))
+                    done += n
+                self.assertEqual(self.run_("-q", "--resume=parts", threads=2)[0], result, stops)
+                self.same("whole", "parts")
+            # What is finished stays as it is, and says its result again.
+            self.assertEqual(self.run_("-q", "--resume=parts")[0], result)
+            self.same("whole", "parts")
+
+    def test_kills_give_the_same_bits(self):
+        """SIGKILL, SIGTERM and SIGINT at random instants until the training has ended."""
+        draw = random.Random(3)
+        env = dict(os.environ, GRADC_CACHE=str(self.cache))
+        ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
+        for text in (TABLE, NORM):
+            self.model(text, epochs=3000)
+            began = time.monotonic()
+            self.run_("-q", "--run", "whole", "--overwrite")
+            took = time.monotonic() - began
+            self.run_("-q", "--run", "parts", "--overwrite", "--max-steps", 1)
+            seen = set()
+            for _ in range(KILLS):
+                p = subprocess.Popen([GRADC, "train", "m.grad", "-q", "--resume=parts", "--threads", draw.choice("12")], cwd=self.dir, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                how = draw.choice(list(ends))
+                time.sleep(draw.uniform(0.05, 0.3 * took))
+                p.send_signal(how)
+                p.communicate(timeout=100)
+                # A signal may come before the first step, or after the last.
+                self.assertIn(p.returncode, (ends[how], -how, 0))
+                seen.add(p.returncode)
+            self.assertIn(-9, seen)
+            self.run_("-q", "--resume=parts")
+            self.same("whole", "parts")
+
+    def test_what_does_not_fit_is_refused(self):
+        self.model()
+        self.assertIn("runs/m/latest: there is no such run", self.run_("--resume", code=1)[1])
+        self.run_("-q", "--run", "a", "--max-steps", 9)
+        before = {p.name: p.read_bytes() for p in (self.dir / "runs/m/a").iterdir() if p.name != ".lock"}
+        for args, words in (
+            (["--set", "batch=4"], "batch 8 (now 4)"),
+            (["--set", "seed=4"], "seed 3 (now 4)"),
+            (["--limit-train", 30], "rows 42 (now 30)"),
+        ):
+            for what in ("a", "runs/m/a/last.safetensors"):
+                self.assertIn(words, self.run_(f"--resume={what}", *args, code=4)[1])
+        for old, new, words in (
+            ("Dense{8}", "Dense{9}", "dense.weight is f32[3, 8], needs f32[3, 9]"),
+            ("adam{}", "sgd{momentum = 0.9}", "unexpected __opt__/v/dense.bias"),
+            ("Dense{8}", "Dense{8} |> BatchNorm{}", "missing"),
+        ):
+            self.model(TABLE.replace(old, new))
+            for what in ("a", "runs/m/a/last.safetensors"):
+                self.assertIn(words, self.run_(f"--resume={what}", code=4)[1])
+        self.model()
+        self.run_("--resume=a", "--run", "b", code=2)
+        (self.dir / "w.safetensors").write_bytes(before["last.safetensors"][:-3])
+        self.run_("--resume=w.safetensors", code=1)
+        write_tensors(self.dir / "w.safetensors", self.weights("a"))
+        self.assertIn("no training can go on from it", self.run_("--resume=w.safetensors", code=1)[1])
+        # Nothing of the run has changed, and no other one began.
+        self.assertEqual(before, {p.name: p.read_bytes() for p in (self.dir / "runs/m/a").iterdir() if p.name != ".lock"})
+        self.assertEqual(sorted(p.name for p in (self.dir / "runs/m").iterdir()), ["a", "latest"])
+        # Another rate is allowed, and said.
+        self.assertIn("+   lr ", self.run_("--resume", "--set", "train.lr=1e-3", "-q")[1].replace("  + ", "+ "))
+
+    def test_a_file_goes_on_in_another_folder(self):
+        self.model()
+        self.run_("-q", "--run", "whole")
+        self.run_("-q", "--run", "a", "--max-steps", 20)
+        before = self.weights("a")
+        self.run_("-q", "--resume=runs/m/a/last.safetensors", "--run", "b")
+        self.same("whole", "b")
+        self.assertEqual(before, self.weights("a"))
+        # Without the best of before the choice begins anew, and says so.
+        (self.dir / "last.safetensors").write_bytes((self.dir / "runs/m/a/last.safetensors").read_bytes())
+        self.assertIn("the choice begins anew", self.run_("-q", "--resume=last.safetensors")[1])
+        # A best found after the last checkpoint is gone on from.
+        self.run_("-q", "--run", "late", "--max-steps", 3)
+        late = self.dir / "runs/m/late/last.safetensors"
+        early = late.read_bytes()
+        self.run_("-q", "--resume=late", "--max-steps", 12)
+        step = self.step("late", "best")
+        self.assertGreater(step, 3)
+        late.write_bytes(early)
+        self.assertIn(f"after step {step} ", self.run_("--resume=late")[0])
+        self.same("whole", "late")
+
+    def test_metrics_may_change(self):
+        for steps in (6, 9):  # at the end of an epoch, and within one
+            self.model()
+            self.run_("-q", "--run", "a", "--overwrite", "--max-steps", steps)
+            self.model(TABLE.replace("  metric r2", "  metric size = mean(p * p)\n  metric r2"))
+            err = self.run_("-q", "--resume")[1]
+            self.assertEqual("the metrics are others than in" in err, steps == 9)
+            self.assertIn("+   metric size = mean(p * p)", err)
+            self.run_("-q", "--run", "b", "--overwrite")
+            self.assertEqual(self.weights("a"), self.weights("b"))
+            self.model(TABLE.replace("  metric r2 = r2(p, y)\n", "").replace("max = val.r2", "min = val.loss"))
+            self.run_("-q", "--run", "a", "--overwrite", "--max-steps", steps)
+            self.model()
+            self.run_("-q", "--resume=a")
+
+    def test_the_command_that_is_told_goes_on(self):
+        self.model()
+        self.run_("-q", "--run", "whole", "--set", "train.lr=cosine(1e-2, 0, warmup=3)")
+        for extra in (["--run", "a"], ["--run=./own"], []):
+            err = self.run_("-q", "--set", "train.lr=cosine(1e-2, 0, warmup=3)", "--max-steps", 11, *extra)[1]
+            command = err.split("go on with: ")[1].strip()
+            r = subprocess.run(command, shell=True, cwd=self.dir, capture_output=True, text=True, env=dict(os.environ, GRADC_CACHE=str(self.cache)))
+            self.assertEqual((r.returncode, r.stderr), (0, ""), command)
+        for run in ("a", "1"):
+            self.same("whole", run)
+        self.assertEqual(tensors(self.dir / "own/last.safetensors"), self.weights("whole"))
+
+    def start(self, *args, **more):
+        env = dict(os.environ, GRADC_CACHE=str(self.cache))
+        p = subprocess.Popen([GRADC, "train", "m.grad", "--run", "a", "--overwrite", *args], cwd=self.dir, env=env, text=True, stderr=subprocess.PIPE, **({"stdout": subprocess.PIPE} | more))
+        record = self.dir / "runs/m/a/run.json"
+        while not record.exists() or json.loads(record.read_text())["pid"] != p.pid:
+            self.assertIsNone(p.poll())
+            time.sleep(0.005)
+        return p
+
+    def test_signals(self):
+        self.model(epochs=100000000)
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            p = self.start("-q")
+            p.send_signal(number)
+            if number == signal.SIGHUP:  # as a closing terminal does
+                p.send_signal(number)
+            err = p.communicate(timeout=60)[1]
+            self.assertEqual(p.returncode, code, err)
+            self.assertRegex(err, r"interrupted after step \d+; go on with: .*gradc train m.grad -q --resume=a\n")
+            self.assertEqual(json.loads((self.dir / "runs/m/a/run.json").read_text())["steps"], self.step("a"))
+        # nohup
+        p = self.start("-q", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        p.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        self.assertIsNone(p.poll())
+        # Twice: whether the first came so far or not, the end is at once or clean, and says where it stands.
+        p.send_signal(signal.SIGINT)
+        p.send_signal(signal.SIGINT)
+        err = p.communicate(timeout=60)[1]
+        self.assertEqual(p.returncode, 130)
+        self.assertIn("go on with: ", err)
+
+    def test_a_second_interrupt_ends_at_once(self):
+        """The first is held up by a step that takes its time."""
+        rows = "".join(f"{i % 7},{i % 5},{i % 3},{i % 2}\n" for i in range(40000))
+        (self.dir / "rows.csv").write_text("a,b,c,y\n" + rows)
+        slow = TABLE.replace("Dense{8}", "Dense{4000} |> tanh |> Dense{2000}").replace("batch = 8", "batch = 20000")
+        self.model(slow, epochs=1000)
+        p = self.start("-q")
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        p.send_signal(signal.SIGINT)
+        err = p.communicate(timeout=60)[1]
+        self.assertEqual(p.returncode, 130)
+        self.assertEqual(err, "ended at once; nothing was saved yet\n")
+
+    def test_a_reader_that_goes_away_ends_nothing(self):
+        self.model(epochs=2000)
+        read, write = os.pipe()
+        p = self.start(stdout=write)
+        os.close(write), os.close(read)
+        err = p.communicate(timeout=60)[1]
+        self.assertEqual(json.loads((self.dir / "runs/m/a/run.json").read_text())["status"], "finished", err)
+        self.assertEqual((p.returncode, self.step("a")), (1, 12000))
+        self.assertIn("cannot write to standard output", err)
+
+    def test_weights_from_elsewhere(self):
+        self.model()
+        self.run_("-q", "--run", "a")
+        w = self.weights("a", "best")
+        own = {k: v for k, v in w.items() if not k.startswith("__opt__/")}
+        # Fresh slots, the given weights: as they are before the first step.
+        self.run_("-q", "--run", "b", "--init-from", "runs/m/a", "--set", "epochs=0")
+        b = self.weights("b")
+        for k, v in b.items():
+            self.assertEqual(v[2], bytes(len(v[2])) if k.startswith("__opt__/") else own[k][2], k)
+        # As PyTorch names and turns them.
+        def turned(t):
+            (n, m), data = t[1], t[2]
+            return (t[0], [m, n], b"".join(data[4 * (i * m + j) : 4 * (i * m + j) + 4] for j in range(m) for i in range(n)))
+        names = [k for k in own if k.endswith(".weight")]
+        theirs = {f"net.{i}.weight": turned(own[k]) for i, k in enumerate(names)}
+        lines = "".join(f"{k} = transpose(net.{i}.weight)  # turned\n" for i, k in enumerate(names))
+        for i, k in enumerate(k for k in own if not k.endswith(".weight")):
+            theirs[f"rest.{i}"] = own[k]
+            lines += f"\n{k} = rest.{i}\n"
+        write_tensors(self.dir / "torch.safetensors", theirs)
+        (self.dir / "names").write_text(lines)
+        err = self.run_("-q", "--init-from", "torch.safetensors", code=4)[1]
+        for word in ("missing standardize.mu, ", "unexpected net.0.weight", "--allow-partial", "--map"):
+            self.assertIn(word, err)
+        self.run_("-q", "--run", "c", "--init-from", "torch.safetensors", "--map", "names", "--set", "epochs=0")
+        self.assertEqual(self.weights("c"), b)
+        # A part of them, said.
+        del theirs["net.0.weight"]
+        theirs["other"] = ("F32", [1], bytes(4))
+        write_tensors(self.dir / "torch.safetensors", theirs)
+        self.assertIn("names:1: torch.safetensors has no 'net.0.weight'", self.run_("--init-from", "torch.safetensors", "--map", "names", code=1)[1])
+        (self.dir / "names").write_text("\n".join(lines.split("\n")[1:]))
+        self.assertIn("missing " + names[0] + "; unexpected other", self.run_("--init-from", "torch.safetensors", "--map", "names", code=4)[1])
+        err = self.run_("-q", "--run", "d", "--init-from", "torch.safetensors", "--map", "names", "--allow-partial", "--set", "epochs=0")[1]
+        self.assertIn("not taken: missing " + names[0] + "; unexpected other", err)
+        d = self.weights("d")
+        self.assertEqual({k for k in own if d[k] != own[k]}, {names[0]})
+        self.assertEqual(sorted(p.name for p in (self.dir / "runs/m").iterdir()), ["a", "b", "c", "d", "latest"])
+
+    def test_json_log(self):
+        self.model(epochs=3)
+        events = [json.loads(l) for l in self.run_("--log-format=json", "--run", "a")[0].splitlines()]
+        self.assertEqual([e["event"] for e in events], ["start", "epoch", "epoch", "epoch", "end"])
+        self.assertEqual((events[0]["run"], events[0]["train_rows"]), ("runs/m/a", 42))
+        self.assertEqual([{k: v for k, v in e.items() if not k.endswith("_ms")} for e in events[1:4]], self.epochs("a"))
+        record = json.loads((self.dir / "runs/m/a/run.json").read_text())
+        for name, value in record["results"].items():
+            self.assertEqual(events[-1][name], value)
+        self.assertEqual((events[-1]["status"], events[-1]["step"]), ("finished", 18))
+        # A file that lost its end, and rows of others: whole rows of what was done stay.
+        self.run_("-q", "--run", "b", "--max-steps", 13)
+        for name in ("metrics.csv", "metrics.jsonl"):
+            f = self.dir / "runs/m/b" / name
+            f.write_text(f.read_text() + "junk\n" + f.read_text().splitlines()[-1].replace("2", "3")[:9])
+        self.run_("-q", "--resume=b")
+        self.assertEqual(self.epochs("b"), self.epochs("a"))
+
+    def test_parts_and_limits(self):
+        self.model()
+        out = self.run_("--dry-run", "--save", "w.safetensors")[0]
+        self.assertIn("nothing was written", out)
+        self.assertFalse((self.dir / "runs").exists() or (self.dir / "w.safetensors").exists())
+        self.run_("-q", "--run", "a", "--limit-train", 17)
+        self.assertEqual((self.step("a"), metadata(self.dir / "runs/m/a/last.safetensors")["gradc.rows"]), (8 * 3, "17"))
+        # Three rows are learnt by heart by a model without dropout.
+        self.model(TABLE.replace("Dropout{0.3}", "tanh"), epochs=60)
+        out = self.run_("--run", "b", "--overfit", 3)[0].strip().splitlines()
+        self.assertIn("train 42  val 3  test 3", out[1])
+        self.assertLess(float(out[-1].split("loss ")[1].split()[0]), 0.01)
+        self.model(epochs=100000000)
+        began = time.monotonic()
+        self.assertIn("stopped after step", self.run_("-q", "--run", "c", "--max-time", "0.3s")[1])
+        self.assertLess(time.monotonic() - began, 20)
+        for bad in ("3x", "-1", "0", "h", "s3", ""):
+            self.run_("--max-time", bad, code=2)
+        self.model()
+        self.run_("-q", "--run", "d")
+        values = [gradc("eval", "m.grad", "--run", "d", *split, cwd=self.dir, cache=self.cache) for split in ([], ["--split", "test"], ["--split", "val"], ["--split", "train"])]
+        self.assertEqual([v.split()[0] for v in values], ["test", "test", "val", "train"])
+        self.assertEqual(values[0], values[1])
+        self.assertEqual(len(set(values)), 3)
+        gradc("eval", "m.grad", "--split", "all", cwd=self.dir, code=2)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=1)

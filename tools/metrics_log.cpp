@@ -1,0 +1,113 @@
+#include "tools/metrics_log.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <sstream>
+
+#include "runtime/error.h"
+#include "runtime/json.h"
+
+namespace gradc {
+namespace {
+
+// The file with the first line given, or none, and of the lines after it those of so many epochs; open at its
+// end.
+runtime::Descriptor continued(const std::string& path, const std::string& before, const std::string& first,
+                              int64_t epochs,
+                              const std::function<std::optional<int64_t>(const std::string&)>& epoch_of) {
+  std::string text = first.empty() ? "" : first + "\n";
+  if (epochs > 0 && runtime::is_file(before)) {
+    std::istringstream lines(runtime::read_file(before));
+    for (std::string line; std::getline(lines, line);)
+      if (const auto n = epoch_of(line); n && *n <= epochs) text += line + "\n";
+  }
+  const std::string_view part = text;
+  runtime::write_file_atomically(path, std::span(&part, 1));
+  runtime::Descriptor to(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (to.get() < 0)
+    throw runtime::Error(runtime::Failure::Data, path + ": cannot write: " + std::strerror(errno));
+  return to;
+}
+
+// Nothing for what is no whole row: a file that others changed loses it.
+std::optional<int64_t> csv_epoch(const std::string& line) {
+  char* end = nullptr;
+  const int64_t n = std::strtoll(line.c_str(), &end, 10);
+  return end != line.c_str() && *end == ',' ? std::optional(n) : std::nullopt;
+}
+std::optional<int64_t> json_epoch(const std::string& line) {
+  try {
+    const runtime::Json row = runtime::parse_json(line);
+    const runtime::Json* n = row.find("epoch");
+    return n != nullptr ? std::optional(static_cast<int64_t>(n->number)) : std::nullopt;
+  } catch (const runtime::Error&) {
+    return std::nullopt;
+  }
+}
+
+std::string csv_header(const runtime::Program& p, bool val) {
+  std::string line = "epoch,step";
+  for (const std::string& m : p.metrics) line += ",train." + m;
+  if (val)
+    for (const std::string& m : p.metrics) line += ",val." + m;
+  return line + ",train_ms,val_ms,best";
+}
+
+double milliseconds(double seconds, int64_t steps) {
+  return steps > 0 ? seconds * 1e3 / static_cast<double>(steps) : 0;
+}
+
+}  // namespace
+
+std::string json_number(double v) { return std::isfinite(v) ? fmt::format("{}", v) : "null"; }
+
+std::string epoch_json(const runtime::Program& p, const runtime::EpochReport& e) {
+  std::string line =
+      fmt::format("{{\"event\":\"epoch\",\"epoch\":{},\"step\":{}", e.result.epochs, e.result.step);
+  auto add = [&](const char* split, const std::vector<double>& values) {
+    for (size_t i = 0; i < values.size(); ++i)
+      line += "," + runtime::quote_json(split + p.metrics[i]) + ":" + json_number(values[i]);
+  };
+  add("train.", e.result.train), add("val.", e.result.val);
+  return line + fmt::format(",\"train_ms\":{},\"val_ms\":{},\"best\":{}}}",
+                            json_number(milliseconds(e.train_seconds, e.train_steps)),
+                            json_number(milliseconds(e.val_seconds, e.val_steps)), e.best);
+}
+
+MetricsLog::MetricsLog(const std::string& run, const runtime::Program& p, bool val, const std::string& before,
+                       int64_t epochs)
+    : program_(p),
+      val_(val),
+      csv_{run + "/metrics.csv",
+           continued(run + "/metrics.csv", before + "/metrics.csv", csv_header(p, val), epochs, csv_epoch)},
+      jsonl_{run + "/metrics.jsonl",
+             continued(run + "/metrics.jsonl", before + "/metrics.jsonl", "", epochs, json_epoch)} {}
+
+void MetricsLog::add(const runtime::EpochReport& e) {
+  std::string line = fmt::format("{},{}", e.result.epochs, e.result.step);
+  for (double v : e.result.train) line += fmt::format(",{}", v);
+  if (val_)
+    for (double v : e.result.val) line += fmt::format(",{}", v);
+  line += fmt::format(",{},{},{}", milliseconds(e.train_seconds, e.train_steps),
+                      milliseconds(e.val_seconds, e.val_steps), e.best ? 1 : 0);
+  append(csv_, line + "\n");
+  append(jsonl_, epoch_json(program_, e) + "\n");
+}
+
+void MetricsLog::append(const File& f, const std::string& line) {
+  const off_t before = ::lseek(f.to.get(), 0, SEEK_END);
+  errno = 0;
+  if (::write(f.to.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size())) return;
+  const int why = errno != 0 ? errno : ENOSPC;
+  if (before >= 0) (void)!::ftruncate(f.to.get(), before);  // no half rows
+  if (problem_.empty()) problem_ = f.path + ": rows are missing: " + std::strerror(why);
+}
+
+}  // namespace gradc

@@ -103,6 +103,7 @@ std::vector<std::string> emit_objects(std::span<const step::Step> steps, const O
         how, [&, p] { return emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile); }));
   }
   std::vector<std::string> objects;
+  objects.reserve(parts.size());
   for (auto& part : parts) objects.push_back(part.get());
   return objects;
 }

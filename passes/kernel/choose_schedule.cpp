@@ -284,8 +284,8 @@ class Chooser {
   // saves the code for the last.
   static int64_t best_rows(int64_t most, int64_t extent, int64_t vectors) {
     const auto cost = [&](int64_t rows) {
-      // A tile has a fixed cost of about one row.
-      return static_cast<double>((extent + rows - 1) / rows) * (static_cast<double>(rows) + 1.0);
+      const int64_t tiles = (extent + rows - 1) / rows;
+      return tiles * (rows + 1);  // a tile has a fixed cost of about one row
     };
     int64_t best = most, full = 0;
     for (int64_t r = most; r >= std::max<int64_t>(1, (most + 1) / 2); --r) {
@@ -294,7 +294,9 @@ class Chooser {
     }
     constexpr double kNearly = 1.06;
     constexpr int64_t kHidden = 12;  // accumulators that hide the latency of two multiply-adds a cycle
-    if (full * vectors >= kHidden && cost(full) <= kNearly * cost(best)) best = full;
+    if (full * vectors >= kHidden &&
+        static_cast<double>(cost(full)) <= kNearly * static_cast<double>(cost(best)))
+      best = full;
     return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
   }
 

@@ -138,12 +138,6 @@ class KernelEmitter {
   void emit(const Store& s);
   void store_lanes(const Store& s, const Index& e, LValue stored);
 
-  // prefetching (emit_prefetch.cpp)
-  bool fills_tile(const Stmt& s) const;
-  void prefetch(const Body& body, size_t from);
-  void prefetch_rows(const For& rows);
-  void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
-
   llvm::LLVMContext& c_;
   llvm::IRBuilder<> b_;
   IndexEmitter index_;

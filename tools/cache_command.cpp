@@ -7,11 +7,12 @@
 
 namespace gradc {
 
-std::string size_text(double bytes) {
-  if (bytes < 1024) return fmt::format("{:.0f} B", bytes);
+std::string size_text(int64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double size = static_cast<double>(bytes);
   int unit = -1;
-  while (bytes >= 1024 && unit < 3) bytes /= 1024, ++unit;
-  return fmt::format("{:.1f} {}B", bytes, "kMGT"[unit]);
+  while (size >= 1024 && unit < 3) size /= 1024, ++unit;
+  return fmt::format("{:.1f} {}B", size, "kMGT"[unit]);
 }
 
 int run_cache(const Arguments& a) {
@@ -23,7 +24,7 @@ int run_cache(const Arguments& a) {
   const codegen::CacheContents held = codegen::cache_contents(folder);
   if (!a.clear) {
     fmt::print("cache    {}\nentries  {}\nsize     {}\n", printable(folder), held.entries,
-               size_text(static_cast<double>(held.bytes)));
+               size_text(held.bytes));
     if (held.leftovers > 0)
       fmt::print("parts    {}, left by writers that were killed; gradc cache --clear removes them\n",
                  held.leftovers);
@@ -31,8 +32,7 @@ int run_cache(const Arguments& a) {
   }
   const codegen::CacheContents stay = codegen::clear_cache(folder);
   fmt::print("removed  {} of {} entries, {} of {}\n", held.entries - stay.entries, held.entries,
-             size_text(static_cast<double>(held.bytes - stay.bytes)),
-             size_text(static_cast<double>(held.bytes)));
+             size_text(held.bytes - stay.bytes), size_text(held.bytes));
   if (stay.entries + stay.leftovers > 0)
     throw runtime::Error(runtime::Failure::Data, fmt::format("{}: {} files could not be removed", folder,
                                                              stay.entries + stay.leftovers));

@@ -88,8 +88,7 @@ void show_processor(const std::vector<CpuCache>& caches) {
   fmt::print("cores         {} of {}\n", runtime::available_cores(), sysconf(_SC_NPROCESSORS_CONF));
   std::string text;
   for (const CpuCache& c : caches)
-    text +=
-        fmt::format("{}L{} {}", text.empty() ? "" : ", ", c.level, size_text(static_cast<double>(c.bytes)));
+    text += fmt::format("{}L{} {}", text.empty() ? "" : ", ", c.level, size_text(c.bytes));
   fmt::print("caches        {}\n", text.empty() ? "unknown" : text);
 }
 
@@ -100,12 +99,11 @@ std::string chosen(const std::string& line) {
 }
 
 void show_memory() {
-  const double total =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const int64_t total = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   std::string text = size_text(total);
-  if (const double free = std::atof(field_of("/proc/meminfo", "MemAvailable").c_str()) * 1024; free > 0)
+  if (const int64_t free = std::atoll(field_of("/proc/meminfo", "MemAvailable").c_str()) * 1024; free > 0)
     text += fmt::format(", {} available", size_text(free));
-  if (const double most = std::atof(line_of("/sys/fs/cgroup/memory.max").c_str()); most > 0 && most < total)
+  if (const int64_t most = std::atoll(line_of("/sys/fs/cgroup/memory.max").c_str()); most > 0 && most < total)
     text += fmt::format(", this process may use {}", size_text(most));
   fmt::print("memory        {}\n", text);
   fmt::print("huge pages    {}\n", chosen(line_of("/sys/kernel/mm/transparent_hugepage/enabled")));
@@ -118,8 +116,8 @@ void show_places(std::vector<std::string>& problems) {
   } else {
     const std::string problem = codegen::why_not_writable(folder);
     const codegen::CacheContents c = codegen::cache_contents(folder);
-    fmt::print("object cache  {}: {} entries, {}, {}\n", printable(folder), c.entries,
-               size_text(static_cast<double>(c.bytes)), problem.empty() ? "can be written" : "not usable");
+    fmt::print("object cache  {}: {} entries, {}, {}\n", printable(folder), c.entries, size_text(c.bytes),
+               problem.empty() ? "can be written" : "not usable");
     if (!problem.empty()) problems.push_back(problem);
   }
   const std::string root = data_root("");
@@ -161,8 +159,7 @@ void show_rates(const std::vector<CpuCache>& caches) {
     text += "reading       one core, GB/s:";
     for (const auto& [name, bytes] : {std::pair{"L1", l1 / 2}, {"L2", l2 / 2}, {"memory", memory}}) {
       progress.at(name);
-      text += fmt::format(" {} {:.1f} ({})", name, measure_read_gbs(bytes),
-                          size_text(static_cast<double>(bytes)));
+      text += fmt::format(" {} {:.1f} ({})", name, measure_read_gbs(bytes), size_text(bytes));
     }
   }
   fmt::print("{}\n", text);

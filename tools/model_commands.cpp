@@ -141,7 +141,7 @@ int summary(const Arguments& a, const Compiled& c, const Sources&) {
     (s.role == frontend::StateSpec::Role::OptimizerSlot ? slots : state) += bytes;
   }
   fmt::print("parameters  {}\nstate       {} (and {} of the optimiser)\n", parameters(c.program),
-             bytes_text(state), bytes_text(slots));
+             size_text(state), size_text(slots));
   const double forward = work_of(c, "predict"), step = work_of(c, "train_step");
   if (step > 0)
     fmt::print(
@@ -200,11 +200,6 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
 }
 
 }  // namespace
-
-std::string bytes_text(int64_t n) {
-  return n < (1 << 20) ? fmt::format("{:.1f} kB", static_cast<double>(n) / 1024)
-                       : fmt::format("{:.1f} MB", static_cast<double>(n) / (1 << 20));
-}
 
 int64_t parameters(const runtime::Program& p) {
   int64_t n = 0;

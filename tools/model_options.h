@@ -20,7 +20,6 @@ bool emulates_fma(const codegen::Target& target);
 // Arithmetic operations of an entry, 2 a multiply-add.
 double work_of(const Compiled& c, const std::string& entry);
 
-std::string bytes_text(int64_t n);  // "1.5 MB"
 int64_t parameters(const runtime::Program& p);
 // The train block, and a data block beside it; throws CompileError where there is none.
 const frontend::TrainSpec& trained(const Compiled& c);

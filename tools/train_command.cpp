@@ -149,8 +149,8 @@ void print_start(const Arguments& a, const Compiled& c, const LoadedData& data, 
                  const std::string& run) {
   const frontend::TrainSpec& t = *c.unit.train;
   fmt::print("{} · {} parameters · arena {} · compiled in {:.2f} s · {} threads{}\n", t.name,
-             parameters(c.program), bytes_text(runner.arena_bytes()), c.timing.total() / 1e3,
-             runner.threads(), threads_of(a) == 0 && runner.threads() > 1 ? " at most" : "");
+             parameters(c.program), size_text(runner.arena_bytes()), c.timing.total() / 1e3, runner.threads(),
+             threads_of(a) == 0 && runner.threads() > 1 ? " at most" : "");
   fmt::print("data    train {}  val {}  test {}  batch {}  seed {}  run {}\n", data.splits.train.rows.size(),
              data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed, run);
 }

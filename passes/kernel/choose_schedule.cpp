@@ -25,7 +25,7 @@ struct Choice {
   bool row_blocks = false;    // tiles of rows that share each panel instead
   bool stage = false;
   bool parallel = false;
-  std::string what, rows_why, columns_why;
+  std::string what, rows_why, columns_why, block_why;
 };
 
 class Chooser {
@@ -247,7 +247,7 @@ class Chooser {
     const bool full = s.row_axis >= 0 && constant(s.row_axis) && extent(s.row_axis) % s.rows == 0;
     for (int64_t n = s.stage && full ? tiles / kBlocks : 0; n >= kPays; --n)
       if (tiles % n == 0) {
-        s.block = n, s.row_blocks = true;
+        s.block = n, s.row_blocks = true, s.block_why = "threads share rows, each with a panel of its own";
         return;
       }
     s.stage = s.columns_outer = false;
@@ -278,6 +278,7 @@ class Chooser {
                       (!s.row_blocks || (constant(s.row_axis) && extent(s.row_axis) % s.rows == 0));
     for (int64_t n = full ? std::min(kMost, pieces / kBlocks) : 0; n > 1 && s.block == 0; --n)
       if (pieces % n == 0 && (s.row_blocks ? tile : panel) * static_cast<double>(n) <= near) s.block = n;
+    s.block_why = s.row_blocks ? "rows that stay near the core" : "panels that stay near the core";
   }
 
   // The most rows that waste the least in the last tile; nearly as many when all tiles are then full, which
@@ -321,11 +322,7 @@ class Chooser {
       const std::string axis = name(c.row_blocks ? c.row_axis : c.vector_axis);
       std::string& pieces = c.row_blocks ? tile : panel;
       block = axis + ".blocks";
-      s.steps.push_back({"split",
-                         {pieces},
-                         c.block,
-                         {block, axis + ".block"},
-                         fmt::format("{} that stay near the core", c.row_blocks ? "rows" : "panels")});
+      s.steps.push_back({"split", {pieces}, c.block, {block, axis + ".block"}, c.block_why});
       pieces = axis + ".block";
     }
     order(s, c, block, panel, tile, row, column);

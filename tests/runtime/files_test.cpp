@@ -10,10 +10,10 @@
 #include <functional>
 
 #include "runtime/csv.h"
-#include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/idx.h"
 #include "runtime/json.h"
+#include "runtime/refusal.h"
 #include "runtime/safetensors.h"
 
 namespace gradc::runtime {
@@ -32,14 +32,6 @@ struct Files : testing::Test {
   std::string write(const std::string& name, const std::string& bytes) {
     std::ofstream(dir / name, std::ios::binary) << bytes;
     return (dir / name).string();
-  }
-  static std::string refusal(const std::function<void()>& f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
   }
   // Random damage: an Error or a result, nothing else.
   void damage(const std::string& good, const std::function<void(const std::string&)>& read) {

@@ -10,8 +10,8 @@
 #include <limits>
 
 #include "runtime/checkpoint.h"
-#include "runtime/error.h"
 #include "runtime/file.h"
+#include "runtime/refusal.h"
 #include "runtime/run_folder.h"
 #include "runtime/safetensors.h"
 
@@ -29,14 +29,6 @@ struct Runs : testing::Test {
     dir = name, root = (dir / "runs/m").string();
   }
   void TearDown() override { fs::remove_all(dir); }
-  static std::string refusal(const std::function<void()>& f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
-  }
   static bool says(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
   }

@@ -1,0 +1,54 @@
+// What the code generator makes of kernels: how wide, and in how many objects.
+#include <thread>
+
+#include "agree/harness.h"
+
+namespace gradc::test {
+namespace {
+
+// Six columns fill less than half of sixteen lanes and go into eight; nine do not.
+TEST(Code, VectorsThatStayHalfEmptyAreHalved) {
+  for (const int64_t columns : {6, 9}) {
+    const std::string text = fmt::format(R"(
+func @f[B <= 9 plan 8](%x: f32[B,{0}], %w: f32[{0},{0}]) -> (f32[B,{0}]) {{
+  %0 = einsum(%x, %w) {{spec="ab,bc->ac"}}
+  return %0
+}}
+)",
+                                         columns);
+    const CompileOptions o = options_of({16, {}, ""});
+    const graph::Module m = passes::run_graph_passes(graph::parse(text));
+    const step::Step s = lower_function(m, m.at("f"), o);
+    const std::string llvm = codegen::emit_llvm({&s, 1}, o.codegen);
+    EXPECT_EQ(llvm.find("<16 x float>") == llvm.npos, columns == 6) << llvm;
+    EXPECT_EQ(llvm.find("<8 x float>") != llvm.npos, columns == 6) << llvm;
+    EXPECT_EQ(disagreement(text, "f", {{0, 1, 9}, {16, {}, ""}, {1, 2}}, o), "");
+  }
+}
+
+// Many distinct kernels are compiled in parts, as many as there are cores at most; few are one object.
+TEST(Code, ManyKernelsBecomeSeveralObjects) {
+  const auto chain = [](int layers) {
+    std::string text = fmt::format("func @f[B <= 9 plan 8](%x: f32[B,16]");
+    for (int i = 0; i < layers; ++i) text += fmt::format(", %w{}: f32[{},{}]", i, 16 + i, 17 + i);
+    text += fmt::format(") -> (f32[B,{}]) {{\n", 16 + layers);
+    for (int i = 0; i < layers; ++i)
+      text += fmt::format("  %{} = einsum(%{}, %w{}) {{spec=\"ab,bc->ac\"}}\n", i,
+                          i == 0 ? "x" : std::to_string(i - 1), i);
+    return text + fmt::format("  return %{}\n}}\n", layers - 1);
+  };
+  const CompileOptions o = options_of({8, {}, ""});
+  const auto objects = [&](int layers) {
+    const graph::Module m = passes::run_graph_passes(graph::parse(chain(layers)));
+    const step::Step s = lower_function(m, m.at("f"), o);
+    return codegen::emit_objects({&s, 1}, o.codegen).size();
+  };
+  EXPECT_EQ(objects(1), 1U);
+  const size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  EXPECT_EQ(objects(40) > 1, cores > 1);
+  EXPECT_LE(objects(40), cores);
+  EXPECT_EQ(disagreement(chain(40), "f", {{1, 9}, {8, {}, ""}, {1, 2}}, o), "");
+}
+
+}  // namespace
+}  // namespace gradc::test

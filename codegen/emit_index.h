@@ -19,6 +19,7 @@ class IndexEmitter {
   void set_dim(const std::string& name, llvm::Value* v) { dims_[name] = v; }
   // A variable known from here on, at the current level.
   void set_var(int var, llvm::Value* v);
+  bool knows(int var) const { return vars_.count(var) > 0 || constants_.count(var) > 0; }
   // An unrolled variable: folded into the expression before anything is emitted.
   void set_constant(int var, int64_t v) { constants_[var] = v; }
   void clear_constant(int var) { constants_.erase(var); }

@@ -154,11 +154,14 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
   if (f->kind == LoopKind::Vector) {
     emit_vector(*f, extent);
   } else if (f->kind == LoopKind::Unroll) {
+    read_blocks(*f);
+    hold_blocks(*f);
     for (int64_t i = 0; i < extent.constant_part(); ++i) {
       index_.set_constant(f->var, i);
       emit_body(f->body);
     }
     index_.clear_constant(f->var);
+    write_blocks(*f);
   } else if (!extent.is(0)) {
     loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] { emit_body(f->body); });
   }
@@ -178,14 +181,26 @@ void KernelEmitter::emit(const std::shared_ptr<const If>& i) {
     branch(all, [&] { emit_body(i->body); });
 }
 
-void KernelEmitter::emit_vector(const For& f, const Index& extent) {
-  const bool known = extent.is_constant();
+// Whether the chunks of a vector loop stand one after another, without a loop around them.
+bool KernelEmitter::in_sight(const For& f, const Index& extent) const {
+  return extent.is_constant() && (uses_tile(f) || extent.constant_part() <= kUnrolledVectors * width_);
+}
+
+std::vector<Lanes> KernelEmitter::chunks_of(const For& f, const Index& extent) const {
+  std::vector<Lanes> out;
   const int64_t n = extent.constant_part();
-  if (known && (uses_tile(f) || n <= kUnrolledVectors * width_)) {
-    for (int64_t at = 0; at < n; at += width_)
-      chunk(f, {f.var, at, std::min<int64_t>(width_, n - at), nullptr});
+  for (int64_t at = 0; at < n; at += width_)
+    out.push_back({f.var, at, std::min<int64_t>(width_, n - at), nullptr});
+  return out;
+}
+
+void KernelEmitter::emit_vector(const For& f, const Index& extent) {
+  if (in_sight(f, extent)) {
+    for (const Lanes& l : chunks_of(f, extent)) chunk(f, l);
     return;
   }
+  const bool known = extent.is_constant();
+  const int64_t n = extent.constant_part();
   GRADC_CHECK(!uses_tile(f), "@{}: a vector loop over tiles has a constant extent", k_.name);
   const int piece = fresh_var_++;
   const Index base = Index::var(piece) * width_;

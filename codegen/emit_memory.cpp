@@ -41,13 +41,19 @@ void KernelEmitter::emit(const Load& l) {
   const DType t = k_.buffers[l.buffer].dtype;
   if (k_.buffers[l.buffer].space == Space::Tile) return define(l.result, t, load_tile(l));
   const Index e = element_offset(l.buffer, l.at);
-  std::string key = fmt::format("{}:{}", l.buffer, e.str());
-  for (const Index& g : l.guards) key += "?" + index_.fold(g).str();
-  if (varies(e) || lane_guards(l)) key += fmt::format("@{}", lanes_->base.str());
+  const std::string key = key_of(l, e);
   if (auto it = known_.find(key); it != known_.end()) return define(l.result, t, it->second);
   LValue v = load_memory(l, e, t);
   known_[key] = v;
   define(l.result, t, v);
+}
+
+// What tells a load from others; the same where the same is read.
+std::string KernelEmitter::key_of(const Load& l, const Index& e) const {
+  std::string key = fmt::format("{}:{}", l.buffer, e.str());
+  for (const Index& g : l.guards) key += "?" + index_.fold(g).str();
+  if (varies(e) || lane_guards(l)) key += fmt::format("@{}", lanes_->base.str());
+  return key;
 }
 
 bool KernelEmitter::lane_guards(const Load& l) const {
@@ -183,6 +189,7 @@ void KernelEmitter::emit(const Store& s) {
     return;
   }
   LValue stored = to_memory(splat(v), t);
+  if (hold(s, stored)) return;
   if (const std::optional<Index> first = side_by_side(e)) {
     LValue p = pointer(s.buffer, *first);
     if (mask_)

@@ -89,6 +89,8 @@ class KernelEmitter {
 
   // vector loops
   void emit_vector(const For& f, const Index& extent);
+  bool in_sight(const For& f, const Index& extent) const;
+  std::vector<Lanes> chunks_of(const For& f, const Index& extent) const;
   void chunk(const For& f, const Lanes& l);
   llvm::Constant* lane_numbers();
 
@@ -126,6 +128,7 @@ class KernelEmitter {
   LValue to_memory(LValue v, DType t);
   void emit(const Load& l);
   bool lane_guards(const Load& l) const;
+  std::string key_of(const Load& l, const Index& e) const;
   LValue load_memory(const Load& l, const Index& e, DType t);
   std::optional<Index> stride(const Index& e) const;
   std::optional<Index> at_lane_variable(const Atom& a, int lane) const;
@@ -137,6 +140,16 @@ class KernelEmitter {
   LValue load_lanes(const Load& l, const Index& e, DType t);
   void emit(const Store& s);
   void store_lanes(const Store& s, const Index& e, LValue stored);
+
+  // blocks that lie transposed (emit_transposed.cpp)
+  bool fills_block(const For& rows) const;
+  bool lies_transposed(int buffer, const std::vector<Index>& at, int row);
+  std::vector<LValue> transposed(std::vector<LValue> v, DType t);
+  void read_blocks(const For& rows);
+  void read_block(const For& rows, const Load& l);
+  void hold_blocks(const For& rows);
+  bool hold(const Store& s, LValue v);
+  void write_blocks(const For& rows);
 
   llvm::LLVMContext& c_;
   llvm::IRBuilder<> b_;
@@ -155,6 +168,8 @@ class KernelEmitter {
   std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;
   std::vector<llvm::AllocaInst*> registers_;
   std::map<std::string, LValue> known_;  // loads since the last store, loop edge or branch
+  // Of the unrolled loop around: for each chunk of lanes what its rows store.
+  std::map<const Store*, std::vector<std::pair<Lanes, std::vector<LValue>>>> held_;
   int fresh_var_ = 1 << 24;
 };
 

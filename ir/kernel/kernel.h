@@ -134,6 +134,9 @@ Kernel parse_kernel_at(std::string_view text, size_t& at, uint32_t file);
 // Invariants are listed at the top of verify.cpp; throws InternalError.
 void verify(const Kernel& k);
 
+// Calls `visit` on every statement, outer ones first.
+void walk(const Body& body, const std::function<void(const Stmt&)>& visit);
+
 // A buffer bound to memory, for the interpreter.
 struct Memory {
   std::byte* base = nullptr;

@@ -193,7 +193,8 @@ class Scheduler {
     return row_variants(row_tile, tiles);
   }
 
-  // Full tiles, and where the extent does not divide, one edge tile with clamped loads and predicated stores.
+  // Full tiles, and where the extent does not divide, the rest: an edge tile with clamped loads and
+  // predicated stores where nobody knows how many rows that is.
   template <class F>
   Body row_variants(int row_tile, F&& tiles) {
     if (s_.row_axis < 0) return tiles(no_loop());
@@ -204,6 +205,13 @@ class Scheduler {
     Body body;
     if (divides) {
       body = tiles(rows);
+    } else if (l.extent.is_constant()) {
+      TileLoop last = rows;
+      last.extent = l.extent.constant_part() % s_.rows;
+      const Index whole =
+          Index::var(row_tile) - Index(l.extent.constant_part() / s_.rows);  // >= 0 in the last
+      body.push_back(make_if({{Index(-1) - whole}, tiles(rows)}));
+      body.push_back(make_if({{whole}, tiles(last)}));
     } else {
       const Index missing = base + Index(s_.rows) - l.extent;  // > 0 in the edge tile
       TileLoop edge = rows;

@@ -59,6 +59,7 @@ class Chooser {
     int loops;      // around it
     double times;   // that these make it for one element
     bool unstaged;  // no panel can stand for it
+    bool guarded;
   };
 
   int64_t planned(const Index& e) const {
@@ -91,8 +92,9 @@ class Chooser {
         survey((*i)->body, loops, times);
       }
       if (auto* c = std::get_if<Load>(&s))
-        accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty()});
-      if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at, loops, times, true});
+        accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty(), !c->guards.empty()});
+      if (auto* c = std::get_if<Store>(&s))
+        accesses_.push_back({c->buffer, &c->at, loops, times, true, false});
     }
   }
 
@@ -177,9 +179,40 @@ class Chooser {
   void choose_elementwise(Choice& s) const {
     s.vector_axis = best_vector_axis(false);
     s.what = "elementwise";
+    if (choose_blocks_to_transpose(s)) return;
     if (nest_.loops.size() > 1 || !s.parallel) return;
     s.columns = 1024;
     s.columns_why = "threads share pieces of the only axis";
+  }
+
+  // Where what lies apart along the lanes lies side by side along another axis: blocks of that axis times
+  // lanes, which are transposed in registers.
+  bool choose_blocks_to_transpose(Choice& s) const {
+    constexpr int64_t kFewest = 4;
+    const auto v = static_cast<size_t>(s.vector_axis);
+    if (!constant(v) || extent(v) < kFewest) return false;
+    for (size_t r = nest_.loops.size(); r-- > 0 && s.row_axis < 0;)
+      if (r != v && extent(r) >= kFewest && transposes(v, r)) s.row_axis = static_cast<int>(r);
+    if (s.row_axis < 0) return false;
+    s.rows = std::min<int64_t>(o_.machine.lanes, extent(static_cast<size_t>(s.row_axis)));
+    s.columns = std::min<int64_t>(o_.machine.lanes, extent(v));
+    s.rows_why = s.columns_why = "a block that is transposed in registers";
+    s.columns_outer = false;
+    s.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
+    return true;
+  }
+  bool transposes(size_t lanes, size_t rows) const {
+    bool any = false;
+    for (const Access& a : accesses_) {
+      const Index place = address(k_.buffers[a.buffer], *a.at);
+      const std::optional<Index> step = place.coefficient_of(nest_.loops[lanes]->var);
+      if (step && (step->is(0) || step->is(1))) continue;
+      any = true;
+      if (!step || a.guarded || place.coefficient_of(nest_.loops[rows]->var) != Index(1) ||
+          uses_other_than_axes(place))
+        return false;
+    }
+    return any;
   }
 
   // A register tile: columns in vectors along the axis that operands share contiguously, rows unrolled along

@@ -113,7 +113,7 @@ class Replay {
   void unroll(const Transform& t) {
     Loop& l = only_loop(t);
     require(l.part == Loop::Piece && l.kind == LoopKind::Serial, "is of a loop that is no piece of an axis");
-    require(has_loop_ && !untileable_, "needs loops that are all serial");
+    require(!untileable_, "needs loops that are all serial");
     require(none(LoopKind::Unroll), "is the second of a kernel");
     l.kind = LoopKind::Unroll;
   }
@@ -171,7 +171,9 @@ class Replay {
         }
       }
     }
-    check(f.row_axis < 0 || f.vector_axis < 0 || f.columns > 0, "rows of whole columns");
+    check(f.row_axis < 0 || f.vector_axis < 0 ||
+              (f.columns > 0 && nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.is_constant()),
+          "rows of whole columns, or of columns that are not constant");
     if (pieces.size() >= 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
     if (f.block > 0) {
       check(f.vector_axis >= 0 && f.row_axis >= 0 && pieces.size() == 3 && pieces[0]->part == Loop::Blocks &&

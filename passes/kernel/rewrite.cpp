@@ -6,14 +6,6 @@ namespace gradc::passes {
 
 using namespace kernel;
 
-void walk(const Body& body, const std::function<void(const Stmt&)>& visit) {
-  for (const Stmt& s : body) {
-    visit(s);
-    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) walk((*f)->body, visit);
-    if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) walk((*i)->body, visit);
-  }
-}
-
 Stmt map_indices(const Stmt& s, const std::function<Index(const Index&)>& f) {
   auto all = [&](std::vector<Index> list) {
     for (Index& e : list) e = f(e);

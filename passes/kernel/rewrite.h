@@ -11,9 +11,6 @@
 
 namespace gradc::passes {
 
-// Calls `visit` on every statement, outer ones first.
-void walk(const kernel::Body& body, const std::function<void(const kernel::Stmt&)>& visit);
-
 // Every index expression of a statement (not of nested bodies) mapped.
 kernel::Stmt map_indices(const kernel::Stmt& s, const std::function<Index(const Index&)>& f);
 // The same through nested bodies.

@@ -26,6 +26,43 @@ func @f[B <= 9 plan 8](%x: f32[B,{0}], %w: f32[{0},{0}]) -> (f32[B,{0}]) {{
   }
 }
 
+size_t count(const std::string& text, const std::string& what) {
+  size_t n = 0;
+  for (size_t at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+// What lies apart along the lanes is read, and written, in blocks that are transposed in registers: of every
+// element type, with rests on both sides, with as many rows as nobody knows. No element goes by itself.
+TEST(Code, BlocksAreTransposedInRegisters) {
+  for (const char* type : {"f32", "f64", "i32", "i64", "bool"})
+    for (const char* shape : {"16,16", "38,22", "64,10", "6,40", "B,38"}) {
+      const std::string t = shape, a = t.substr(0, t.find(',')), b = t.substr(t.find(',') + 1);
+      const std::string text = fmt::format(R"(
+func @f[B <= 40 plan 32](%x: {0}[{1},{2}], %y: {0}[{2},{1}]) -> ({0}[{2},{1}], {0}[{1},{2}]) {{
+  %0 = transpose(%x) {{perm=[1,0]}}
+  %1 = transpose(%y) {{perm=[1,0]}}
+  %2 = select(%3, %1, %x)
+  return %0, %2
+}}
+)",
+                                           type, a, b);
+      std::string whole = text;
+      whole.replace(whole.find("  %2 ="), 6, "  %3 = eq(%1, %x)\n  %2 =");
+      for (const int lanes : {4, 8, 16}) {
+        const CompileOptions o = options_of({lanes, {}, ""});
+        SCOPED_TRACE(fmt::format("{} {} {}", type, shape, lanes));
+        EXPECT_EQ(disagreement(whole, "f", {{1, 7, 40}, {lanes, {}, ""}, {1, 3}}, o), "");
+        if (a == "B") continue;
+        const graph::Module m = passes::run_graph_passes(graph::parse(whole));
+        const step::Step s = lower_function(m, m.at("f"), o);
+        const std::string llvm = codegen::emit_llvm({&s, 1}, o.codegen);
+        EXPECT_EQ(count(llvm, "insertelement"), 0U) << llvm;
+        EXPECT_EQ(count(llvm, "extractelement"), 0U) << llvm;
+      }
+    }
+}
+
 // Many distinct kernels are compiled in parts, as many as there are cores at most; few are one object.
 TEST(Code, ManyKernelsBecomeSeveralObjects) {
   const auto chain = [](int layers) {

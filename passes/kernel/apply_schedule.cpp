@@ -302,11 +302,36 @@ class Scheduler {
       e = e.substitute([&](int x) { return x == v ? panel * s_.columns + Index::var(lane) : Index::var(x); });
     Body copy{source, Store{scratch, to, source.result}};
     copy = {make_for({lane, width, LoopKind::Vector, copy})};
+    const bool blocks = s_.stage_rows > 1 && lies_transposed(l, v, around.back()->var);
     for (size_t i = around.size(); i-- > 0;)
-      copy = {make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
+      copy = blocks && i + 1 == around.size()
+                 ? in_blocks(*around[i], copy)
+                 : Body{make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
     copy = renumber(copy, k_);
     copies.insert(copies.end(), copy.begin(), copy.end());
     return Load{l.result, scratch, from, {}, {}};
+  }
+
+  // Whether the load's lanes lie apart and what the next iteration reads follows, lane by lane.
+  bool lies_transposed(const Load& l, int lanes, int loop) const {
+    const Index a = address(k_.buffers[l.buffer], l.at);
+    const std::optional<Index> step = a.coefficient_of(lanes);
+    return step && !step->is(1) && !step->is(0) && a.coefficient_of(loop) == Index(1);
+  }
+  // A loop whose iterations are unrolled in blocks, which code generation transposes.
+  Body in_blocks(const For& f, const Body& body) {
+    const int64_t rows = s_.stage_rows, whole = f.extent.constant_part() / rows;
+    const auto unrolled = [&](const Index& first, int64_t count) {
+      const int row = k_.vars++;
+      return make_for({row, count, LoopKind::Unroll, substitute(body, f.var, first + Index::var(row))});
+    };
+    Body out;
+    const int block = k_.vars++;
+    if (whole > 0)
+      out.push_back(make_for({block, whole, LoopKind::Serial, {unrolled(Index::var(block) * rows, rows)}}));
+    if (const int64_t rest = f.extent.constant_part() % rows; rest > 0)
+      out.push_back(unrolled(whole * rows, rest));
+    return renumber(out, k_);
   }
 
   // Tiles that expansion replaced are gone from the text.

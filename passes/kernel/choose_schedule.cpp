@@ -360,7 +360,8 @@ class Chooser {
     }
     order(s, c, block, panel, tile, row, column);
     if (c.stage)
-      s.steps.push_back({"stage", {column}, 0, {}, "far apart in memory and read by every tile of rows"});
+      s.steps.push_back(
+          {"stage", {column}, stage_blocks(c), {}, "far apart in memory and read by every tile of rows"});
     if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
     if (!column.empty())
       s.steps.push_back({"vectorise", {column}, 0, {}, "most accesses are contiguous or uniform along it"});
@@ -425,6 +426,14 @@ class Chooser {
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),
                        [&](const Access& a) { return wants_staging(s, a); });
+  }
+  // Elements of a block that is transposed on its way, where what is staged lies apart along the lanes.
+  int64_t stage_blocks(const Choice& s) const {
+    const int var = nest_.loops[static_cast<size_t>(s.vector_axis)]->var;
+    const bool apart = std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
+      return wants_staging(s, a) && address(k_.buffers[a.buffer], *a.at).coefficient_of(var) != Index(1);
+    });
+    return apart ? o_.machine.lanes : 0;
   }
   // Whether no axis that stays whole changes what is staged.
   bool same_panel_everywhere(const Choice& s) const {

@@ -107,7 +107,9 @@ class Replay {
     require(l.part == Loop::Piece, "is of no piece of an axis");
     require(nest_.loops[l.axis]->extent.is_constant(), "is of an axis whose size is not constant");
     require(has_loop_ && !untileable_, "needs loops that are all serial");
+    require(t.by == 0 || t.by >= 2, "needs blocks of two elements or more");
     staged_ = static_cast<int>(l.axis);
+    stage_rows_ = t.by;
   }
 
   void unroll(const Transform& t) {
@@ -184,7 +186,7 @@ class Replay {
       check(!f.row_blocks || nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns),
             "blocks of rows around columns that leave a rest");
     }
-    f.stage = staged_ >= 0;
+    f.stage = staged_ >= 0, f.stage_rows = stage_rows_;
     check(!f.panel_first ||
               (f.row_axis >= 0 && !f.row_blocks && static_cast<int>(pieces[0]->axis) == f.vector_axis),
           "a whole loop inside pieces that are not of columns around rows");
@@ -200,6 +202,7 @@ class Replay {
   bool has_loop_ = false;    // inside the axis loops
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
   int staged_ = -1;
+  int64_t stage_rows_ = 0;
 };
 
 }  // namespace

@@ -42,6 +42,7 @@ struct LoopForm {
   int64_t block = 0;          // so many pieces of columns share each piece of rows before the next; 0: one
   bool row_blocks = false;    // so many pieces of rows share each piece of columns instead
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
+  int64_t stage_rows = 0;     // so many elements at a time that lie side by side though the lanes lie apart
   bool parallel = false;      // the outermost loop
 };
 // Replays the steps, each with its check: InternalError names the step that the kernel does not allow.

@@ -80,6 +80,7 @@ const Refused kRefused[] = {
     {0, R"(split i0 by 4 -> a, b "" reorder b, a, i1 "")", "reorder b puts the elements of a piece around"},
     {0, R"(parallelise i0 "" reorder i1, i0 "")", "reorder i1 comes after what needs an order"},
     {0, R"(stage i1 "")", "stage i1 is of no piece"},
+    {0, R"(split i1 by 4 -> a, b "" stage b by 1 "")", "stage b needs blocks of two elements or more"},
     {0, R"(split i0 by 4 -> a, b "" stage b "")", "stage b is of an axis whose size is not constant"},
     {1, R"(split i0 by 4 -> a, b "" unroll b "")", "unroll b needs loops that are all serial"},
     {2, R"(split i0 by 4 -> a, b "" unroll b "")", "no code for a loop inside a tile"},
@@ -196,6 +197,8 @@ class Drawer {
       t.into = {t.loops[0] + ".o", t.loops[0] + ".i"};
       std::erase(names, t.loops[0]);
       names.insert(names.end(), t.into.begin(), t.into.end());
+    } else if (t.name == "stage") {
+      t.by = below(2) == 0 ? 0 : static_cast<int64_t>(2 + below(8));
     } else if (t.name == "reorder") {
       t.loops = names;
       for (size_t i = t.loops.size(); i > 1; --i) std::swap(t.loops[i - 1], t.loops[below(i)]);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "ir/kernel/flat_index.h"
+#include "runtime/memory.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
 
@@ -33,11 +34,7 @@ struct TeamBarrier {
   }
 };
 
-struct Region {
-  explicit Region(int64_t bytes) : memory(DType::U8, {std::max<int64_t>(64, bytes)}) {}
-  Tensor memory;
-  std::byte* data() { return memory.data(); }
-};
+using runtime::Region;
 
 // Copies a row-major tensor to or from a buffer.
 void copy_tensor(const step::Buffer& b, const std::map<std::string, int64_t>& dims, std::byte* region,
@@ -69,7 +66,7 @@ struct Call {
       if (it->second > d.max)
         throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, it->second, d.max));
     }
-    std::memset(io.data(), 0xFF, static_cast<size_t>(io.memory.bytes()));  // what nobody writes is NaN
+    std::memset(io.data(), 0xFF, static_cast<size_t>(io.size()));  // what nobody writes is NaN
     for (size_t i = 0; i < args.size(); ++i) {
       Tensor copy = args[i].clone();
       copy_tensor(s.buffers[s.inputs[i]], dims, io.data(), copy, true);

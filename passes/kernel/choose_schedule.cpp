@@ -411,7 +411,8 @@ class Chooser {
                                     : "few panels, so that threads share rows")});
   }
 
-  // Strided panels, and rows whose pitch maps to few cache sets, are copied once and read many times.
+  // Strided panels, and rows whose pitch maps to few cache sets or makes vectors straddle lines, are copied
+  // once and read many times.
   bool wants_staging(const Choice& s, const Access& access) const {
     const int var = nest_.loops[s.vector_axis]->var;
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
@@ -421,7 +422,10 @@ class Chooser {
     if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) return false;
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
-    return (!c->is(1) && !c->is(0)) || (c->is(1) && row_pitch(b) * size_of(b.dtype) % 1024 == 0);
+    if (!c->is(1)) return !c->is(0);
+    constexpr int64_t kLine = 64, kFewSets = 1024;
+    const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
+    return bytes % kFewSets == 0 || (bytes % kLine != 0 && pitch >= 2 * s.columns);
   }
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),

@@ -185,6 +185,7 @@ OpDef scatter_add() {
   OpDef r = row("scatter_add",
                 "x with rows of u added at the rows that idx names, in ascending order of u; own kernel", {});
   r.min_operands = r.max_operands = 3;
+  r.updates = true;
   r.infer = [](const NodeView& v) {
     const Type &x = v.operands[0], &idx = v.operands[1], &u = v.operands[2];
     if (x.rank() < 1 || !is_integer(idx.dtype) || x.dtype == DType::Bool)

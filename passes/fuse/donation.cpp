@@ -32,8 +32,9 @@ class Decider {
     for (const graph::Result& r : f_.results) returned.insert(r.node);
     for (const graph::Result& r : f_.results) {
       if (r.into == kNone || r.node == r.into) continue;
-      const bool in_place = !is_param(r.node) && reads_.meanings()[r.node] && !d_.into.count(r.node) &&
-                            !returned.count(r.into) && reads_own_element(reads_, r.node, r.into);
+      const bool in_place = !is_param(r.node) && !d_.into.count(r.node) && !returned.count(r.into) &&
+                            (reads_.meanings()[r.node] ? reads_own_element(reads_, r.node, r.into)
+                                                       : updates_in_place(f_, r.node, r.into));
       if (in_place)
         d_.into[r.node] = r.into;
       else
@@ -103,6 +104,11 @@ class Decider {
 }  // namespace
 
 Donation decide_donation(const Function& f, const ReadTable& reads) { return Decider(f, reads).run(); }
+
+bool updates_in_place(const Function& f, NodeId n, NodeId param) {
+  const std::vector<NodeId>& from = f[n].operands;
+  return f[n].op->updates && from[0] == param && std::count(from.begin(), from.end(), param) == 1;
+}
 
 bool is_identity(const std::vector<Index>& at, size_t n) {
   if (at.size() < n) return false;

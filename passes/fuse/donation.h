@@ -23,6 +23,8 @@ Donation decide_donation(const graph::Function& f, const ReadTable& reads);
 
 // Whether n reads the parameter, if at all, only at the element where n itself stands.
 bool reads_own_element(const ReadTable& reads, NodeId n, NodeId param);
+// Whether n is its first operand, the parameter, with some elements changed, and reads nothing else of it.
+bool updates_in_place(const graph::Function& f, NodeId n, NodeId param);
 bool is_identity(const std::vector<Index>& at, size_t n);
 
 }  // namespace gradc::passes

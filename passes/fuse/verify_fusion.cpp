@@ -118,14 +118,17 @@ class Verifier {
                   "{} is a result without a buffer", text(n));
       returned.insert(n);
       // The first place that a result is computed into; further ones are copies.
-      if (is_param(n) || !graph::has_meaning(f_[n]) || bound.count(n)) continue;
+      if (is_param(n) || bound.count(n)) continue;
       if (r.into != kNone && fusion_.copied.count(r.into)) continue;
+      const bool updates = r.into != kNone && updates_in_place(f_, n, r.into);
+      if (!graph::has_meaning(f_[n]) && !updates) continue;
       bound.insert(n);
       if (r.into != kNone) writer[r.into] = n;
     }
     for (NodeId p : fusion_.copied) GRADC_CHECK(f_.is_donated(p), "{} is copied", text(p));
     for (const auto& [p, n] : writer) {
-      GRADC_CHECK(member(n).depth == f_.type(n).rank(), "{} overwrites rows of {}", text(n), text(p));
+      GRADC_CHECK(updates_in_place(f_, n, p) || member(n).depth == f_.type(n).rank(),
+                  "{} overwrites rows of {}", text(n), text(p));
       GRADC_CHECK(!returned.count(p), "{} is overwritten and returned", text(p));
     }
     for (const Group& g : fusion_.groups)
@@ -137,6 +140,7 @@ class Verifier {
   void verify_old_value(NodeId reader, const ResolvedRead& r, NodeId writer) const {
     const Place &read = place_[reader], &write = place_[writer];
     const size_t rank = static_cast<size_t>(f_.type(writer).rank());
+    if (reader == writer && updates_in_place(f_, writer, r.node)) return;
     const bool same = read.group == write.group && read.member <= write.member && r.at.size() == rank &&
                       is_identity(r.at, rank);
     GRADC_CHECK(read.group < write.group || same, "{} reads {}, which {} has overwritten", text(reader),

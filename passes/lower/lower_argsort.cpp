@@ -37,8 +37,8 @@ class Merge {
       store(low_at, choose(DType::I64, up, op(ScalarOp::Add, middle, one), low));
       store(high_at, choose(DType::I64, up, high, middle));
     }
-    // Without a right run there is nothing to find. The branch also keeps this loop out of register tiles, which
-    // would unroll its loads by number: seconds of compilation, and no faster.
+    // Without a right run there is nothing to find. The branch also keeps this loop out of register tiles,
+    // which would unroll its loads by number: seconds of compilation, and no faster.
     Body search{make_for({k_.vars++, level_ + 1, LoopKind::Serial, std::exchange(body_, {})})};
     before.push_back(make_if({{right - 1}, std::move(search)}));
     body_ = std::move(before);

@@ -233,16 +233,25 @@ struct StepBuilder::FunctionLowering {
 
   // A result is computed where it belongs, unless it is a parameter, has no kernel of its own, or belongs to
   // two places or to a parameter that must be copied. Running sums read what they would overwrite: in place
-  // of a parameter they are copied.
+  // of a parameter they are copied. What is updated is computed where the update belongs, if nothing else
+  // reads it.
   void bind_results(const Fusion& fusion) {
     for (size_t r = 0; r < f.results.size(); ++r) {
       const graph::Result& result = f.results[r];
-      const bool fresh = result.into == kNone && own_kernel_writes_once(*f[result.node].op);
-      if (views.count(result.node) || (!graph::has_meaning(f[result.node]) && !fresh)) continue;
+      const graph::OpDef& op = *f[result.node].op;
+      const bool own = op.updates || (result.into == kNone && own_kernel_writes_once(op));
+      if (views.count(result.node) || (!graph::has_meaning(f[result.node]) && !own)) continue;
       if (result.into != kNone && fusion.copied.count(result.into)) continue;
       views[result.node] = dests[r];
       if (result.into != kNone) storage_of[result.node] = result.into;
     }
+    std::vector<int> readers(f.nodes.size(), 0);
+    for (const graph::Result& r : f.results) ++readers[r.node];
+    for (const graph::Node& n : f.nodes)
+      for (NodeId q : n.operands) ++readers[q];
+    for (NodeId n = static_cast<NodeId>(f.nodes.size()); n-- > 0;)
+      if (f[n].op->updates && readers[f[n].operands[0]] == 1 && !views.count(f[n].operands[0]))
+        views[f[n].operands[0]] = view_of(n);
   }
   // Outputs first, while all parameters hold their old values; then the parameters, each once nothing reads
   // its old value any more. Where they wait for each other in a circle, one value goes by way of a temporary.
@@ -464,7 +473,7 @@ struct StepBuilder::FunctionLowering {
     }
   }
 
-  // Rows of u are added in ascending order; each row's columns are independent.
+  // Rows of u are added in ascending order, in all columns at once or in some by each thread.
   void lower_scatter_add(NodeId n, Body& out) {
     const std::vector<NodeId>& operands = f[n].operands;
     const Type &table = f.type(n), &ids = f.type(operands[1]), &rows = f.type(operands[2]);
@@ -488,24 +497,22 @@ struct StepBuilder::FunctionLowering {
     }
     const kernel::Value v = k.values;
     k.values += 4;
-    kernel::Body body{kernel::Load{v + 2, 1, row, {}, {}}, kernel::Load{v + 3, 2, element, {}, {}}};
-    body.push_back(kernel::Compute{k.values, ScalarOp::Add, table.dtype, {v + 3, v + 2, -1}, {}, {}});
-    body.push_back(kernel::Store{2, element, k.values++});
-    for (int a = table.rank() - 1; a >= 1; --a)
-      body = {kernel::make_for({bound + a, table.shape[a],
-                                a == table.rank() - 1 ? kernel::LoopKind::Vector : kernel::LoopKind::Serial,
-                                body})};
-    kernel::Body outer{kernel::Load{v, 0, id, {}, {}}};
+    kernel::Body body{kernel::Load{v, 0, id, {}, {}}};
     kernel::Value index = v;
     if (ids.dtype != DType::I64) {
-      outer.push_back(kernel::Compute{v + 1, ScalarOp::Convert, DType::I64, {v, -1, -1}, {}, {}});
+      body.push_back(kernel::Compute{v + 1, ScalarOp::Convert, DType::I64, {v, -1, -1}, {}, {}});
       index = v + 1;
     }
-    outer.push_back(kernel::Bind{bound, index});
-    outer.insert(outer.end(), body.begin(), body.end());
+    body.push_back(kernel::Bind{bound, index});
+    body.push_back(kernel::Load{v + 2, 1, row, {}, {}});
+    body.push_back(kernel::Load{v + 3, 2, element, {}, {}});
+    body.push_back(kernel::Compute{k.values, ScalarOp::Add, table.dtype, {v + 3, v + 2, -1}, {}, {}});
+    body.push_back(kernel::Store{2, element, k.values++});
     for (int a = ids.rank(); a-- > 0;)
-      outer = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, outer})};
-    k.body = std::move(outer);
+      body = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, body})};
+    for (int a = table.rank() - 1; a >= 1; --a)
+      body = {kernel::make_for({bound + a, table.shape[a], kernel::LoopKind::Axis, body})};
+    k.body = std::move(body);
     b.emit(std::move(l), {view_of(operands[1]), view_of(operands[2]), target}, "scatter_add", out);
   }
 };

@@ -63,6 +63,47 @@ func @f[B <= 40 plan 32](%x: {0}[{1},{2}], %y: {0}[{2},{1}]) -> ({0}[{2},{1}], {
     }
 }
 
+// A table is updated where it lies if it is given away and nothing reads its old rows later; what is updated
+// is computed where the update belongs.
+TEST(Code, UpdatesAreInPlace) {
+  struct Case {
+    int copies;
+    const char* results;
+    const char* body;
+  };
+  const Case cases[] = {
+      {0, "f32[40,21] into %t", "%1 = scatter_add(%t, %i, %r)\n return %1"},
+      {1, "f32[40,21]", "%1 = scatter_add(%t, %i, %r)\n return %1"},
+      // Rows that come from the table itself: first read, then added.
+      {0, "f32[40,21] into %t", "%1 = gather(%t, %i)\n %2 = scatter_add(%t, %i, %1)\n return %2"},
+      // The old table is a result, or read by what needs the new one.
+      {3, "f32[40,21] into %t, f32[40,21]", "%1 = scatter_add(%t, %i, %r)\n return %1, %t"},
+      {2, "f32[40,21] into %t, f32[40,21]",
+       "%1 = scatter_add(%t, %i, %r)\n %2 = mul(%1, %t)\n return %1, %2"},
+      {0, "f32[40,21] into %t, f32[40,21]",
+       "%1 = scatter_add(%t, %i, %r)\n %2 = mul(%t, %t)\n return %1, %2"},
+      // Updates of updates, and of what is computed.
+      {0, "f32[40,21] into %t",
+       "%1 = mul(%t, %t)\n %2 = scatter_add(%1, %i, %r)\n %3 = scatter_add(%2, %i, %r)\n"
+       " %4 = add(%3, %3)\n return %4"},
+      {1, "f32[40,21] into %t, f32[40,21]",
+       "%1 = mul(%t, %t)\n %2 = scatter_add(%1, %i, %r)\n %3 = mul(%1, %2)\n return %3, %1"},
+  };
+  for (const Case& c : cases) {
+    const std::string text = fmt::format(
+        "func @f(%t: f32[40,21], %i: i32[9], %r: f32[9,21]) -> ({}) {{\n {}\n}}\n", c.results, c.body);
+    SCOPED_TRACE(text);
+    for (const int lanes : {4, 16})
+      EXPECT_EQ(
+          disagreement(text, "f", {{1}, {lanes, {}, "", true}, {1, 3}}, options_of({lanes, {}, "", true})),
+          "");
+    const graph::Module m = passes::run_graph_passes(graph::parse(text));
+    passes::StepReport report;
+    lower_function(m, m.at("f"), options_of({16, {}, ""}), {}, &report);
+    EXPECT_EQ(report.copies, c.copies);
+  }
+}
+
 // Many distinct kernels are compiled in parts, as many as there are cores at most; few are one object.
 TEST(Code, ManyKernelsBecomeSeveralObjects) {
   const auto chain = [](int layers) {

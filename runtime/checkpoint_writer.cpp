@@ -76,20 +76,10 @@ void CheckpointWriter::work() {
   }
 }
 
-CheckpointWriter::Outcome CheckpointWriter::write(File file, const Job& job) {
+CheckpointWriter::Outcome CheckpointWriter::write(File file, const Job& job) const {
   Outcome out{file, now(), 0, nullptr};
   try {
-    switch (file) {
-      case File::Best:
-        files_.best(*job.state);
-        break;
-      case File::Last:
-        files_.last(*job.state);
-        break;
-      case File::Numbered:
-        files_.numbered(*job.state);
-        break;
-    }
+    write_(file, *job.state);
     if (job.then) job.then();
   } catch (...) {
     out.error = std::current_exception();

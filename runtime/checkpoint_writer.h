@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "runtime/checkpoint.h"
@@ -30,8 +31,9 @@ class CheckpointWriter {
     std::exception_ptr error;  // null: it is on disk, and `then` was called
   };
   using Then = std::function<void()>;
+  using Write = std::function<void(File, const Kept&)>;  // called by the thread alone, while busy()
 
-  explicit CheckpointWriter(Checkpoints& files) : files_(files) {}
+  explicit CheckpointWriter(Write write) : write_(std::move(write)) {}
   ~CheckpointWriter();  // what waits is written first
 
   // `then` is called on the writer's thread once the file is on disk. What waits already of the same kind
@@ -50,9 +52,9 @@ class CheckpointWriter {
   std::optional<Job>& slot(File f) { return slots_[static_cast<size_t>(f)]; }
   bool waiting() const;
   void work();
-  Outcome write(File file, const Job& job);
+  Outcome write(File file, const Job& job) const;
 
-  Checkpoints& files_;  // by the thread alone, while busy()
+  Write write_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::array<std::optional<Job>, 3> slots_;

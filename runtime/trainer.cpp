@@ -362,6 +362,17 @@ class Trainer {
     return k;
   }
 
+  // Called by the writer's thread.
+  void write(CheckpointWriter::File file, const Kept& k) {
+    switch (file) {
+      case CheckpointWriter::File::Best:
+        return files_.best(k);
+      case CheckpointWriter::File::Last:
+        return files_.last(k);
+      case CheckpointWriter::File::Numbered:
+        return files_.numbered(k);
+    }
+  }
   void put(CheckpointWriter::File file, Snapshot k, CheckpointWriter::Then then = {}) {
     if (files_.has_folder()) writer_.put(file, std::move(k), std::move(then));
   }
@@ -538,7 +549,8 @@ class Trainer {
   bool best_saved_ = true, write_failed_ = false;
   int64_t last_step_ = 0;                    // of the weights in last.safetensors
   int64_t first_step_ = 0, epoch_from_ = 0;  // where this call began, and within the epoch
-  CheckpointWriter writer_{files_};          // the last member: it ends before what it writes
+  // The last member: it ends before what it writes.
+  CheckpointWriter writer_{[this](CheckpointWriter::File file, const Kept& k) { write(file, k); }};
 };
 
 }  // namespace

@@ -182,6 +182,14 @@ class Resume(Folder):
         self.assertEqual({n for n in still if not n.startswith("standardize")}, {"encoder.weight", "encoder.bias"})
         self.assertFalse([n for n in two if n.startswith("__opt__") and "encoder" in n])
         self.assertTrue([n for n in two if n.startswith("__opt__") and "head" in n or "dense" in n])
+        def operations():
+            line = gradc("summary", "m.grad", cwd=self.dir).split("operations ")[1].split()
+            return int(line[0].replace(",", "")), int(line[4].replace(",", ""))
+
+        forward, step = operations()
+        self.model(EVERY.replace('; freeze = ["enc*.weight", "encoder.bias"]', ""))
+        self.assertEqual(operations()[0], forward)
+        self.assertLess(step, operations()[1])
         # A training that froze others does not go on.
         self.model(EVERY.replace('freeze = ["enc*.weight", "encoder.bias"]', 'freeze = "encoder.bias"'))
         self.assertIn("__opt__/m/encoder.weight", self.run_("--resume=a", code=4)[1])

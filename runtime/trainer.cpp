@@ -169,7 +169,7 @@ class Trainer {
       const size_t from = static_cast<size_t>(done * o_.batch);
       step(
           std::span(rows).subspan(from, std::min<size_t>(static_cast<size_t>(o_.batch), rows.size() - from)));
-      if (live_ && now() - shown_ > 0.1) show_running(done + 1);
+      if (live_ && now() - shown_ > std::max(0.1, kShowPause * show_cost_)) show_running(done + 1);
       if (stop_now()) return;
     }
     ++result_.epochs;
@@ -517,12 +517,12 @@ class Trainer {
 
   void print(std::string line, const char* end) {
     if (o_.quiet) return;
-    shown_ = now();
-    const double all = shown_ - started_;
+    const double from = now(), all = from - started_;
     line += "  left " + duration(all / static_cast<double>(std::max<int64_t>(1, result_.step - first_step_)) *
                                  static_cast<double>(total_ - result_.step));
     std::fprintf(out_, "%s%s%s", live_ ? "\r\033[K" : "", line.c_str(), end);
     std::fflush(out_);
+    shown_ = now(), show_cost_ = shown_ - from;
   }
 
   Runner& r_;
@@ -534,7 +534,8 @@ class Trainer {
   int64_t per_epoch_ = 0, total_ = 0;
   std::vector<double> epoch_sums_;
   static constexpr double kRememberSeconds = 10;
-  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, remembered_ = 0;
+  static constexpr double kShowPause = 400;  // times what a line took: some terminals are slow
+  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
   double within_seconds_ = 0;  // that validations took of the epoch under way
   double numbered_at_ = 0;
   bool candidate_new_ = false, threads_told_ = false, weights_finite_ = true;

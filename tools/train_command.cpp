@@ -78,6 +78,7 @@ class RunLog {
   }
   void end(const runtime::TrainResult& r) {
     take(r);
+    record_.seconds = {{"all", r.seconds}, {"beside", r.beside_seconds}, {"writing", r.writing_seconds}};
     end(status_of(r));
   }
   void end(const std::string& status, const std::string& note = "") {

@@ -64,10 +64,17 @@ struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.
   double delta = 0;
 };
 
+struct Numbered {  // keep = every(1000, last = 3), every(minutes = 10)
+  int64_t steps = 0, last = 0;
+  double minutes = 0;
+};
+
 struct TrainSpec {
   std::string name;                                     // of the model
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
   std::optional<Keep> keep, stop;
+  std::optional<Numbered> numbered;
+  int64_t validate_every = 0;           // steps; 0: after epochs alone
   std::vector<std::string> metrics;     // values of @finish: "loss" first
   std::map<std::string, double> hyper;  // f64 inputs of @train_step by name
   Loc loc;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -60,6 +62,8 @@ class Reader {
   const std::string& path_;
 };
 
+std::string numbered_name(int64_t step) { return "step-" + number("%08.0f", static_cast<double>(step)); }
+
 }  // namespace
 
 Kept moment_of(const SafeTensors& file, const std::string& path) {
@@ -104,6 +108,36 @@ void Checkpoints::in_folder(const std::string& which, const Kept& k) {
   if (s.best) m["gradc.best"] = number("%.17g", *s.best), m["gradc.best_step"] = std::to_string(s.best_step);
   if (s.stop_best) m["gradc.stop_best"] = number("%.17g", *s.stop_best);
   write(path(which), k, m);
+}
+
+void Checkpoints::numbered(const Kept& k) {
+  in_folder(numbered_name(k.step), k);
+  std::erase(numbered_, k.step);
+  numbered_.push_back(k.step);
+  while (facts_.numbered > 0 && static_cast<int64_t>(numbered_.size()) > facts_.numbered) {
+    const std::string oldest = path(numbered_name(numbered_.front()));
+    numbered_.erase(numbered_.begin());
+    std::error_code error;
+    std::filesystem::remove(oldest, error);
+    if (error) throw Error(Failure::Data, oldest + ": cannot remove the file: " + error.message());
+  }
+}
+
+void Checkpoints::find_numbered(int64_t from) {
+  if (!has_folder() || facts_.numbered == 0 || facts_.run.empty()) return;
+  for (const std::string& name : names_in(folder_)) {
+    int64_t step = 0;
+    if (!name.starts_with("step-")) continue;
+    std::from_chars(name.data() + 5, name.data() + name.size(), step);
+    if (step > from || folder_ + "/" + name != path(numbered_name(step))) continue;
+    try {
+      const SafeTensors file = read_safetensors(folder_ + "/" + name);
+      const auto run = file.metadata.find("gradc.run");
+      if (run != file.metadata.end() && run->second == facts_.run) numbered_.push_back(step);
+    } catch (const Error&) {  // whatever it is, this training did not write it
+    }
+  }
+  std::sort(numbered_.begin(), numbered_.end());
 }
 
 void Checkpoints::write(const std::string& path, const Kept& k,

@@ -16,7 +16,7 @@ struct Standing {
   std::vector<double> sums, shifts;  // of the metrics of the epoch under way
   std::optional<double> best, stop_best;
   int64_t best_step = 0;
-  int waited = 0;  // epochs without progress, for `stop`
+  int waited = 0;  // validations without progress, for `stop`
 };
 
 // A state, and the moment that it is of.
@@ -56,18 +56,19 @@ class SavePace {
   int saves_ = 0;
 };
 
-// The files last.safetensors and best.safetensors of a folder, and further ones. Every file says in its
-// metadata what it holds: gradc.step (steps done), gradc.epoch (that the last of them was in, from 0),
+// The files last.safetensors and best.safetensors of a folder, numbered and further ones. Every file says in
+// its metadata what it holds: gradc.step (steps done), gradc.epoch (that the last of them was in, from 0),
 // gradc.sample (rows of the epoch under way that were used), gradc.value (of the metric gradc.metric),
-// gradc.seed, gradc.batch, gradc.rows (of the split train), gradc.model_hash, gradc.checksum; last and best
-// say beside it what a Standing holds, the number of whole epochs, gradc.total (planned steps) and gradc.run
-// (the same in all files of one training, however often it was resumed).
+// gradc.seed, gradc.batch, gradc.rows (of the split train), gradc.model_hash, gradc.checksum; those
+// in the folder say beside it what a Standing holds, the number of whole epochs, gradc.total (planned steps)
+// and gradc.run (the same in all files of one training, however often it was resumed).
 class Checkpoints {
  public:
   struct Facts {
     int64_t per_epoch = 1, batch = 1, seed = 0, rows = 0, total = 0;
     std::string metric, run;  // "val.loss"; what names the training
     std::map<std::string, std::string> metadata;
+    int64_t numbered = 0;  // so many files of the kind step-00012000 stay, 0: all
   };
   Checkpoints(const Runner& runner, std::string folder, Facts facts)
       : runner_(runner), folder_(std::move(folder)), facts_(std::move(facts)) {}
@@ -79,6 +80,10 @@ class Checkpoints {
   void check(const SafeTensors& file, const std::string& path) const;
   void last(const Kept& k) { in_folder("last", k); }
   void best(const Kept& k) { in_folder("best", k); }
+  // step-00012000.safetensors. Removes the oldest beyond the number that stays, of those that this training
+  // wrote, in this process or, as far as the step `from`, before it was resumed.
+  void numbered(const Kept& k);
+  void find_numbered(int64_t from);
   // Throws Error; the file that was there is whole until the new one is.
   void write(const std::string& path, const Kept& k, const std::map<std::string, std::string>& more = {});
   // Of what was written: "w.safetensors: 'l.w' holds NaN in 1 of 3 numbers"; "" when there is none.
@@ -89,6 +94,7 @@ class Checkpoints {
   const Runner& runner_;
   std::string folder_, nan_;
   Facts facts_;
+  std::vector<int64_t> numbered_;  // steps of the files that are there, in the order of time
 };
 
 }  // namespace gradc::runtime

@@ -44,6 +44,9 @@ struct RunRecord {
   std::optional<double> best;
   int64_t best_step = 0;
   std::vector<std::pair<std::string, double>> results;  // "val.loss", "test.accuracy", ...
+  // Of the process that ended: "all", "beside" (neither steps nor validation), "writing" (by a thread of its
+  // own).
+  std::vector<std::pair<std::string, double>> seconds;
 };
 std::string to_json(const RunRecord& r);
 RunRecord read_record(const std::string& path);  // throws Error

@@ -18,6 +18,21 @@ std::string json_number(double v) {
   return {text, std::to_chars(text, text + sizeof text, v).ptr};
 }
 
+std::string members(const std::vector<std::pair<std::string, double>>& values) {
+  std::string out;
+  for (const auto& [name, v] : values)
+    out += (out.empty() ? "" : ", ") + quote_json(name) + ": " + json_number(v);
+  return "{" + out + "}";
+}
+
+std::vector<std::pair<std::string, double>> members_of(const Json& j, const char* key) {
+  std::vector<std::pair<std::string, double>> out;
+  if (const Json* v = j.find(key))
+    for (const auto& [name, x] : v->members)
+      out.push_back({name, x.kind == Json::Kind::Number ? x.number : std::nan("")});
+  return out;
+}
+
 class Writer {
  public:
   void text(const char* key, const std::string& v) { row(key, quote_json(v)); }
@@ -63,10 +78,8 @@ std::string to_json(const RunRecord& r) {
   w.row("maximize", r.maximize ? "true" : "false");
   w.row("best", r.best ? json_number(*r.best) : "null");
   w.whole("best_step", r.best_step);
-  std::string results;
-  for (const auto& [name, v] : r.results)
-    results += (results.empty() ? "" : ", ") + quote_json(name) + ": " + json_number(v);
-  w.row("results", "{" + results + "}");
+  w.row("results", members(r.results));
+  w.row("seconds", members(r.seconds));
   return w.take();
 }
 
@@ -86,9 +99,7 @@ RunRecord read_record(const std::string& path) {
   r.metric = text_of(j, "metric");
   if (const Json* v = j.find("maximize")) r.maximize = v->truth;
   if (const Json* v = j.find("best"); v != nullptr && v->kind == Json::Kind::Number) r.best = v->number;
-  if (const Json* v = j.find("results"))
-    for (const auto& [name, x] : v->members)
-      r.results.push_back({name, x.kind == Json::Kind::Number ? x.number : std::nan("")});
+  r.results = members_of(j, "results"), r.seconds = members_of(j, "seconds");
   return r;
 }
 

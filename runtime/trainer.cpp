@@ -3,11 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
-#include "runtime/checkpoint.h"
+#include "runtime/checkpoint_writer.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/progress.h"
@@ -15,10 +14,6 @@
 
 namespace gradc::runtime {
 namespace {
-
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The metric whose value says how good weights are.
 std::string deciding_metric(const TrainOptions& o, const Splits& data) {
@@ -37,8 +32,20 @@ Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o)
           o.run_dir,
           {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
            static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o), deciding_metric(o, data),
-           o.run, o.metadata}};
+           o.run, o.metadata, o.numbered ? o.numbered->last : 0}};
 }
+
+// Adds the time that it lives.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total), from_(now()) {}
+  ~Stopwatch() { total_ += now() - from_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double &total_, from_;
+};
 
 class Trainer {
  public:
@@ -63,12 +70,14 @@ class Trainer {
     else
       r_.fit(data_.train, o_.batch);
     if (o_.weights) o_.weights(r_);
+    if (o_.numbered) files_.find_numbered(result_.step);
     first_step_ = result_.step;
     if (o_.started) o_.started(result_);
     weights_finite_ = r_.not_finite() == nullptr;
-    started_ = now();
+    started_ = numbered_at_ = now();
     train_all();
     finish();
+    result_.seconds = now() - started_;
     return std::move(result_);
   }
 
@@ -131,8 +140,9 @@ class Trainer {
     }
     const std::vector<std::byte> here_now = r_.snapshot();
     r_.load(*from.best, from.best_file, Runner::Wanted::All);
-    best_ = moment_of(*from.best, from.best_file);
-    r_.snapshot_into(best_.state);
+    Kept best = moment_of(*from.best, from.best_file);
+    r_.snapshot_into(best.state);
+    best_ = std::make_shared<const Kept>(std::move(best));
     r_.restore(here_now);
     best_saved_ = from.best_file == files_.path("best");
     best_found_ = now();
@@ -152,26 +162,37 @@ class Trainer {
     }
     epoch_started_ = now();
     epoch_from_ = done;
+    within_seconds_ = 0;
     remember();
     for (; done < per_epoch_ && result_.step < total_; ++done) {
       if (ended()) return;
       const size_t from = static_cast<size_t>(done * o_.batch);
       step(
           std::span(rows).subspan(from, std::min<size_t>(static_cast<size_t>(o_.batch), rows.size() - from)));
-      if (live_ && now() - shown_ > 0.1) show(done + 1, false);
+      if (live_ && now() - shown_ > std::max(0.1, kShowPause * show_cost_)) show_running(done + 1);
+      if (stop_now()) return;
     }
-    train_seconds_ = now() - epoch_started_;
-    steps_here_ = done - epoch_from_;
     ++result_.epochs;
     result_.train = train_values();
-    if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
-      diverge("'" + s->tensor.name + "' is no longer finite after step " + std::to_string(result_.step - 1));
-    validate();
-    show(done, true);
+    validate(result_.train, result_.epochs);
+    save_when_due(true);
+  }
+
+  // After some step of an epoch, where it is no end of one.
+  void validate_within() {
+    if (o_.validate_every == 0 || !data_.val || result_.step % o_.validate_every != 0 || epoch_ends()) return;
+    const double from = now();
+    const std::vector<double> shifts = r_.shifts();
+    validate(train_values(), result_.epochs + 1, &shifts);
+    within_seconds_ += now() - from;
+  }
+  bool epoch_ends() const {
+    return result_.step >= total_ || result_.step >= (result_.epochs + 1) * per_epoch_;
   }
 
   // The weights at hand, good once a step from them has had a finite loss.
   void remember() {
+    const Stopwatch beside(result_.beside_seconds);
     candidate_ = here(std::move(candidate_.state));
     candidate_new_ = true;
     remembered_ = now();
@@ -180,14 +201,17 @@ class Trainer {
   [[noreturn]] void diverge(const std::string& what) {
     std::string kept;
     try {
+      settle(writer_.wait());
+      const Snapshot good = good_ ? std::make_shared<const Kept>(std::move(good_)) : nullptr;
       if (best_)
-        files_.best(best_);
-      else if (good_ && (!files_.has_best() || (!o_.keep && good_.epoch > 0)))
-        files_.best(good_);
-      if (good_) files_.last(good_);
-      if (good_ && files_.has_folder())
-        kept = "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step) +
-               " of epoch " + std::to_string(good_.epoch);
+        put(CheckpointWriter::File::Best, best_);
+      else if (good && (!files_.has_best() || (!o_.keep && good->epoch > 0)))
+        put(CheckpointWriter::File::Best, good);
+      if (good) put(CheckpointWriter::File::Last, good);
+      must(writer_.wait());
+      if (good && files_.has_folder())
+        kept = "; " + files_.path("last") + " has the weights after step " + std::to_string(good->step) +
+               " of epoch " + std::to_string(good->epoch);
       report();
     } catch (const Error& e) {
       kept = std::string("; and the last good weights could not be written: ") + e.what();
@@ -219,7 +243,9 @@ class Trainer {
       while (unfinished() && !stopped()) epoch();
     } catch (const Error& e) {
       if (e.kind != Failure::Data || result_.step == 0 || !files_.has_folder()) throw;
-      save_all();
+      settle(writer_.wait());
+      put_all();
+      must(writer_.wait());
       throw Error(e.kind, std::string(e.what()) + "; " + files_.path("last") +
                               " has the weights after step " + std::to_string(last_step_));
     }
@@ -247,6 +273,7 @@ class Trainer {
     for (size_t i = 0; i < epoch_sums_.size(); ++i) epoch_sums_[i] += sums.at(static_cast<int64_t>(i));
     ++result_.step;
     value_now_.reset();
+    validate_within();
     save_when_due(false);
   }
 
@@ -270,26 +297,37 @@ class Trainer {
     return !best || (rule.maximize ? value > *best + rule.delta : value < *best - rule.delta);
   }
 
-  void validate() {
-    improved_ = false;
-    val_seconds_ = 0;
+  // The weights at hand. `shifts`: those of the epoch under way, which goes on behind it.
+  void validate(const std::vector<double>& train, int64_t epoch,
+                const std::vector<double>* shifts = nullptr) {
+    if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
+      diverge("'" + s->tensor.name + "' is no longer finite after step " + std::to_string(result_.step - 1));
+    const double from = now();
+    const bool within = shifts != nullptr;
+    const int64_t done = result_.step - (epoch - 1) * per_epoch_;
+    const auto rows = static_cast<int64_t>(data_.val.rows.size());
+    Report report{result_,
+                  train,
+                  epoch,
+                  within,
+                  from - epoch_started_ - within_seconds_,
+                  0,
+                  done - epoch_from_,
+                  (rows + o_.batch - 1) / o_.batch};
     if (data_.val) {
-      const double from = now();
       result_.val = r_.evaluate(data_.val, o_.batch);
-      val_seconds_ = now() - from;
+      if (within) r_.set_shifts(*shifts);
+      report.val_seconds = now() - from;
       value_now_ = metric(result_.val, o_.keep ? o_.keep->metric : "loss");
       count_wait();  // before the best weights are taken, which say it
       if (o_.keep)
-        choose();
+        report.best = choose();
       else
         result_.best = value_now_, result_.best_step = result_.step;
     }
-    if (o_.epoch_done) o_.epoch_done(report_of_epoch());
-    save_when_due(true);
-  }
-  EpochReport report_of_epoch() const {
-    const int64_t rows = data_.val ? static_cast<int64_t>(data_.val.rows.size()) : 0;
-    return {result_, train_seconds_, val_seconds_, steps_here_, (rows + o_.batch - 1) / o_.batch, improved_};
+    const Stopwatch beside(result_.beside_seconds);
+    if (o_.measured) o_.measured(report);
+    show(report, done);
   }
   void count_wait() {
     if (!o_.stop) return;
@@ -299,16 +337,18 @@ class Trainer {
     else
       ++waited_;
   }
-  bool stop_now() const { return o_.stop && result_.epochs > 0 && waited_ >= o_.stop->patience; }
+  bool stop_now() const { return o_.stop && waited_ >= o_.stop->patience; }
 
-  void choose() {
-    if (!better(*o_.keep, *value_now_, result_.best)) return;
-    improved_ = true;
+  bool choose() {
+    if (!better(*o_.keep, *value_now_, result_.best)) return false;
     result_.best = value_now_, result_.best_step = result_.step;
     best_val_ = result_.val;
-    best_ = here(std::move(best_.state));
+    best_ = snapshot();
     if (std::exchange(best_saved_, false)) best_found_ = now();
+    return true;
   }
+
+  Snapshot snapshot() const { return std::make_shared<const Kept>(here()); }
 
   Kept here(std::vector<std::byte> room = {}) const {
     const bool within = result_.step > result_.epochs * per_epoch_;  // an epoch, whose metrics go on
@@ -322,8 +362,22 @@ class Trainer {
     return k;
   }
 
+  // Called by the writer's thread.
+  void write(CheckpointWriter::File file, const Kept& k) {
+    switch (file) {
+      case CheckpointWriter::File::Best:
+        return files_.best(k);
+      case CheckpointWriter::File::Last:
+        return files_.last(k);
+      case CheckpointWriter::File::Numbered:
+        return files_.numbered(k);
+    }
+  }
+  void put(CheckpointWriter::File file, Snapshot k, CheckpointWriter::Then then = {}) {
+    if (files_.has_folder()) writer_.put(file, std::move(k), std::move(then));
+  }
   // Weights that are no longer finite are not kept: those of a while ago are.
-  void save_last() {
+  void put_last(CheckpointWriter::Then then = {}) {
     const StateTensor* broken = weights_finite_ ? r_.not_finite() : nullptr;
     last_step_ = broken == nullptr ? result_.step : good_.step;
     if (broken != nullptr)
@@ -332,88 +386,143 @@ class Trainer {
           (good_ && files_.has_folder()
                ? "; " + files_.path("last") + " has the weights after step " + std::to_string(good_.step)
                : ""));
+    if (!files_.has_folder()) return;
     if (broken == nullptr)
-      files_.last(here());
+      put(CheckpointWriter::File::Last, snapshot(), std::move(then));
     else if (good_)
-      files_.last(good_);
+      put(CheckpointWriter::File::Last, std::make_shared<const Kept>(good_), std::move(then));
   }
-  void save_best() {
-    if (best_ && !best_saved_) files_.best(best_), best_saved_ = true;
+  void put_best(CheckpointWriter::Then then = {}) {
+    if (best_ && !best_saved_) put(CheckpointWriter::File::Best, best_, std::move(then)), best_saved_ = true;
   }
   // The best first: a last.safetensors that names a best step finds its weights on disk.
-  void save_all() {
-    save_best();
-    save_last();
-    report();
+  void put_all() {
+    put_best();
+    put_last(reporter());
   }
   void report() {
     if (o_.saved) o_.saved(result_);
   }
+  // Tells what is so now once its files are written.
+  CheckpointWriter::Then reporter() const {
+    return [this, result = result_] {
+      if (o_.saved) o_.saved(result);
+    };
+  }
 
-  // The disk may be full for a while: the training goes on, and its end says whether it is still so.
+  // Files that were written, or not: the disk may be full for a while, the training goes on, and its end says
+  // whether it is still so.
+  void settle(const std::vector<CheckpointWriter::Outcome>& outcomes) {
+    if (outcomes.empty()) return;
+    for (const CheckpointWriter::Outcome& o : outcomes) {
+      result_.writing_seconds += o.to - o.from;
+      if (o.error == nullptr) continue;
+      if (o.file == CheckpointWriter::File::Best) best_saved_ = false, best_found_ = now();
+      if (std::exchange(write_failed_, true)) continue;
+      try {
+        std::rethrow_exception(o.error);
+      } catch (const Error& e) {
+        result_.warnings.push_back(std::string("a checkpoint could not be written: ") + e.what());
+      }
+    }
+    pace_.saved(outcomes.front().from, outcomes.back().to);
+  }
+  // At the end what is not written is an error.
+  void must(const std::vector<CheckpointWriter::Outcome>& outcomes) {
+    for (const CheckpointWriter::Outcome& o : outcomes) {
+      result_.writing_seconds += o.to - o.from;
+      if (o.error != nullptr) std::rethrow_exception(o.error);
+    }
+  }
+
   void save_when_due(bool epoch_ended) {
     if (!files_.has_folder()) return;
-    const double from = now();
-    const bool last = pace_.last_due(from, epoch_ended);
-    if (!last && (best_saved_ || !best_ || !pace_.best_due(from, best_found_))) return;
-    try {
-      save_best();
-      if (last) save_last();
-      report();
-    } catch (const Error& e) {
-      if (std::exchange(write_failed_, true)) return pace_.saved(from, now());
-      result_.warnings.push_back(std::string("a checkpoint could not be written: ") + e.what());
+    const Stopwatch beside(result_.beside_seconds);
+    if (numbered_due(epoch_ended)) {
+      numbered_at_ = now();
+      put(CheckpointWriter::File::Numbered, snapshot());
     }
-    pace_.saved(from, now());
+    if (writer_.busy()) return;
+    settle(writer_.take());
+    const double time = now();
+    const bool last = pace_.last_due(time, epoch_ended);
+    if (last)
+      put_all();
+    else if (best_ && !best_saved_ && pace_.best_due(time, best_found_))
+      put_best(reporter());
+  }
+
+  // Where an epoch ends its numbered weights are those after its validation.
+  bool numbered_due(bool epoch_ended) const {
+    if (!o_.numbered || (!epoch_ended && epoch_ends())) return false;
+    return (o_.numbered->steps > 0 && result_.step % o_.numbered->steps == 0) ||
+           (o_.numbered->seconds > 0 && now() - numbered_at_ >= o_.numbered->seconds);
   }
 
   void finish() {
-    save_best();
-    save_last();
+    settle(writer_.wait());
+    put_best();
+    put_last();
+    must(writer_.wait());
     if (o_.keep && !best_ && result_.epochs > 0)
       result_.warnings.push_back("val." + o_.keep->metric +
                                  " was NaN after every epoch; the last weights are kept");
     const bool sound = !weights_finite_ || r_.not_finite() == nullptr;
-    const Kept chosen = best_ ? std::move(best_) : sound || !good_ ? here() : std::move(good_);
-    const bool validate_again = o_.resume && data_.val && result_.epochs > 0 && !stopped() &&
-                                (o_.keep ? best_val_ : result_.val).empty();
-    if (best_val_.empty() && (!files_.has_best() || (!o_.keep && result_.epochs > 0))) files_.best(chosen);
-    r_.restore(chosen.state);
+    const Snapshot chosen = best_             ? best_
+                            : sound || !good_ ? snapshot()
+                                              : std::make_shared<const Kept>(std::move(good_));
+    const bool measured = result_.epochs > 0 || stop_now();
+    const bool validate_again =
+        o_.resume && data_.val && measured && !stopped() && (o_.keep ? best_val_ : result_.val).empty();
+    if (best_val_.empty() && (!files_.has_best() || (!o_.keep && measured)))
+      put(CheckpointWriter::File::Best, chosen);
+    must(writer_.wait());
+    r_.restore(chosen->state);
     if (!best_val_.empty()) result_.val = best_val_;
     if (validate_again) result_.val = r_.evaluate(data_.val, o_.batch);
     if (!o_.save.empty() && (result_.epochs > 0 || !stopped()))
-      files_.write(o_.save, chosen), result_.saved_chosen = true;
+      files_.write(o_.save, *chosen), result_.saved_chosen = true;
     if (data_.test && !stopped()) result_.test = r_.evaluate(data_.test, o_.batch);
     if (!files_.nan_found().empty()) result_.warnings.push_back(files_.nan_found());
   }
 
-  void show(int64_t done, bool end) {
-    if (o_.quiet) return;
-    shown_ = now();
-    const double spent = end ? train_seconds_ : shown_ - epoch_started_;
-    const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_, current = result_.epochs + (end ? 0 : 1);
-    std::string line = "epoch " + std::to_string(current) + "/" + std::to_string(epochs) + "  ";
+  // The part of a line that names an epoch and how far it has come.
+  std::string place(int64_t epoch, int64_t done, double seconds, int64_t steps) const {
+    const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_;
+    std::string line = "epoch " + std::to_string(epoch) + "/" + std::to_string(epochs) + "  ";
     if (live_) {
       const int width = 20, filled = static_cast<int>(width * done / std::max<int64_t>(1, per_epoch_));
       line += "[" + std::string(static_cast<size_t>(filled), '=') +
               std::string(static_cast<size_t>(width - filled), ' ') + "]  ";
     }
-    line += std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " +
-            step_text(spent, done - epoch_from_) + "  ";
-    if (end) {
-      line += metrics_text(r_.program(), result_.train);
-      const auto rows = static_cast<int64_t>(data_.val.rows.size());
-      if (data_.val)
-        line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
-                step_text(val_seconds_, (rows + o_.batch - 1) / o_.batch) + (improved_ ? "  *" : "");
-    } else {
-      line += "loss " + number("%.4f", last_loss_);
-    }
-    const double all = now() - started_;
+    return line + std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " + step_text(seconds, steps) +
+           "  ";
+  }
+
+  void show_running(int64_t done) {
+    const Stopwatch beside(result_.beside_seconds);
+    print(place(result_.epochs + 1, done, now() - epoch_started_ - within_seconds_, done - epoch_from_) +
+              "loss " + number("%.4f", last_loss_),
+          "");
+  }
+  void show(const Report& r, int64_t done) {
+    if (o_.quiet) return;
+    std::string line =
+        place(r.epoch, done, r.train_seconds, r.train_steps) + metrics_text(r_.program(), r.train);
+    if (data_.val)
+      line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
+              step_text(r.val_seconds, r.val_steps) + (r.best ? "  *" : "");
+    print(line, "\n");
+  }
+
+  void print(std::string line, const char* end) {
+    if (o_.quiet) return;
+    const double from = now(), all = from - started_;
     line += "  left " + duration(all / static_cast<double>(std::max<int64_t>(1, result_.step - first_step_)) *
                                  static_cast<double>(total_ - result_.step));
-    std::fprintf(out_, live_ ? "\r\033[K%s%s" : "%s%s", line.c_str(), end ? "\n" : "");
+    std::fprintf(out_, "%s%s%s", live_ ? "\r\033[K" : "", line.c_str(), end);
     std::fflush(out_);
+    shown_ = now(), show_cost_ = shown_ - from;
   }
 
   Runner& r_;
@@ -425,19 +534,24 @@ class Trainer {
   int64_t per_epoch_ = 0, total_ = 0;
   std::vector<double> epoch_sums_;
   static constexpr double kRememberSeconds = 10;
-  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, remembered_ = 0;
-  double train_seconds_ = 0, val_seconds_ = 0;
-  bool candidate_new_ = false, improved_ = false, threads_told_ = false, weights_finite_ = true;
+  static constexpr double kShowPause = 400;  // times what a line took: some terminals are slow
+  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
+  double within_seconds_ = 0;  // that validations took of the epoch under way
+  double numbered_at_ = 0;
+  bool candidate_new_ = false, threads_told_ = false, weights_finite_ = true;
   std::optional<double> value_now_, stop_best_;  // value_now_: of the weights at hand
   std::vector<double> best_val_;
   int waited_ = 0;
-  Kept best_, good_, candidate_;
+  Snapshot best_;
+  Kept good_, candidate_;
   Checkpoints files_;
   SavePace pace_{now()};
   double best_found_ = 0;  // when the oldest improvement that is not on disk was found
   bool best_saved_ = true, write_failed_ = false;
-  int64_t last_step_ = 0;                                     // of the weights in last.safetensors
-  int64_t first_step_ = 0, epoch_from_ = 0, steps_here_ = 0;  // where this call began, and within the epoch
+  int64_t last_step_ = 0;                    // of the weights in last.safetensors
+  int64_t first_step_ = 0, epoch_from_ = 0;  // where this call began, and within the epoch
+  // The last member: it ends before what it writes.
+  CheckpointWriter writer_{[this](CheckpointWriter::File file, const Kept& k) { write(file, k); }};
 };
 
 }  // namespace

@@ -23,19 +23,31 @@ struct Rule {  // on a metric of the split val: which weights to keep, when to s
   double delta = 0;
 };
 
+struct Numbered {  // which weights to keep besides, in files that carry their step: whichever of both is
+                   // given
+  int64_t steps = 0;
+  double seconds = 0;
+  int64_t last = 0;  // so many stay, 0: all
+};
+
 struct TrainResult;
 
-struct EpochReport {  // the epoch that `result` says was the last
+struct Report {  // of an epoch, or of a validation within one
   const TrainResult& result;
-  double train_seconds = 0, val_seconds = 0;
-  int64_t train_steps = 0, val_steps = 0;  // that took so long
-  bool best = false;                       // `keep` chose its weights
+  const std::vector<double>& train;  // metrics of the epoch, as far as it has come
+  int64_t epoch = 0;                 // from 1
+  bool within = false;
+  double train_seconds = 0, val_seconds = 0;  // of this epoch, of this validation
+  int64_t train_steps = 0, val_steps = 0;     // that took so long
+  bool best = false;                          // `keep` chose its weights
 };
 
 struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
-  std::optional<Rule> keep, stop;
+  std::optional<Rule> keep, stop;                       // looked at after each validation
+  int64_t validate_every = 0;  // steps, besides the end of every epoch; 0: there alone
+  std::optional<Numbered> numbered;
   std::string run_dir;  // "" saves nothing by itself
   std::string save;  // a further file for the chosen weights; stays when a signal came before an epoch ended
   std::map<std::string, std::string> metadata;  // into every file
@@ -52,10 +64,11 @@ struct TrainOptions {
   double max_seconds = 0;  // 0: none
   std::string run;         // what names the training, in its files
   bool quiet = false;
-  const std::atomic<int>* signal = nullptr;            // not 0: finish the step, save, return
-  std::function<void(const EpochReport&)> epoch_done;  // before its checkpoint
-  std::function<void(const TrainResult&)> started;     // called before the first step
-  std::function<void(const TrainResult&)> saved;       // called after weights were written before the end
+  const std::atomic<int>* signal = nullptr;         // not 0: finish the step, save, return
+  std::function<void(const Report&)> measured;      // before its checkpoint
+  std::function<void(const TrainResult&)> started;  // called before the first step
+  // Called after weights were written before the end, from the thread that writes them.
+  std::function<void(const TrainResult&)> saved;
 };
 
 struct TrainResult {
@@ -68,6 +81,8 @@ struct TrainResult {
   std::optional<double> best;  // of the metric that `keep` names, or the loss of val, where it was computed
   int64_t best_step = 0;
   bool saved_chosen = false;  // whether TrainOptions::save was written
+  // Time that was neither steps nor validation: display, metrics, snapshots; and that of the thread beside.
+  double beside_seconds = 0, writing_seconds = 0, seconds = 0;
   std::vector<std::string> warnings;
 };
 
@@ -77,7 +92,8 @@ void check_start(Runner& runner, const Splits& data, const TrainOptions& o);
 // Initialises, fits, trains; ends with the chosen weights in the runner. Throws Error; Failure::Diverged when
 // the loss or a weight is no longer finite: then the files hold the last weights whose loss was finite, and
 // the best. A best.safetensors that is there is replaced only by weights that a whole epoch led to, and by
-// those that `keep` chose where it is given. A checkpoint that cannot be written before the end is a warning.
+// those that `keep` chose where it is given. Files are written beside the steps, and all of them before this
+// returns or throws. A checkpoint that cannot be written before the end is a warning.
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress);
 
 }  // namespace gradc::runtime

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -17,16 +18,26 @@
 namespace gradc {
 namespace {
 
-// The file with the first line given, or none, and of the lines after it those of so many epochs; open at its
-// end.
+using Past = MetricsLog::Past;
+
+struct Row {
+  int64_t epoch = 0, step = 0;
+};
+
+// An epoch that was not counted yet gets its row again, where it ends.
+bool is_past(const Row& row, const Past& past) {
+  return row.epoch <= past.epochs || (row.step <= past.step && row.step < (past.epochs + 1) * past.per_epoch);
+}
+
+// The file with the first line given, or none, and of the lines after it those of the past; open at its end.
 runtime::Descriptor continued(const std::string& path, const std::string& before, const std::string& first,
-                              int64_t epochs,
-                              const std::function<std::optional<int64_t>(const std::string&)>& epoch_of) {
+                              const Past& past,
+                              const std::function<std::optional<Row>(const std::string&)>& row_of) {
   std::string text = first.empty() ? "" : first + "\n";
-  if (epochs > 0 && runtime::is_file(before)) {
+  if (past.step > 0 && runtime::is_file(before)) {
     std::istringstream lines(runtime::read_file(before));
     for (std::string line; std::getline(lines, line);)
-      if (const auto n = epoch_of(line); n && *n <= epochs) text += line + "\n";
+      if (const auto row = row_of(line); row && is_past(*row, past)) text += line + "\n";
   }
   const std::string_view part = text;
   runtime::write_file_atomically(path, std::span(&part, 1));
@@ -37,16 +48,22 @@ runtime::Descriptor continued(const std::string& path, const std::string& before
 }
 
 // Nothing for what is no whole row: a file that others changed loses it.
-std::optional<int64_t> csv_epoch(const std::string& line) {
-  char* end = nullptr;
-  const int64_t n = std::strtoll(line.c_str(), &end, 10);
-  return end != line.c_str() && *end == ',' ? std::optional(n) : std::nullopt;
+std::optional<Row> csv_row(const std::string& line, const std::string& header) {
+  if (std::count(line.begin(), line.end(), ',') != std::count(header.begin(), header.end(), ','))
+    return std::nullopt;
+  char *comma = nullptr, *end = nullptr;
+  Row row;
+  row.epoch = std::strtoll(line.c_str(), &comma, 10);
+  if (comma == line.c_str() || *comma != ',') return std::nullopt;
+  row.step = std::strtoll(comma + 1, &end, 10);
+  return end != comma + 1 && *end == ',' ? std::optional(row) : std::nullopt;
 }
-std::optional<int64_t> json_epoch(const std::string& line) {
+std::optional<Row> json_row(const std::string& line) {
   try {
     const runtime::Json row = runtime::parse_json(line);
-    const runtime::Json* n = row.find("epoch");
-    return n != nullptr ? std::optional(static_cast<int64_t>(n->number)) : std::nullopt;
+    const runtime::Json *n = row.find("epoch"), *step = row.find("step");
+    if (n == nullptr || step == nullptr) return std::nullopt;
+    return Row{static_cast<int64_t>(n->number), static_cast<int64_t>(step->number)};
   } catch (const runtime::Error&) {
     return std::nullopt;
   }
@@ -68,37 +85,38 @@ double milliseconds(double seconds, int64_t steps) {
 
 std::string json_number(double v) { return std::isfinite(v) ? fmt::format("{}", v) : "null"; }
 
-std::string epoch_json(const runtime::Program& p, const runtime::EpochReport& e) {
-  std::string line =
-      fmt::format("{{\"event\":\"epoch\",\"epoch\":{},\"step\":{}", e.result.epochs, e.result.step);
+std::string report_json(const runtime::Program& p, const runtime::Report& e) {
+  std::string line = fmt::format("{{\"event\":\"{}\",\"epoch\":{},\"step\":{}",
+                                 e.within ? "validation" : "epoch", e.epoch, e.result.step);
   auto add = [&](const char* split, const std::vector<double>& values) {
     for (size_t i = 0; i < values.size(); ++i)
       line += "," + runtime::quote_json(split + p.metrics[i]) + ":" + json_number(values[i]);
   };
-  add("train.", e.result.train), add("val.", e.result.val);
+  add("train.", e.train), add("val.", e.result.val);
   return line + fmt::format(",\"train_ms\":{},\"val_ms\":{},\"best\":{}}}",
                             json_number(milliseconds(e.train_seconds, e.train_steps)),
                             json_number(milliseconds(e.val_seconds, e.val_steps)), e.best);
 }
 
 MetricsLog::MetricsLog(const std::string& run, const runtime::Program& p, bool val, const std::string& before,
-                       int64_t epochs)
+                       Past past)
     : program_(p),
       val_(val),
       csv_{run + "/metrics.csv",
-           continued(run + "/metrics.csv", before + "/metrics.csv", csv_header(p, val), epochs, csv_epoch)},
+           continued(run + "/metrics.csv", before + "/metrics.csv", csv_header(p, val), past,
+                     [&](const std::string& line) { return csv_row(line, csv_header(p, val)); })},
       jsonl_{run + "/metrics.jsonl",
-             continued(run + "/metrics.jsonl", before + "/metrics.jsonl", "", epochs, json_epoch)} {}
+             continued(run + "/metrics.jsonl", before + "/metrics.jsonl", "", past, json_row)} {}
 
-void MetricsLog::add(const runtime::EpochReport& e) {
-  std::string line = fmt::format("{},{}", e.result.epochs, e.result.step);
-  for (double v : e.result.train) line += fmt::format(",{}", v);
+void MetricsLog::add(const runtime::Report& e) {
+  std::string line = fmt::format("{},{}", e.epoch, e.result.step);
+  for (double v : e.train) line += fmt::format(",{}", v);
   if (val_)
     for (double v : e.result.val) line += fmt::format(",{}", v);
   line += fmt::format(",{},{},{}", milliseconds(e.train_seconds, e.train_steps),
                       milliseconds(e.val_seconds, e.val_steps), e.best ? 1 : 0);
   append(csv_, line + "\n");
-  append(jsonl_, epoch_json(program_, e) + "\n");
+  append(jsonl_, report_json(program_, e) + "\n");
 }
 
 void MetricsLog::append(const File& f, const std::string& line) {

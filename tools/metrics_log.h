@@ -1,4 +1,4 @@
-// metrics.csv and metrics.jsonl of a run, a row for every epoch.
+// metrics.csv and metrics.jsonl of a run, a row for every epoch and every validation within one.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,21 @@ namespace gradc {
 
 // "0.25"; null where the number is none: JSON has no NaN.
 std::string json_number(double v);
-// {"event":"epoch","epoch":1,"step":6,"train.loss":0.5,...,"train_ms":0.01,"val_ms":0.01,"best":true}
-std::string epoch_json(const runtime::Program& p, const runtime::EpochReport& e);
+// {"event":"epoch","epoch":1,"step":6,"train.loss":0.5,...,"train_ms":0.01,"val_ms":0.01,"best":true}; the
+// event "validation" within an epoch, whose metrics of train are then of its part so far.
+std::string report_json(const runtime::Program& p, const runtime::Report& e);
 
 class MetricsLog {
  public:
-  // A training that goes on after so many epochs begins with their rows, which are in the folder `before`;
-  // later ones come again. Throws Error.
+  // A training that goes on begins with the rows of its past, which are in the folder `before`; later ones
+  // come again. Throws Error.
+  struct Past {
+    int64_t epochs = 0, step = 0, per_epoch = 1;  // whole epochs, steps done, steps of an epoch
+  };
   MetricsLog(const std::string& run, const runtime::Program& p, bool val, const std::string& before,
-             int64_t epochs);
+             Past past);
   // A disk that is full for a while costs rows, not the training: why the first was lost, "" while none was.
-  void add(const runtime::EpochReport& e);
+  void add(const runtime::Report& e);
   const std::string& problem() const { return problem_; }
 
  private:

@@ -48,6 +48,9 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   };
   if (t.keep) o.keep = rule(*t.keep);
   if (t.stop) o.stop = rule(*t.stop);
+  o.validate_every = t.validate_every;
+  if (t.numbered)
+    o.numbered = runtime::Numbered{t.numbered->steps, t.numbered->minutes * 60, t.numbered->last};
   o.save = a.save;
   for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
   o.metadata["gradc.version"] = kVersion;
@@ -75,6 +78,7 @@ class RunLog {
   }
   void end(const runtime::TrainResult& r) {
     take(r);
+    record_.seconds = {{"all", r.seconds}, {"beside", r.beside_seconds}, {"writing", r.writing_seconds}};
     end(status_of(r));
   }
   void end(const std::string& status, const std::string& note = "") {
@@ -100,6 +104,10 @@ class RunLog {
   runtime::RunRecord record_;
 };
 
+int64_t steps_per_epoch(const frontend::TrainSpec& t, const LoadedData& data) {
+  return (static_cast<int64_t>(data.splits.train.rows.size()) + t.batch - 1) / t.batch;
+}
+
 runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data,
                              const runtime::Runner& runner) {
   runtime::RunRecord r;
@@ -114,8 +122,7 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   r.cpu = codegen::resolve(target).cpu;
   r.cores = runtime::available_cores(), r.threads = runner.threads(), r.pid = getpid();
   r.seed = t.seed, r.batch = t.batch;
-  const auto rows = static_cast<int64_t>(data.splits.train.rows.size());
-  r.planned_steps = t.steps > 0 ? t.steps : (rows + t.batch - 1) / t.batch * t.epochs;
+  r.planned_steps = t.steps > 0 ? t.steps : steps_per_epoch(t, data) * t.epochs;
   r.metric = t.keep ? "val." + t.keep->metric : data.splits.val ? "val.loss" : "train.loss";
   r.maximize = t.keep && t.keep->maximize;
   r.started = runtime::utc_now(), r.status = "running";
@@ -221,8 +228,10 @@ void tell_changes(const std::string& run, const std::string& now) {
 }
 
 void check_before(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data) {
-  if ((t.keep || t.stop) && !data.splits.val)
-    throw CompileError(t.loc, "keep and stop read metrics of 'val', and the data has no such split");
+  if ((t.keep || t.stop || t.validate_every > 0) && !data.splits.val)
+    throw CompileError(t.loc, fmt::format("{} 'val', and the data has no such split",
+                                          t.keep || t.stop ? "keep and stop read metrics of"
+                                                           : "validate computes metrics of"));
   if (a.save.empty() || a.dry_run) return;
   const std::filesystem::path target = runtime::check_target(a.save);
   runtime::clear_leftovers(target.has_parent_path() ? target.parent_path().string() : ".",
@@ -312,15 +321,16 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
     log.emplace(folder, c.program, std::move(record));
     const std::filesystem::path from(o.resume ? o.resume->file : "");
     metrics.emplace(folder.path(), c.program, bool(data.splits.val),
-                    from.has_parent_path() ? from.parent_path().string() : ".", r.epochs);
+                    from.has_parent_path() ? from.parent_path().string() : ".",
+                    MetricsLog::Past{r.epochs, r.step, steps_per_epoch(t, data)});
     if (o.resume && !o.quiet)
       fmt::print("resumed {} after step {} of epoch {}\n", printable(o.resume->file), r.step, r.epochs + 1);
   };
-  o.epoch_done = [&](const runtime::EpochReport& e) {
+  o.measured = [&](const runtime::Report& e) {
     metrics->add(e);
     if (!as_json(a)) return;
     // Whether it arrived is seen at the end: no reader ends a training.
-    std::fputs((epoch_json(c.program, e) + "\n").c_str(), stdout);
+    std::fputs((report_json(c.program, e) + "\n").c_str(), stdout);
     std::fflush(stdout);
   };
   o.saved = [&](const runtime::TrainResult& r) { log->saved(r); };

@@ -164,11 +164,70 @@ void ModelCompiler::elaborate_all() {
     sums_ = p.e.accumulated;
     shifts_ = static_cast<int64_t>(p.e.shifts.size());
     if (s_.diagnostics.has_errors()) return;
+    freeze(p);
     find_unreached(p, l.node);
     elaborate_updates(p);
+    if (!fields_.freeze.empty() && update_of_path_.empty())
+      p.e.fail(fields_.freeze[0].second, "freeze leaves no parameter to train");
   } catch (const CompileError& error) {
     p.e.report(error);
   }
+}
+
+namespace {
+
+// Whether `path` is `pattern`, where each * is any text.
+bool matches(std::string_view pattern, std::string_view path) {
+  size_t at = 0, star = std::string_view::npos, from = 0, i = 0;
+  while (at < path.size()) {
+    if (i < pattern.size() && pattern[i] == '*') {
+      star = i++, from = at;
+    } else if (i < pattern.size() && pattern[i] == path[at]) {
+      ++i, ++at;
+    } else if (star != std::string_view::npos) {
+      i = star + 1, at = ++from;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', i) == std::string_view::npos;
+}
+
+// What somebody may have meant: paths, and all that is below a layer.
+std::string near_paths(const std::string& pattern, const std::vector<std::string>& paths) {
+  std::set<std::string> layers;
+  for (const std::string& path : paths)
+    for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1))
+      layers.insert(path.substr(0, dot));
+  std::vector<std::string> known = paths;
+  for (const std::string& layer : layers) known.push_back(layer), known.push_back(layer + ".*");
+  if (std::string near = nearest(pattern, known); !near.empty()) {
+    if (layers.count(near) != 0) near += ".*";
+    return fmt::format("; did you mean '{}'?", near);
+  }
+  constexpr size_t kShown = 8;
+  std::string list;
+  for (size_t i = 0; i < std::min(kShown, paths.size()); ++i) list += (i == 0 ? "" : ", ") + paths[i];
+  if (paths.size() > kShown) list += fmt::format(" and {} more", paths.size() - kShown);
+  return "; there are " + list;
+}
+
+}  // namespace
+
+// Parameters that the train block names keep their value: no gradient, no slots, saved all the same.
+void ModelCompiler::freeze(Pass& p) {
+  std::vector<std::string> paths;
+  for (const std::string& path : p.e.slot_order())
+    if (p.e.slots().at(path).spec.role == StateSpec::Role::Param) paths.push_back(path);
+  for (const auto& [pattern, loc] : fields_.freeze) {
+    bool any = false;
+    for (const std::string& path : paths)
+      if (matches(pattern, path)) any = true, frozen_.insert(path);
+    if (!any)
+      s_.diagnostics.error(
+          loc, fmt::format("freeze: no parameter is called '{}'{}", pattern, near_paths(pattern, paths)));
+  }
+  if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
 }
 
 // Parameters that no path from the loss reaches get no gradient and keep their value.
@@ -184,7 +243,7 @@ void ModelCompiler::find_unreached(Pass& p, graph::NodeId from) {
   }
   for (const auto& [path, slot] : p.e.slots()) {
     if (slot.spec.role != StateSpec::Role::Param || seen[slot.node] != 0) continue;
-    frozen_.insert(path);
+    if (!frozen_.insert(path).second) continue;
     s_.diagnostics.warning(
         slot.spec.loc, fmt::format("param {} ({} values) gets no gradient: the loss does not depend on it",
                                    path, element_count(slot.spec.type.shape).str()));

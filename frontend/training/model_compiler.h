@@ -62,6 +62,7 @@ class ModelCompiler {
   // the first elaboration (elaborate_model.cpp)
   void survey();
   void elaborate_all();
+  void freeze(Pass& p);
   void find_unreached(Pass& p, graph::NodeId from);
 
   // the parts of the training step (training_step.cpp)

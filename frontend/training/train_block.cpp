@@ -8,8 +8,8 @@ namespace gradc::frontend {
 namespace {
 
 using Kind = Value::Kind;
-const std::vector<std::string> kFields = {"loss",  "optimizer", "lr",   "batch", "epochs",
-                                          "steps", "seed",      "keep", "stop",  "clip"};
+const std::vector<std::string> kFields = {"loss", "optimizer", "lr",   "batch", "epochs",   "steps",
+                                          "seed", "keep",      "stop", "clip",  "validate", "freeze"};
 const std::vector<std::string> kLater = {"accumulate", "sample", "skip_if"};
 
 struct Reader {
@@ -97,6 +97,55 @@ struct Reader {
     return k;
   }
 
+  // keep = best(max = val.accuracy), every(1000, last = 3), or a list of both.
+  void keep(const Expr& x) {
+    const bool list = x.is(Expr::Kind::List);
+    for (const Expr& one : list ? x.kids : std::vector<Expr>{x}) {
+      const bool is_every = one.is(Expr::Kind::Call) && one.kids[0].is_name("every");
+      if (is_every ? out.spec.numbered.has_value() : out.spec.keep.has_value())
+        e.fail(one.loc, fmt::format("'{}' is given twice", is_every ? "every" : "best"));
+      if (is_every)
+        out.spec.numbered = every(one, "keep = every(1000, last = 3)", true);
+      else
+        out.spec.keep = rule(one, "best");
+    }
+  }
+
+  // every(1000), and where files are kept every(1000, last = 3), every(minutes = 10, last = 3).
+  Numbered every(const Expr& x, const char* form, bool files) {
+    Numbered n;
+    auto whole = [&](const Argument& a, const char* what) {
+      const int64_t v = e.constant_int(e.evaluate(a.value, scope), what, a.value.loc);
+      if (v < 1 || v > (int64_t(1) << 40)) e.fail(a.value.loc, fmt::format("{} = {}: at least 1", what, v));
+      return v;
+    };
+    if (!x.is(Expr::Kind::Call) || !x.kids[0].is_name("every")) e.fail(x.loc, fmt::format("write {}", form));
+    for (const Argument& a : x.arguments) {
+      if ((a.name.empty() || a.name == "steps") && n.steps == 0) {
+        n.steps = whole(a, "steps");
+      } else if (files && a.name == "minutes") {
+        n.minutes = e.constant_real(e.evaluate(a.value, scope), "minutes", a.value.loc);
+        if (!(n.minutes > 0 && n.minutes < 1e9)) e.fail(a.value.loc, "minutes are more than 0");
+      } else if (files && a.name == "last") {
+        n.last = whole(a, "last");
+      } else {
+        e.fail(a.loc, fmt::format("write {}", form));
+      }
+    }
+    if (n.steps == 0 && n.minutes == 0) e.fail(x.loc, fmt::format("write {}", form));
+    return n;
+  }
+
+  // freeze = "encoder.*", or a list of patterns.
+  void freeze(const Expr& x) {
+    const Value v = e.evaluate(x, scope);
+    for (const Value& p : v.is(Kind::List) ? v.items : std::vector<Value>{v}) {
+      if (!p.is(Kind::String) || p.text.empty())
+        e.fail(x.loc, "freeze names parameters by their paths: freeze = [\"encoder.*\"]");
+      out.freeze.push_back({p.text, x.loc});
+    }
+  }
+
   void check_metric(const Keep& k, Loc loc) {
     if (k.split != "val" && k.split != "train")
       e.fail(loc, fmt::format("'{}' is no split that is measured after every epoch; there is val", k.split));
@@ -135,7 +184,14 @@ struct Reader {
     guarded([&] { t.steps = integer("steps", 0, 0); });
     guarded([&] { t.seed = integer("seed", 0, 0); });
     guarded([&] {
-      if (field("keep")) t.keep = rule(*field("keep"), "best");
+      if (field("keep")) keep(*field("keep"));
+    });
+    guarded([&] {
+      if (field("validate"))
+        t.validate_every = every(*field("validate"), "validate = every(500)", false).steps;
+    });
+    guarded([&] {
+      if (field("freeze")) freeze(*field("freeze"));
     });
     guarded([&] {
       if (field("stop")) t.stop = rule(*field("stop"), "patience");

@@ -9,7 +9,8 @@ struct TrainFields {
   const Expr* loss = nullptr;
   const Expr* optimizer = nullptr;
   const Expr* lr = nullptr;
-  double clip = 0;  // largest global norm of the gradient; 0: none
+  std::vector<std::pair<std::string, Loc>> freeze;  // patterns of paths; * is any text
+  double clip = 0;                                  // largest global norm of the gradient; 0: none
   std::vector<std::pair<std::string, const Expr*>> metrics;
   TrainSpec spec;
 };

@@ -24,6 +24,9 @@ train m on rows {
 """
 # States that batches change.
 NORM = TABLE.replace("Standardize{} |> Dense{8}", "Dense{8} |> BatchNorm{}").replace("adam{}", "sgd{momentum = 0.9}").replace("  keep = best(max = val.r2)\n", "  stop = patience(30, min = val.loss)\n")
+# Validations within epochs, of which some stop it; numbered weights; a layer that does not train.
+EVERY = (TABLE.replace("keep = best(max = val.r2)", "keep = [best(max = val.r2), every(5, last = 3)]; validate = every(4); stop = patience(60, min = val.loss)")
+         .replace("Dense{8}", 'Dense{8} as "encoder" |> LayerNorm{}').replace("adam{}", 'adam{}; freeze = ["enc*.weight", "encoder.bias"]'))
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
@@ -69,7 +72,9 @@ class Resume(Folder):
         lines = (self.dir / f"runs/m/{run}/metrics.jsonl").read_text().splitlines()
         rows = [json.loads(l) for l in lines]
         table = list(csv.DictReader((self.dir / f"runs/m/{run}/metrics.csv").read_text().splitlines()))
-        self.assertEqual([r["epoch"] for r in rows], list(range(1, len(rows) + 1)))
+        ends = [r["epoch"] for r in rows if r["event"] == "epoch"]
+        self.assertEqual(ends, list(range(1, len(ends) + 1)))
+        self.assertEqual([r["step"] for r in rows], sorted({r["step"] for r in rows}))
         for r, t in zip(rows, table, strict=True):
             self.assertEqual(list(t), [k for k in r if k != "event"])
             self.assertEqual([float(v) for v in t.values()], [float(v) for k, v in r.items() if k != "event"])
@@ -77,7 +82,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, PLAIN):
+        for text in (TABLE, NORM, EVERY, PLAIN):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")
@@ -100,7 +105,7 @@ class Resume(Folder):
         draw = random.Random(3)
         env = dict(os.environ, GRADC_CACHE=str(self.cache))
         ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
-        for text in (TABLE, NORM):
+        for text in (TABLE, NORM, EVERY.replace("every(5,", "every(minutes = 0.001,").replace("patience(60", "patience(100000")):
             self.model(text, epochs=3000)
             began = time.monotonic()
             self.run_("-q", "--run", "whole", "--overwrite")
@@ -119,6 +124,75 @@ class Resume(Folder):
             self.assertIn(-9, seen)
             self.run_("-q", "--resume=parts")
             self.same("whole", "parts")
+
+    def numbered(self, run):
+        return sorted(p.name for p in (self.dir / f"runs/m/{run}").glob("step-*"))
+
+    def test_numbered_weights(self):
+        self.model(EVERY, epochs=4)
+        self.run_("-q", "--run", "whole", "--set", "keep=[best(max = val.r2), every(5)]")
+        self.assertEqual(self.numbered("whole"), [f"step-{n:08}.safetensors" for n in (5, 10, 15, 20)])
+        # Only files of this training go; what lies there from elsewhere stays, with any name.
+        self.run_("-q", "--run", "parts", "--set", "keep=every(2)", "--max-steps", 6)
+        stays = self.numbered("parts")
+        self.run_("-q", "--run", "parts", "--overwrite", "--max-steps", 13)
+        (self.dir / "runs/m/parts/step-00000003.safetensors").write_text("mine")
+        (self.dir / "runs/m/parts/step-x").write_text("mine")
+        self.run_("-q", "--resume=parts", "--max-steps", 4)
+        self.run_("-q", "--resume=parts")
+        self.assertEqual(self.numbered("parts"), sorted([*stays, "step-00000003.safetensors", "step-x", *self.numbered("whole")[1:]]))
+        for name in ("step-00000010", "step-00000015", "step-00000020"):
+            self.assertEqual(self.weights("whole", name), self.weights("parts", name))
+        # Each is a place to go on from; at step 15 the weights of step 12 are the best so far.
+        self.run_("-q", "--resume=runs/m/whole/step-00000015.safetensors", "--run", "third")
+        self.assertEqual(self.weights("third"), self.weights("whole"))
+
+    def test_validations_within_epochs_stop_it(self):
+        self.model(EVERY.replace("patience(60, min", "patience(2, max").replace("validate = every(4)", "validate = every(1)"))
+        self.run_("-q", "--run", "a")
+        rows = [json.loads(l) for l in (self.dir / "runs/m/a/metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([r["step"] for r in rows], list(range(1, len(rows) + 1)))
+        best = stopped = waited = 0
+        for r in rows:
+            self.assertEqual(stopped, 0)
+            better = r["step"] == 1 or r["val.loss"] > best
+            best, waited = (r["val.loss"], 0) if better else (best, waited + 1)
+            stopped = waited >= 2
+        self.assertTrue(stopped)
+        self.assertEqual((self.step("a"), rows[-1]["event"]), (rows[-1]["step"], "validation"))
+        # It has ended, and says its result again.
+        self.assertEqual(self.run_("-q", "--resume=a")[0], self.run_("-q", "--run", "b")[0])
+        self.same("a", "b")
+        # What validation costs no step: the weights are those without it.
+        self.model(EVERY.replace("; stop = patience(60, min = val.loss)", ""))
+        self.run_("-q", "--run", "with")
+        self.model(EVERY.replace("; validate = every(4); stop = patience(60, min = val.loss)", ""))
+        self.run_("-q", "--run", "without")
+        self.assertEqual(self.weights("with"), self.weights("without"))
+        rows = [(self.dir / f"runs/m/{r}/metrics.jsonl").read_text().splitlines() for r in ("with", "without")]
+        ends = [[{k: v for k, v in e.items() if k == "step" or "." in k} for e in map(json.loads, r) if e["event"] == "epoch"] for r in rows]
+        self.assertEqual(*ends)
+
+    def test_frozen_weights(self):
+        self.model(EVERY)
+        self.run_("-q", "--run", "first", "--max-steps", 1)
+        self.run_("-q", "--run", "a")
+        one, two = self.weights("first"), self.weights("a")
+        still = {name for name in one if one[name] == two[name]}
+        self.assertEqual({n for n in still if not n.startswith("standardize")}, {"encoder.weight", "encoder.bias"})
+        self.assertFalse([n for n in two if n.startswith("__opt__") and "encoder" in n])
+        self.assertTrue([n for n in two if n.startswith("__opt__") and "head" in n or "dense" in n])
+        def operations():
+            line = gradc("summary", "m.grad", cwd=self.dir).split("operations ")[1].split()
+            return int(line[0].replace(",", "")), int(line[4].replace(",", ""))
+
+        forward, step = operations()
+        self.model(EVERY.replace('; freeze = ["enc*.weight", "encoder.bias"]', ""))
+        self.assertEqual(operations()[0], forward)
+        self.assertLess(step, operations()[1])
+        # A training that froze others does not go on.
+        self.model(EVERY.replace('freeze = ["enc*.weight", "encoder.bias"]', 'freeze = "encoder.bias"'))
+        self.assertIn("__opt__/m/encoder.weight", self.run_("--resume=a", code=4)[1])
 
     def test_what_does_not_fit_is_refused(self):
         self.model()

@@ -60,8 +60,7 @@ std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTen
   if (c.unit.data)
     for (const frontend::SourceSpec& s : c.unit.data->sources)
       for (const frontend::FieldSpec& f : s.fields)
-        if (f.name == in.name && s.kind == frontend::SourceSpec::Kind::Csv)
-          return field_columns(f, table.columns());
+        if (f.name == in.name && s.kind == "csv") return field_columns(f, table.columns());
   throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
 }
 

@@ -175,13 +175,14 @@ class Loader {
     runtime::Coded coded{std::move(ids), std::move(read.names.at(field))};
     const int64_t missing = runtime::renumber(coded, vocabulary);
     if (missing >= 0) {
-      const std::string name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
+      const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
       const std::string place =
           field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
       throw CompileError(
           spec.loc,
           fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
-                      place, field.empty() ? "the character" : "the label", name, vocabulary.size()));
+                      place, field.empty() ? "the character" : "the label",
+                      name == "\n" ? "\\n" : printable(name, 64), vocabulary.size()));
     }
     ids = std::move(coded.ids);
     if (!field.empty()) return keep_vocabulary(field, vocabulary, read.file, spec.loc);

@@ -85,7 +85,9 @@ void ModelCompiler::read_fields(Elaborator& e) {
                                         "rename one of them"});
       std::optional<Type> t = f.type;
       if (!t && s_.options.example_type) t = s_.options.example_type(source, f);
-      if (!t) t = Type{source.kind == "idx" ? DType::U8 : f.dtype, {}};
+      // A file that cannot be read is refused when the data is loaded; u8 can be a label and a number until
+      // then.
+      if (!t) t = Type{f.form.empty() ? DType::U8 : f.dtype, {}};
       t->shape.insert(t->shape.begin(), Index::dim(batch_dim_));
       unit_.inputs.push_back({f.name, parameter_of(f.name), *t, false, 0, f.loc});
     }

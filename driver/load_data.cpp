@@ -6,10 +6,9 @@
 #include <numeric>
 
 #include "driver/element_type.h"
-#include "runtime/csv.h"
 #include "runtime/error.h"
-#include "runtime/idx.h"
 #include "runtime/shuffle.h"
+#include "runtime/vocabulary.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -32,6 +31,20 @@ const frontend::Input* input_named(const frontend::Unit& unit, const std::string
   return nullptr;
 }
 
+SourceRequest request_of(const SourceSpec& s, const DataPlaces& places,
+                         std::function<std::optional<DType>(const std::string&)> input_type) {
+  return {s, [&places](const std::string& path, Loc loc) { return find_data(path, places, loc); },
+          std::move(input_type)};
+}
+
+// A dataset under way: rows, or the part of a text that is not yet, or was, cut into windows.
+struct Set {
+  int source = -1;
+  runtime::Split split;
+  int64_t begin = 0, end = 0;  // of a text
+  bool text = false;
+};
+
 class Loader {
  public:
   Loader(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources)
@@ -40,129 +53,206 @@ class Loader {
   LoadedData run() {
     const frontend::DataSpec& spec = *unit_.data;
     sets_.resize(static_cast<size_t>(spec.datasets));
-    for (const DataOp& op : spec.ops) {
-      if (op.kind == DataOp::Kind::Source)
-        load(spec.sources[static_cast<size_t>(op.source)], op.outputs[0]);
-      else if (op.kind == DataOp::Kind::Shuffle)
-        shuffle(op);
-      else
-        split(op);
-    }
-    auto take = [&](int n) { return n < 0 ? runtime::Split{} : sets_[static_cast<size_t>(n)]; };
-    out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    read_.resize(spec.sources.size());
+    data_.resize(spec.sources.size());
+    for (const DataOp& op : spec.ops) carry_out(op);
+    auto take = [&](int n) { return n < 0 ? runtime::Split{} : set(n).split; };
     for (const DataOp& op : spec.ops)
       for (size_t i = 0; i < op.outputs.size(); ++i) check_rows(op, i);
+    fit_vocabularies();
+    out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    for (auto& d : data_)
+      if (d) out_.sources.push_back(std::move(d));
     return std::move(out_);
   }
 
  private:
-  void load(const SourceSpec& s, int output) {
-    auto data = std::make_unique<runtime::Dataset>();
+  void carry_out(const DataOp& op) {
+    switch (op.kind) {
+      case DataOp::Kind::Source:
+        return load(op);
+      case DataOp::Kind::Shuffle:
+        return shuffle(op);
+      case DataOp::Kind::Split:
+        return split(op);
+      case DataOp::Kind::Windows:
+        return windows(op);
+    }
+  }
+  Set& set(int n) { return sets_[static_cast<size_t>(n)]; }
+
+  void load(const DataOp& op) {
+    const auto number = static_cast<size_t>(op.source);
+    const SourceSpec& s = unit_.data->sources[number];
+    SourceData& read = read_[number];
+    auto input_type = [&](const std::string& field) -> std::optional<DType> {
+      const frontend::Input* in = input_named(unit_, field);
+      return in == nullptr ? std::nullopt : std::optional(in->type.dtype);
+    };
     try {
-      s.kind == SourceSpec::Kind::Csv ? load_csv(s, *data) : load_idx(s, *data);
+      read = source_reader(s.kind).read(request_of(s, places_, input_type));
     } catch (const runtime::Error& e) {
       throw CompileError(s.loc, e.what());
     }
-    runtime::Split all{data.get(), {}};
-    all.rows.resize(static_cast<size_t>(data->rows));
-    std::iota(all.rows.begin(), all.rows.end(), 0);
-    sets_[static_cast<size_t>(output)] = std::move(all);
-    out_.sources.push_back(std::move(data));
+    data_[number] = std::make_unique<runtime::Dataset>(std::move(read.data));
+    for (const auto& [field, columns] : read.columns) out_.columns[field] = columns;
+    for (const FieldSpec& f : s.fields) check_field(s, f, read, *data_[number]);
+    Set& all = set(op.outputs[0]);
+    all.source = op.source;
+    all.split.data = data_[number].get();
+    all.end = data_[number]->rows;
+    all.text = !data_[number]->windows.empty();
+    if (all.text) return;
+    all.split.rows.resize(static_cast<size_t>(all.end));
+    std::iota(all.split.rows.begin(), all.split.rows.end(), 0);
+    if (read.names.empty()) read.place = nullptr;  // lets go of the text of a table
   }
 
-  void load_csv(const SourceSpec& s, runtime::Dataset& data) {
-    const runtime::CsvTable table = runtime::read_csv(find_data(s.path, places_, s.loc));
-    data.rows = table.rows();
-    for (const FieldSpec& f : s.fields) {
-      const std::vector<std::string> names = field_columns(f, table.columns());
-      out_.columns[f.name] = names;
-      const frontend::Input* in = input_named(unit_, f.name);
-      const DType t = in != nullptr ? in->type.dtype : f.dtype;
-      runtime::Array a =
-          f.scalar ? table.column(names[0], runtime_type(t)) : table.columns(names, runtime_type(t));
-      if (in != nullptr) check(*in, f, a, table.name());
-      if (in != nullptr && in->classes > 0)
-        for (int64_t i = 0; i < a.count(); ++i) {
-          if (a.at(i) >= 0 && a.at(i) < static_cast<double>(in->classes)) continue;
-          const auto width = static_cast<int64_t>(names.size());
-          const int column = table.require(names[static_cast<size_t>(i % width)]);
-          throw runtime::Error(runtime::Failure::Data, table.where(i / width, column) + ": " + f.name +
-                                                           " = " + table.cell(i / width, column) +
-                                                           ", but the model needs 0.." +
-                                                           std::to_string(in->classes - 1));
-        }
-      data.fields.emplace(f.name, std::move(a));
+  void check_field(const SourceSpec& s, const FieldSpec& f, const SourceData& read,
+                   const runtime::Dataset& data) {
+    const frontend::Input* in = input_named(unit_, f.name);
+    if (in == nullptr) return;
+    const auto window = data.windows.find(f.name);
+    const bool windowed = window != data.windows.end();
+    const runtime::Array& a = windowed ? data.sequence : data.fields.at(f.name);
+    if (windowed)
+      check(*in, f, a.dtype, {data.rows, window->second.length}, read.file_of(f.name));
+    else
+      check(*in, f, a.dtype, a.shape, read.file_of(f.name));
+    if (in->classes == 0 || read.names.count(windowed ? "" : f.name) != 0) return;  // names are checked later
+    for (int64_t i = 0; i < a.count(); ++i) {
+      const bool whole = !is_float(compiler_type(a.dtype));
+      if (whole ? a.whole_at(i) >= 0 && a.whole_at(i) < in->classes
+                : a.at(i) >= 0 && a.at(i) < static_cast<double>(in->classes))
+        continue;
+      std::string place = read.place(f.name, i);
+      if (place.find(" = ") == place.npos) place += fmt::format(" = {}", a.at(i));
+      throw CompileError(s.loc, fmt::format("{}, but the model needs 0..{}", place, in->classes - 1));
     }
   }
 
-  void load_idx(const SourceSpec& s, runtime::Dataset& data) {
-    bool first = true;
-    for (const FieldSpec& f : s.fields) {
-      const std::string path = find_data(f.path, places_, f.loc);
-      runtime::Array a = runtime::read_idx(path);
-      const int64_t n = a.shape.empty() ? 0 : a.shape[0];
-      if (!first && n != data.rows)
-        throw CompileError(f.loc,
-                           fmt::format("{} has {} examples, the field before has {}", f.path, n, data.rows));
-      data.rows = n;
-      first = false;
-      if (const frontend::Input* in = input_named(unit_, f.name)) {
-        check(*in, f, a, path);
-        for (int64_t r = 0; in->classes > 0 && r < a.count(); ++r)
-          if (a.at(r) < 0 || a.at(r) >= static_cast<double>(in->classes))
-            throw CompileError(f.loc, fmt::format("{}: example {}: {} = {}, but the model needs 0..{}", path,
-                                                  r, f.name, a.at(r), in->classes - 1));
+  // Names that the rows of the training split hold, of one field in all sources.
+  std::vector<std::string> names_in_training(const std::string& field) {
+    const Set& train = set(unit_.data->train);
+    const SourceData& read = read_[static_cast<size_t>(train.source)];
+    const auto it = read.names.find(field);
+    if (it == read.names.end()) return {};
+    const runtime::Dataset& data = *train.split.data;
+    std::vector<bool> used(it->second.size());
+    auto mark = [&](const runtime::Array& ids, int64_t i) {
+      used[static_cast<size_t>(ids.whole_at(i))] = true;
+    };
+    if (field.empty())
+      for (int64_t i = train.begin; i < train.end; ++i) mark(data.sequence, i);
+    else
+      for (int64_t row : train.split.rows) mark(data.fields.at(field), row);
+    std::vector<std::string> names;
+    for (size_t i = 0; i < used.size(); ++i)
+      if (used[i]) names.push_back(it->second[i]);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  void fit_vocabularies() {
+    std::map<std::string, std::vector<std::string>> fitted;
+    for (size_t i = 0; i < read_.size(); ++i) {
+      if (!data_[i]) continue;
+      for (auto& [field, names] : read_[i].names) {
+        auto [at, fresh] = fitted.try_emplace(field);
+        if (fresh) at->second = names_in_training(field);
+        apply(at->second, field, i);
       }
-      data.fields.emplace(f.name, std::move(a));
+      if (read_[i].raw_bytes)
+        for (const auto& [name, window] : data_[i]->windows) out_.vocabulary[name] = {"bytes"};
     }
+  }
+
+  void apply(const std::vector<std::string>& vocabulary, const std::string& field, size_t source) {
+    runtime::Dataset& data = *data_[source];
+    SourceData& read = read_[source];
+    const SourceSpec& spec = unit_.data->sources[source];
+    runtime::Array& ids = field.empty() ? data.sequence : data.fields.at(field);
+    runtime::Coded coded{std::move(ids), std::move(read.names.at(field))};
+    const int64_t missing = runtime::renumber(coded, vocabulary);
+    if (missing >= 0) {
+      const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
+      const std::string place =
+          field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
+      throw CompileError(
+          spec.loc,
+          fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
+                      place, field.empty() ? "the character" : "the label",
+                      name == "\n" ? "\\n" : printable(name, 64), vocabulary.size()));
+    }
+    ids = std::move(coded.ids);
+    if (!field.empty()) return keep_vocabulary(field, vocabulary, read.file, spec.loc);
+    for (const auto& [name, window] : data.windows) keep_vocabulary(name, vocabulary, read.file, spec.loc);
+  }
+
+  void keep_vocabulary(const std::string& field, const std::vector<std::string>& vocabulary,
+                       const std::string& file, Loc loc) {
+    out_.vocabulary[field] = vocabulary;
+    const frontend::Input* in = input_named(unit_, field);
+    if (in != nullptr && in->classes > 0 && static_cast<int64_t>(vocabulary.size()) > in->classes)
+      throw CompileError(loc,
+                         fmt::format("{}: {} has {} different values in the training split, but the model "
+                                     "needs 0..{}",
+                                     file, field, vocabulary.size(), in->classes - 1));
   }
 
   // Message 22: both shapes per example, and where the input is declared.
-  void check(const frontend::Input& in, const FieldSpec& f, const runtime::Array& a,
-             const std::string& path) {
+  void check(const frontend::Input& in, const FieldSpec& f, runtime::DType type,
+             const std::vector<int64_t>& shape, const std::string& path) {
     std::vector<int64_t> want;
     for (size_t i = 1; i < in.type.shape.size(); ++i) {
-      if (!in.type.shape[i].is_constant()) refuse_length(in, f, a, path, i);
+      if (!in.type.shape[i].is_constant()) refuse_length(in, f, type, shape, path, i);
       want.push_back(in.type.shape[i].constant_part());
     }
-    const std::span<const int64_t> have(a.shape.begin() + 1, a.shape.end());
+    const std::span<const int64_t> have(shape.begin() + 1, shape.end());
     const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
-    if (same && compiler_type(a.dtype) == in.type.dtype) return;
+    if (same && compiler_type(type) == in.type.dtype) return;
     const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
     throw CompileError(
         f.loc,
         fmt::format(
             "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
-            in.name, name_of(compiler_type(a.dtype)), shape_text(have), path, name_of(in.type.dtype),
+            in.name, name_of(compiler_type(type)), shape_text(have), path, name_of(in.type.dtype),
             shape_text(want), p.line, p.column));
   }
 
   // Every example of a file has one shape.
-  [[noreturn]] void refuse_length(const frontend::Input& in, const FieldSpec& f, const runtime::Array& a,
-                                  const std::string& path, size_t axis) {
+  [[noreturn]] void refuse_length(const frontend::Input& in, const FieldSpec& f, runtime::DType type,
+                                  const std::vector<int64_t>& shape, const std::string& path, size_t axis) {
     const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
-    const bool has = axis < a.shape.size();
+    const bool has = axis < shape.size();
     throw CompileError(
         f.loc,
         fmt::format(
             "axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
-            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(a.dtype)),
-            shape_text(std::span<const int64_t>(a.shape.begin() + 1, a.shape.end())),
-            has ? fmt::format("its length, {}, in the input", a.shape[axis]) : "an input of that shape"));
+            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(type)),
+            shape_text(std::span<const int64_t>(shape.begin() + 1, shape.end())),
+            has ? fmt::format("its length, {}, in the input", shape[axis]) : "an input of that shape"));
   }
 
   // An empty split has no loss; said here, before anything is trained.
   void check_rows(const DataOp& op, size_t part) {
     const frontend::DataSpec& spec = *unit_.data;
-    const int set = op.outputs[part];
-    const char* name = set == spec.train ? "train" : set == spec.val ? "val" : set == spec.test ? "test" : "";
-    if (*name == 0 || !sets_[static_cast<size_t>(set)].rows.empty()) return;
+    const int number = op.outputs[part];
+    const char* name = number == spec.train  ? "train"
+                       : number == spec.val  ? "val"
+                       : number == spec.test ? "test"
+                                             : "";
+    if (*name == 0 || !set(number).split.rows.empty()) return;
+    if (op.kind == DataOp::Kind::Windows)
+      throw CompileError(op.loc,
+                         fmt::format("the split {} has no windows: {} need {} symbols, its text has {}", name,
+                                     op.length, op.length + 1, set(number).end - set(number).begin));
     if (op.kind != DataOp::Kind::Split) {
       const bool source = op.kind == DataOp::Kind::Source;
       throw CompileError(source ? spec.sources[static_cast<size_t>(op.source)].loc : op.loc,
                          fmt::format("the split {} has no rows", name));
     }
-    const size_t rows = sets_[static_cast<size_t>(op.input)].rows.size();
+    const size_t rows = set(op.input).split.rows.size();
     const std::string share =
         op.fractions ? fmt::format("{:g}%", 100 * op.parts[part]) : fmt::format("{:g} rows", op.parts[part]);
     throw CompileError(op.loc, fmt::format("the split {} has no rows: {} of {} rows; give it a larger share",
@@ -170,17 +260,18 @@ class Loader {
   }
 
   void shuffle(const DataOp& op) {
-    const runtime::Split& from = sets_[static_cast<size_t>(op.input)];
-    const auto order = runtime::permutation(static_cast<uint64_t>(op.seed), ~uint64_t(0),
-                                            static_cast<int64_t>(from.rows.size()));
-    runtime::Split to{from.data, {}};
-    for (int64_t i : order) to.rows.push_back(from.rows[static_cast<size_t>(i)]);
-    sets_[static_cast<size_t>(op.outputs[0])] = std::move(to);
+    Set to = set(op.input);
+    const std::vector<int64_t> from = std::move(to.split.rows);
+    to.split.rows.clear();
+    for (int64_t i : runtime::permutation(static_cast<uint64_t>(op.seed), ~uint64_t(0),
+                                          static_cast<int64_t>(from.size())))
+      to.split.rows.push_back(from[static_cast<size_t>(i)]);
+    set(op.outputs[0]) = std::move(to);
   }
 
   void split(const DataOp& op) {
-    const runtime::Split from = sets_[static_cast<size_t>(op.input)];
-    const auto n = static_cast<int64_t>(from.rows.size());
+    const Set from = set(op.input);
+    const auto n = from.text ? from.end - from.begin : static_cast<int64_t>(from.split.rows.size());
     int64_t at = 0;
     for (size_t i = 0; i < op.parts.size(); ++i) {
       const bool last = i + 1 == op.parts.size();
@@ -189,17 +280,29 @@ class Loader {
                                   : static_cast<int64_t>(op.parts[i]);
       if (op.fractions && last) size = n - at;
       if (size > n - at)
-        throw CompileError(op.loc, fmt::format("the split asks for more rows than the {} there are", n));
-      runtime::Split part{from.data, {from.rows.begin() + at, from.rows.begin() + at + size}};
-      sets_[static_cast<size_t>(op.outputs[i])] = std::move(part);
+        throw CompileError(op.loc, fmt::format("the split asks for more {} than the {} there are",
+                                               from.text ? "symbols" : "rows", n));
+      Set& part = set(op.outputs[i]);
+      part = {from.source, {from.split.data, {}}, from.begin + at, from.begin + at + size, from.text};
+      if (!from.text) part.split.rows = {from.split.rows.begin() + at, from.split.rows.begin() + at + size};
       at += size;
     }
+  }
+
+  // A row is named by the position of its first symbol. The last label, one symbol on, is still of this part.
+  void windows(const DataOp& op) {
+    Set to = set(op.input);
+    to.text = false;
+    for (int64_t at = to.begin; at + op.length < to.end; at += op.stride) to.split.rows.push_back(at);
+    set(op.outputs[0]) = std::move(to);
   }
 
   const frontend::Unit& unit_;
   const DataPlaces& places_;
   const Sources& sources_;
-  std::vector<runtime::Split> sets_;
+  std::vector<Set> sets_;
+  std::vector<SourceData> read_;                         // by source, without the data
+  std::vector<std::unique_ptr<runtime::Dataset>> data_;  // by source
   LoadedData out_;
 };
 
@@ -222,32 +325,15 @@ std::string find_data(const std::string& path, const DataPlaces& places, Loc loc
                        beside.lexically_normal().string(), below.lexically_normal().string()));
 }
 
-std::vector<std::string> field_columns(const FieldSpec& field, const std::vector<std::string>& columns) {
-  if (!field.all_columns) return field.columns;
-  std::vector<std::string> out;
-  for (const std::string& e : field.except)
-    if (std::find(columns.begin(), columns.end(), e) == columns.end())
-      throw CompileError(field.loc, fmt::format("the table has no column '{}' to leave out", e));
-  for (const std::string& c : columns)
-    if (std::find(field.except.begin(), field.except.end(), c) == field.except.end()) out.push_back(c);
-  return out;
-}
-
 LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources) {
   return Loader(unit, places, sources).run();
 }
 
 std::optional<Type> example_type(const SourceSpec& source, const FieldSpec& field, const DataPlaces& places) {
   try {
-    if (source.kind == SourceSpec::Kind::Csv) {
-      const auto names =
-          field_columns(field, runtime::read_csv(find_data(source.path, places, field.loc)).columns());
-      return Type{field.dtype, {Dim(static_cast<int64_t>(names.size()))}};
-    }
-    const runtime::Array a = runtime::read_idx(find_data(field.path, places, field.loc));
-    Type t{compiler_type(a.dtype), {}};
-    for (size_t i = 1; i < a.shape.size(); ++i) t.shape.push_back(Dim(a.shape[i]));
-    return t;
+    const SourceReader& reader = source_reader(source.kind);
+    if (reader.type == nullptr) return std::nullopt;
+    return reader.type(request_of(source, places, [](const std::string&) { return std::nullopt; }), field);
   } catch (const std::exception&) {
     return std::nullopt;  // said when the data is loaded
   }

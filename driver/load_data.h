@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "driver/sources/source.h"
 #include "frontend/frontend.h"
 #include "runtime/dataset.h"
 #include "support/source.h"
@@ -22,6 +23,8 @@ struct LoadedData {
   runtime::Splits splits;
   // The columns that each field of a table took, for prediction and for the file's metadata.
   std::map<std::string, std::vector<std::string>> columns;
+  // What the numbers of a field stand for, in order: characters, labels. Fitted on the training split.
+  std::map<std::string, std::vector<std::string>> vocabulary;
 };
 
 // The folder below which data files are found: the given one, else GRADC_DATA, else ../shared/data.
@@ -32,8 +35,5 @@ LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const
 // For frontend::Options::example_type.
 std::optional<Type> example_type(const frontend::SourceSpec& source, const frontend::FieldSpec& field,
                                  const DataPlaces& places);
-// The columns of a field in a table with these columns.
-std::vector<std::string> field_columns(const frontend::FieldSpec& field,
-                                       const std::vector<std::string>& columns);
 
 }  // namespace gradc

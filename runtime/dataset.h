@@ -1,6 +1,7 @@
 // Fields of equal length in memory, and the splits that name their rows.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -9,8 +10,16 @@
 
 namespace gradc::runtime {
 
+// A field that is a window of Dataset::sequence: of row r the elements from r + offset on. Windows overlap in
+// memory, so that a text lies there once.
+struct Window {
+  int64_t offset = 0, length = 0;
+};
+
 struct Dataset {
   std::map<std::string, Array> fields;
+  Array sequence;  // one axis
+  std::map<std::string, Window> windows;
   int64_t rows = 0;
 };
 

@@ -236,6 +236,10 @@ void InputFile::read(void* to, int64_t size) {
     fail(path_, "the file is cut off");
 }
 
+void InputFile::seek(int64_t offset) {
+  if (::lseek(file_.get(), offset, SEEK_SET) != offset) fail_errno(path_, "cannot read");
+}
+
 std::string read_file(const std::string& path, int64_t limit) {
   struct stat info {};
   Descriptor file(open_to_read(path, info));

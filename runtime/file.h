@@ -27,12 +27,14 @@ class Descriptor {
   int fd_;
 };
 
-// A plain file read piece by piece from its start, never inflated. All members throw Error.
+// A plain file read piece by piece, from its start unless told otherwise, never inflated. All members throw
+// Error.
 class InputFile {
  public:
   explicit InputFile(const std::string& path);
   int64_t size() const { return size_; }
   void read(void* to, int64_t size);  // the next `size` bytes, all of them
+  void seek(int64_t offset);
 
  private:
   std::string path_;

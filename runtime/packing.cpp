@@ -76,17 +76,20 @@ void Packing::pack(const std::byte* logical, std::byte* packed) const {
        [&](int64_t from, int64_t to, size_t bytes) { std::memcpy(packed + to, logical + from, bytes); });
 }
 
-void Packing::pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed) const {
+void Packing::pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed,
+                        int64_t apart) const {
   const int64_t row = step_[0];
+  if (apart == 0) apart = row;
   clear_padding(packed);
   if (row == 0) return;
   if (dense_ == 0) {
     for (size_t i = 0; i < rows.size(); ++i)
-      std::memcpy(packed + static_cast<int64_t>(i) * row, logical + rows[i] * row, static_cast<size_t>(row));
+      std::memcpy(packed + static_cast<int64_t>(i) * row, logical + rows[i] * apart,
+                  static_cast<size_t>(row));
     return;
   }
   for (size_t i = 0; i < rows.size(); ++i)
-    runs(1, rows[i] * row, place(0, static_cast<int64_t>(i)),
+    runs(1, rows[i] * apart, place(0, static_cast<int64_t>(i)),
          [&](int64_t from, int64_t to, size_t bytes) { std::memcpy(packed + to, logical + from, bytes); });
 }
 

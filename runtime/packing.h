@@ -20,8 +20,10 @@ class Packing {
   int64_t packed_bytes() const { return packed_bytes_; }  // padding included
   // From the logical tensor; padding becomes 0.
   void pack(const std::byte* logical, std::byte* packed) const;
-  // The same where row i of axis 0 is row rows[i] of `logical`, which has others too.
-  void pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed) const;
+  // The same where row i of axis 0 is row rows[i] of `logical`, which has others too; `apart` bytes lie
+  // between the starts of neighbours, those of a row where it is 0.
+  void pack_rows(const std::byte* logical, std::span<const int64_t> rows, std::byte* packed,
+                 int64_t apart = 0) const;
   void unpack(const std::byte* packed, std::byte* logical) const;
 
  private:

@@ -118,6 +118,26 @@ void Runner::set_rows(const std::string& input, const Array& from, std::span<con
   Packing(t->layout, shape, size_of(t->dtype)).pack_rows(from.bytes.data(), rows, place(*t));
 }
 
+void Runner::set_windows(const std::string& input, const Array& sequence, const Window& window,
+                         std::span<const int64_t> rows) {
+  if (!entry_->checks.empty()) rows_.assign(rows.begin(), rows.end());
+  const Tensor* t = entry_->field(input);
+  if (t == nullptr) return;
+  const std::vector<int64_t> shape = at(t->shape, dims_);
+  if (t->dtype != sequence.dtype || shape.size() != 2 || shape[1] != window.length)
+    throw Error(Failure::Data, "field '" + input + "' is windows of " + std::to_string(window.length) + " " +
+                                   name_of(sequence.dtype) + ", the program reads " + name_of(t->dtype) +
+                                   shape_text(shape));
+  const int64_t element = size_of(t->dtype);
+  Packing(t->layout, shape, element)
+      .pack_rows(sequence.bytes.data() + window.offset * element, rows, place(*t), element);
+}
+
+void Runner::set_rows(const Dataset& data, std::span<const int64_t> rows) {
+  for (const auto& [name, field] : data.fields) set_rows(name, field, rows);
+  for (const auto& [name, window] : data.windows) set_windows(name, data.sequence, window, rows);
+}
+
 void Runner::call() {
   const Tensor* shifts = entry_->output("next_shifts") != nullptr ? entry_->input("shifts") : nullptr;
   if (shifts != nullptr) {
@@ -195,7 +215,7 @@ void Runner::fit(const Split& train, int64_t batch) {
     const std::string name = "fit_" + std::to_string(phase);
     const std::vector<double> sums = sum_over(train, batch, [&](std::span<const int64_t> rows) {
       begin(name, static_cast<int64_t>(rows.size()));
-      for (const auto& [field, values] : train.data->fields) set_rows(field, values, rows);
+      set_rows(*train.data, rows);
       call();
       return output("sums");
     });
@@ -209,7 +229,7 @@ std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
   begin_split();
   const std::vector<double> sums = sum_over(split, batch, [&](std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
-    for (const auto& [name, field] : split.data->fields) set_rows(name, field, rows);
+    set_rows(*split.data, rows);
     call();
     return output("sums");
   });

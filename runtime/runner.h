@@ -33,6 +33,8 @@ class Runner {
   void set(const std::string& input, double value);
   void set(const std::string& input, std::span<const double> values);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
+  // All fields of the data.
+  void set_rows(const Dataset& data, std::span<const int64_t> rows);
   // Throws Error (Data) when the entry found an index outside its range.
   void call();
   // The next batch is the first of a split: metrics that shift their sums take its first row.
@@ -72,6 +74,8 @@ class Runner {
   void check_indices() const;
   SafeTensors unpack(const std::byte* state, bool all) const;
   void run_entry();
+  void set_windows(const std::string& input, const Array& sequence, const Window& window,
+                   std::span<const int64_t> rows);
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 
   // Batches of about as many rows take about as long: one choice for all between two powers of two.

@@ -254,7 +254,7 @@ class Trainer {
   void step(std::span<const int64_t> rows) {
     if (now() - remembered_ > kRememberSeconds) remember();
     r_.begin("train_step", static_cast<int64_t>(rows.size()));
-    for (const auto& [name, field] : data_.train.data->fields) r_.set_rows(name, field, rows);
+    r_.set_rows(*data_.train.data, rows);
     r_.set("step", static_cast<double>(result_.step));
     r_.set("total", static_cast<double>(total_));
     r_.set("seed", static_cast<double>(o_.seed));

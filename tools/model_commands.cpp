@@ -34,6 +34,22 @@ int show(const Diagnostics& d, const Sources& sources) {
   return d.has_errors() ? kError : kOk;
 }
 
+// Numbers mean what they meant in training, or the metrics would be of nothing.
+void check_vocabulary(const LoadedData& data, const Weights& weights) {
+  for (const auto& [field, names] : data.vocabulary) {
+    const auto it = weights.file.metadata.find("gradc.vocabulary." + field);
+    if (it == weights.file.metadata.end()) continue;
+    std::vector<std::string> trained;
+    for (const runtime::Json& j : runtime::parse_json(it->second).items) trained.push_back(j.text);
+    if (trained == names) continue;
+    throw runtime::Error(
+        runtime::Failure::Mismatch,
+        fmt::format(
+            "{}: was trained with {} values of '{}', the training split now has {}, not the same ones",
+            weights.path, trained.size(), field, names.size()));
+  }
+}
+
 int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
   const LoadedData data = load_data(c.unit, places_of(a), sources);
@@ -44,6 +60,7 @@ int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   runtime::Runner runner(c.program, threads_of(a));
   runner.init(t.seed);
   const Weights weights = weights_of(a);
+  check_vocabulary(data, weights);
   runner.load(weights.file, weights.path);
   fmt::print("{}  {}\n", a.split, runtime::metrics_text(c.program, runner.evaluate(split, t.batch)));
   return weights.nan ? kDiverged : kOk;
@@ -60,8 +77,7 @@ std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTen
   if (c.unit.data)
     for (const frontend::SourceSpec& s : c.unit.data->sources)
       for (const frontend::FieldSpec& f : s.fields)
-        if (f.name == in.name && s.kind == frontend::SourceSpec::Kind::Csv)
-          return field_columns(f, table.columns());
+        if (f.name == in.name && s.kind == "csv") return field_columns(f, table.columns());
   throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
 }
 

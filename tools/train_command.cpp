@@ -53,6 +53,8 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
     o.numbered = runtime::Numbered{t.numbered->steps, t.numbered->minutes * 60, t.numbered->last};
   o.save = a.save;
   for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
+  for (const auto& [field, names] : data.vocabulary)
+    o.metadata["gradc.vocabulary." + field] = json_list(names);
   o.metadata["gradc.version"] = kVersion;
   o.metadata["gradc.model"] = t.name;
   o.quiet = a.quiet || as_json(a);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "frontend/training/source_kinds.h"
+
 namespace gradc::frontend {
 namespace {
 
@@ -26,6 +28,10 @@ class DataReader {
       return names_.count(name) != 0 && names_[name].size() == 1 ? names_[name][0] : -1;
     };
     spec_.train = split("train"), spec_.val = split("val"), spec_.test = split("test");
+    for (int set : {spec_.train, spec_.val, spec_.test})
+      if (auto it = texts_.find(set); it != texts_.end())
+        e_.session().diagnostics.error(spec_.sources[static_cast<size_t>(it->second)].loc,
+                                       "a text is trained on in windows; write ... |> windows(128)");
     if (spec_.train < 0 && !e_.session().diagnostics.has_errors())
       e_.session().diagnostics.error(block.loc,
                                      fmt::format("data {} has no split 'train'; write train = csv(...), or "
@@ -60,17 +66,27 @@ class DataReader {
                                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
     }
     if (!e.is(Expr::Kind::Call) || !e.kids[0].is(Expr::Kind::Name))
-      e_.fail(e.loc, "a dataset is csv(...), idx(...), or one of them |> shuffle(...) |> split(...)");
+      e_.fail(e.loc, "a dataset is a source such as csv(...), or one |> shuffle(...) |> split(...)");
     const std::string& f = e.kids[0].text;
-    if (f == "csv" || f == "idx") return {source(e, f == "csv")};
+    if (const SourceKind* kind = source_kind(f)) return {source(e, *kind)};
     if (f == "shuffle") return {shuffle(e)};
     if (f == "split") return split(e);
-    const std::string near = nearest(f, {"csv", "idx", "shuffle", "split"});
-    for (const char* later : {"augment", "windows", "chars", "token_bins", "npy"})
+    if (f == "windows") return windows(e);
+    for (const char* later : {"augment", "token_bins"})
       if (f == later) e_.fail(e.kids[0].loc, fmt::format("'{}' is not available yet", f));
-    e_.fail(e.kids[0].loc, fmt::format("unknown data function '{}'{}", f,
-                                       near.empty() ? "; there are csv, idx, shuffle and split"
-                                                    : fmt::format("; did you mean '{}'?", near)));
+    unknown_function(e.kids[0]);
+  }
+
+  [[noreturn]] void unknown_function(const Expr& name) {
+    std::vector<std::string> known;
+    for (const SourceKind& k : source_kinds()) known.emplace_back(k.name);
+    known.insert(known.end(), {"shuffle", "split", "windows"});
+    std::string list = known[0];
+    for (size_t i = 1; i < known.size(); ++i) list += (i + 1 == known.size() ? " and " : ", ") + known[i];
+    const std::string near = nearest(name.text, known);
+    e_.fail(name.loc,
+            fmt::format("unknown data function '{}'{}", name.text,
+                        near.empty() ? "; there are " + list : fmt::format("; did you mean '{}'?", near)));
   }
 
   int add(DataOp op, int outputs = 1) {
@@ -79,75 +95,15 @@ class DataReader {
     return op.outputs[0];
   }
 
-  std::string text(const Expr& e, std::string_view what) {
-    const Value v = e_.evaluate(e, scope_);
-    if (!v.is(Kind::String)) e_.fail(e.loc, fmt::format("{} is a text in quotes", what));
-    return v.text;
-  }
-
-  int source(const Expr& e, bool csv) {
-    SourceSpec s;
-    s.kind = csv ? SourceSpec::Kind::Csv : SourceSpec::Kind::Idx;
-    s.loc = e.loc;
-    for (const Argument& a : e.arguments) {
-      if (a.name.empty()) {
-        if (!csv || !s.path.empty())
-          e_.fail(a.loc, csv ? "csv takes one path, then fields: x = columns(...), y = column(...)"
-                             : "idx takes fields: x = \"images.gz\", y = \"labels.gz\"");
-        s.path = text(a.value, "the path");
-        s.loc = a.value.loc;
-        continue;
-      }
-      FieldSpec f;
-      f.name = a.name;
-      f.loc = a.value.loc;
-      if (csv)
-        column(a.value, f);
-      else
-        f.path = text(a.value, "the path");
-      s.fields.push_back(std::move(f));
-    }
-    if (csv && s.path.empty())
-      e_.fail(e.loc, "csv needs a path: csv(\"rows.csv\", x = columns(except=\"y\"), y = column(\"y\"))");
-    if (s.fields.empty()) e_.fail(e.loc, "a source needs a field, such as x = columns(except=\"y\")");
+  int source(const Expr& e, const SourceKind& kind) {
     DataOp op;
     op.kind = DataOp::Kind::Source;
     op.source = static_cast<int>(spec_.sources.size());
     op.loc = e.loc;
-    spec_.sources.push_back(std::move(s));
-    return add(op);
-  }
-
-  void column(const Expr& e, FieldSpec& f) {
-    const bool one = e.is(Expr::Kind::Call) && e.kids[0].is_name("column"),
-               many = e.is(Expr::Kind::Call) && e.kids[0].is_name("columns");
-    if (!one && !many)
-      e_.fail(e.loc, "a field of csv is column(\"name\"), columns(\"a\", \"b\") or columns(except=\"name\")");
-    f.scalar = one;
-    f.dtype = e_.float_type();
-    for (const Argument& a : e.arguments) {
-      const auto type = a.value.is(Expr::Kind::Name) ? dtype_named(a.value.text) : std::nullopt;
-      if (a.name == "except") {
-        const std::vector<const Expr*> list =
-            a.value.is(Expr::Kind::List) ? pointers(a.value.kids) : std::vector<const Expr*>{&a.value};
-        for (const Expr* x : list) f.except.push_back(text(*x, "a column"));
-        f.all_columns = true;
-      } else if (type) {
-        f.dtype = *type;
-      } else if (a.name.empty()) {
-        f.columns.push_back(text(a.value, "a column"));
-      } else {
-        e_.fail(a.loc, fmt::format("{} has no argument '{}'", e.kids[0].text, a.name));
-      }
-    }
-    if (one && f.columns.size() != 1) e_.fail(e.loc, "column takes one name: column(\"y\", i32)");
-    if (many && f.columns.empty()) f.all_columns = true;
-  }
-
-  static std::vector<const Expr*> pointers(const std::vector<Expr>& list) {
-    std::vector<const Expr*> out;
-    for (const Expr& e : list) out.push_back(&e);
-    return out;
+    spec_.sources.push_back(read_source(kind, e, e_, scope_));
+    const int set = add(op);
+    if (kind.fields == SourceKind::Fields::Windows) texts_[set] = op.source;
+    return set;
   }
 
   int input(const Expr& e) {
@@ -163,6 +119,9 @@ class DataReader {
     op.kind = DataOp::Kind::Shuffle;
     op.input = input(e);
     op.loc = e.loc;
+    if (texts_.count(op.input) != 0)
+      e_.fail(e.loc,
+              "the characters of a text keep their order; shuffle its windows: windows(128) |> shuffle()");
     for (size_t i = 1; i < e.arguments.size(); ++i) {
       if (!e.arguments[i].name.empty() && e.arguments[i].name != "seed")
         e_.fail(e.arguments[i].loc, fmt::format("shuffle has no argument '{}'", e.arguments[i].name));
@@ -194,14 +153,61 @@ class DataReader {
       e_.fail(e.loc, fmt::format("the parts of the split add up to {:g} %, not 100 %", total * 100));
     const int first = add(op, static_cast<int>(op.parts.size()));
     std::vector<int> sets;
-    for (size_t i = 0; i < op.parts.size(); ++i) sets.push_back(first + static_cast<int>(i));
+    for (size_t i = 0; i < op.parts.size(); ++i) {
+      sets.push_back(first + static_cast<int>(i));
+      if (auto it = texts_.find(op.input); it != texts_.end()) texts_[sets.back()] = it->second;
+    }
     return sets;
+  }
+
+  // Windows of each part of a text, so that none reaches into the next part.
+  std::vector<int> windows(const Expr& e) {
+    if (e.arguments.empty() || !e.arguments[0].name.empty())
+      e_.fail(e.loc, "windows needs a text: chars(\"input.txt\") |> windows(128)");
+    const std::vector<int> from = evaluate(e.arguments[0].value);
+    DataOp op;
+    op.kind = DataOp::Kind::Windows;
+    op.loc = e.loc;
+    for (size_t i = 1; i < e.arguments.size(); ++i) {
+      const Argument& a = e.arguments[i];
+      if (!(a.name.empty() && i == 1) && a.name != "length" && a.name != "stride")
+        e_.fail(a.loc, "windows takes a length and a stride: windows(128, stride=64)");
+      const int64_t n = e_.constant_int(e_.evaluate(a.value, scope_), "a length", a.loc);
+      if (n < 1) e_.fail(a.loc, fmt::format("windows are at least 1 long and apart, not {}", n));
+      (a.name == "stride" ? op.stride : op.length) = n;
+    }
+    if (op.length == 0) e_.fail(e.loc, "windows need a length: windows(128)");
+    if (op.stride == 0) op.stride = op.length;
+    std::vector<int> sets;
+    for (int set : from) {
+      const auto text = texts_.find(set);
+      if (text == texts_.end()) e_.fail(e.loc, "windows are cut from a text: chars(...) or bytes(...)");
+      window_fields(spec_.sources[static_cast<size_t>(text->second)], op);
+      op.input = set;
+      sets.push_back(add(op));
+      op.outputs.clear();
+    }
+    return sets;
+  }
+
+  void window_fields(SourceSpec& source, const DataOp& op) {
+    const Type type{DType::I32, {Dim(op.length)}};
+    if (!source.fields.empty() && source.fields[0].type != type)
+      e_.fail(op.loc, fmt::format("windows of {} here, of {} elsewhere from the same text", op.length,
+                                  source.fields[0].type->shape[0].str()));
+    if (!source.fields.empty()) return;
+    for (const char* name : {"x", "y"}) {  // y is one symbol on
+      FieldSpec f;
+      f.name = name, f.dtype = DType::I32, f.type = type, f.loc = op.loc;
+      source.fields.push_back(std::move(f));
+    }
   }
 
   Elaborator& e_;
   Scope& scope_;
   DataSpec spec_;
   std::map<std::string, std::vector<int>> names_;
+  std::map<int, int> texts_;  // the source of each dataset that is a text not yet cut into windows
 };
 
 }  // namespace

@@ -2,10 +2,12 @@
 // here; the driver carries it out with the runtime's readers.
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "ir/dtype.h"
+#include "ir/type.h"
 #include "support/source.h"
 
 namespace gradc::frontend {
@@ -13,31 +15,32 @@ namespace gradc::frontend {
 // One field of a source: `x = columns(except="digit")`, `y = column("digit", i32)`, `x = "images.gz"`.
 struct FieldSpec {
   std::string name;
-  std::vector<std::string> columns;  // csv: by name; empty with `all_except` set
-  std::vector<std::string> except;   // csv: all columns but these
-  bool all_columns = false;          // csv: columns() or columns(except=...)
-  bool scalar = false;               // csv: column(...): shape [B], not [B, 1]
-  DType dtype = DType::F32;
-  std::string path;  // idx
+  std::string form;                 // column, columns, label, audio, length; "" where the source has none
+  std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
+  std::vector<std::string> except;  // columns: all but these
+  std::map<std::string, int64_t> numbers;  // the form's settings: length = 8000
+  DType dtype = DType::F32;                // what an input of the model does not decide
+  std::optional<Type> type;                // of one example, where no file has to be asked
   Loc loc;
 };
 
 struct SourceSpec {
-  enum class Kind { Csv, Idx } kind = Kind::Csv;
-  std::string path;  // csv
-  std::vector<FieldSpec> fields;
+  std::string kind;                // the name of its row in source_kinds.cpp
+  std::vector<std::string> paths;  // of the whole source
+  std::vector<FieldSpec> fields;   // of a text: made by its windows
   Loc loc;
 };
 
 // One step of the chain from sources to splits, over numbered datasets.
 struct DataOp {
-  enum class Kind { Source, Shuffle, Split } kind = Kind::Source;
-  int input = -1;             // dataset that a shuffle or split reads
-  int source = -1;            // index into sources
-  int64_t seed = 0;           // shuffle
-  std::vector<double> parts;  // split: fractions (percent / 100) or counts
-  bool fractions = true;      // split
-  std::vector<int> outputs;   // numbers of the datasets it makes
+  enum class Kind { Source, Shuffle, Split, Windows } kind = Kind::Source;
+  int input = -1;                  // dataset that a shuffle, a split or windows read
+  int source = -1;                 // index into sources
+  int64_t seed = 0;                // shuffle
+  std::vector<double> parts;       // split: fractions (percent / 100) or counts
+  bool fractions = true;           // split
+  int64_t length = 0, stride = 0;  // windows
+  std::vector<int> outputs;        // numbers of the datasets it makes
   Loc loc;
 };
 

@@ -3,6 +3,7 @@
 
 #include "frontend/training/data.h"
 #include "frontend/training/model_compiler.h"
+#include "frontend/training/source_kinds.h"
 
 namespace gradc::frontend {
 
@@ -82,14 +83,11 @@ void ModelCompiler::read_fields(Elaborator& e) {
                                         {},
                                         {{r.loc, "the result"}},
                                         "rename one of them"});
-      std::optional<Type> t;
-      if (source.kind == SourceSpec::Kind::Csv && f.scalar)
-        t = Type{f.dtype, {}};
-      else if (source.kind == SourceSpec::Kind::Csv && !f.all_columns)
-        t = Type{f.dtype, {Dim(static_cast<int64_t>(f.columns.size()))}};
-      else if (s_.options.example_type)
-        t = s_.options.example_type(source, f);
-      if (!t) t = Type{source.kind == SourceSpec::Kind::Idx ? DType::U8 : f.dtype, {}};
+      std::optional<Type> t = f.type;
+      if (!t && s_.options.example_type) t = s_.options.example_type(source, f);
+      // A file that cannot be read is refused when the data is loaded; u8 can be a label and a number until
+      // then.
+      if (!t) t = Type{f.form.empty() ? DType::U8 : f.dtype, {}};
       t->shape.insert(t->shape.begin(), Index::dim(batch_dim_));
       unit_.inputs.push_back({f.name, parameter_of(f.name), *t, false, 0, f.loc});
     }
@@ -98,9 +96,12 @@ void ModelCompiler::read_fields(Elaborator& e) {
     if (!in.model_input || std::find(names.begin(), names.end(), in.name) != names.end()) continue;
     std::string list;
     for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
-    const bool csv = unit_.data->sources[0].kind == SourceSpec::Kind::Csv;
-    e.fail(in.loc, fmt::format("model input '{}' has no field in data '{}' (it has: {}); write {}({} = ...)",
-                               in.name, unit_.data->name, list, csv ? "csv(...), " : "idx", in.name));
+    const SourceKind& kind = *source_kind(unit_.data->sources[0].kind);
+    std::string help;
+    if (kind.fields == SourceKind::Fields::Forms || kind.fields == SourceKind::Fields::Texts)
+      help = fmt::format("; write {}({}{} = ...)", kind.name, kind.most_paths > 0 ? "..., " : "", in.name);
+    e.fail(in.loc, fmt::format("model input '{}' has no field in data '{}' (it has: {}){}", in.name,
+                               unit_.data->name, list, help));
   }
 }
 

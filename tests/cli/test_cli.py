@@ -61,6 +61,21 @@ class Cli(Folder):
         self.assertEqual(len(got), 100)
         self.assertGreater(sum(g["digit"] == r["digit"] for g, r in zip(got, rows)), 90)
 
+    def test_weights_know_the_vocabulary(self):
+        (self.dir / "m.grad").write_text(
+            "model m(x: i32[B, 4]) -> (logits: [B, 4, 5]) { logits = Embed{5, 5}(x) }\n"
+            'data d { train, test = chars("t.txt") |> split(50%, 50%) |> windows(4) }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = sgd{}; lr = 0.1 }\n")
+        (self.dir / "t.txt").write_text('b"a\n' * 10)
+        gradc("train", "m.grad", "--save", "w.safetensors", cwd=self.dir)
+        data = (self.dir / "w.safetensors").read_bytes()
+        header = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+        self.assertEqual(json.loads(header["gradc.vocabulary.x"]), ["\n", '"', "a", "b"])
+        gradc("eval", "m.grad", "--load", "w.safetensors", cwd=self.dir)
+        (self.dir / "t.txt").write_text('c"a\n' * 10)
+        said = gradc("eval", "m.grad", "--load", "w.safetensors", cwd=self.dir, code=4)
+        self.assertIn("w.safetensors: was trained with 4 values of 'x', the training split now has 4, not the same ones", said)
+
     def test_threads_do_not_change_the_weights(self):
         for n in (1, 2, 1024):
             gradc("train", DIGITS, "-q", "--set", "epochs=2", "--threads", n, "--save", f"{n}.safetensors", "--run", f"./run{n}", cwd=self.dir)

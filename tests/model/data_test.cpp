@@ -145,5 +145,164 @@ TEST_F(Data, ImagesOfAnotherShape) {
       std::string::npos);
 }
 
+// Through files that tests/readers/make_files.py wrote.
+std::string kept(const std::string& name) {
+  return std::string(GRADC_SOURCE_DIR) + "/tests/readers/files/" + name;
+}
+
+const char* const kText = "  train, val = chars(\"t.txt\") |> split(60%, 40%) |> windows(4)";
+
+// A model over text whose loss takes each place.
+std::string text_model(const std::string& data, const std::string& symbols = "3") {
+  return "model m(x: i32[B, 4]) -> (logits: [B, 4, " + symbols + "]) { logits = Embed{" + symbols + ", " +
+         symbols + "}(x) }\ndata d {\n" + data +
+         "\n}\ntrain m on d {\n  loss = cross_entropy(logits, y)\n  optimizer = sgd{}\n  lr = 0.1\n}\n";
+}
+
+TEST_F(Data, WindowsOfATextStayInTheirPart) {
+  write("t.txt",
+        "abcabcabcabc"
+        "cbacbacb");
+  const TestModel m(text_model(kText));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  EXPECT_EQ(d.splits.train.rows,
+            (std::vector<int64_t>{0, 4}));  // of 12: a window from 8 on lacks its last label
+  EXPECT_EQ(d.splits.val.rows, (std::vector<int64_t>{12}));
+  const runtime::Dataset& data = *d.splits.train.data;
+  EXPECT_EQ(data.sequence.count(), 20);
+  EXPECT_EQ(data.sequence.at(2), 2);
+  EXPECT_EQ(data.windows.at("x").offset, 0);
+  EXPECT_EQ(data.windows.at("y").offset, 1);
+  EXPECT_EQ(d.vocabulary.at("x"), (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(d.vocabulary.at("y"), d.vocabulary.at("x"));
+  const TestModel close(text_model("  train = chars(\"t.txt\") |> windows(4, stride=1)"));
+  EXPECT_EQ(load_data(close.compiled.unit, {dir.string(), ""}, close.sources).splits.train.rows.size(), 16u);
+}
+
+TEST_F(Data, WhatTheVocabularyLacks) {
+  write("t.txt",
+        "abcabcabcabc"
+        "cb\nxcbacb");
+  EXPECT_NE(refusal(text_model(kText))
+                .find("t.txt:1:15: the character '\\n' is in no training example, whose 3 kinds"),
+            std::string::npos)
+      << refusal(text_model(kText));
+  write("t.txt",
+        "abcdabcdabcd"
+        "abcdabcd");
+  EXPECT_NE(refusal(text_model(kText))
+                .find("x has 4 different values in the training split, but the model needs 0..2"),
+            std::string::npos)
+      << refusal(text_model(kText));
+  write("t.txt", "abca");
+  EXPECT_NE(
+      refusal(text_model(kText)).find("the split train has no windows: 4 need 5 symbols, its text has 2"),
+      std::string::npos)
+      << refusal(text_model(kText));
+  write("t.txt", "abcabc");
+  EXPECT_NE(refusal(text_model("  train = bytes(\"t.txt\") |> windows(4)"))
+                .find("byte 1: x = 97, but the model needs 0..2"),
+            std::string::npos)
+      << refusal(text_model("  train = bytes(\"t.txt\") |> windows(4)"));
+  EXPECT_EQ(refusal(text_model("  train = bytes(\"t.txt\") |> windows(4)", "256")), "");
+}
+
+// The compiled step reads the same windows as the text has.
+TEST_F(Data, WindowsReachTheProgram) {
+  write("t.txt", "abcabcabcabcab");
+  const TestModel m(text_model("  train = chars(\"t.txt\") |> windows(4, stride=1)"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(3);
+  const std::vector<int64_t> rows = {5, 0, 9};
+  runner.begin("predict", 3);
+  runner.set_rows(*d.splits.train.data, rows);
+  runner.call();
+  const runtime::Array from_windows = runner.output("logits");
+  runtime::Array x = runtime::make_array(runtime::DType::I32, {3, 4});
+  for (int64_t i = 0; i < 12; ++i) x.set_whole(i, (rows[static_cast<size_t>(i / 4)] + i % 4) % 3);
+  const std::vector<int64_t> all = {0, 1, 2};
+  runner.begin("predict", 3);
+  runner.set_rows("x", x, all);
+  runner.call();
+  EXPECT_EQ(runner.output("logits").bytes, from_windows.bytes);
+}
+
+TEST_F(Data, LabelsAreNumberedByTheTrainingSplit) {
+  write("t.csv", "a,b,kind\n1,2,pear\n1,2,apple\n1,2,pear\n1,2,fig\n");
+  write("v.csv", "a,b,kind\n1,2,fig\n1,2,plum\n");
+  const std::string field = ", x = columns(\"a\", \"b\"), y = label(\"kind\"))\n";
+  const std::string train = "  train = csv(\"t.csv\"" + field;
+  const TestModel m(model(train));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  std::vector<double> y;
+  for (int64_t i = 0; i < 4; ++i) y.push_back(d.splits.train.data->fields.at("y").at(i));
+  EXPECT_EQ(y, (std::vector<double>{2, 0, 2, 1}));
+  EXPECT_EQ(d.vocabulary.at("y"), (std::vector<std::string>{"apple", "fig", "pear"}));
+  const std::string text = refusal(model(train + "  val = csv(\"v.csv\"" + field));
+  EXPECT_NE(text.find("v.csv:3:5: y = plum"), std::string::npos) << text;
+  EXPECT_NE(text.find("is in no training example, whose 3 kinds"), std::string::npos) << text;
+}
+
+TEST_F(Data, ArraysOfNumPyTakeTheTypeOfTheInput) {
+  fs::copy(kept("f8.npy"), dir / "x.npy");
+  fs::copy(kept("i4.npy"), dir / "y.npy");
+  fs::copy(kept("stored.npz"), dir / "d.npz");
+  const char* input = "x: f32[B, 2, 2]";
+  const std::string read =
+      model("  train = npy(x = \"x.npy\", w = \"x.npy\", y = \"b.npy\")", input, "flatten(x)");
+  fs::copy(kept("empty.npy"), dir / "e.npy");
+  EXPECT_NE(refusal(model("  train = npy(x = \"x.npy\", y = \"e.npy\")", input, "flatten(x)"))
+                .find("e.npy has 0 examples, the field before has 3"),
+            std::string::npos);
+  EXPECT_NE(refusal(read).find("cannot find 'b.npy'"), std::string::npos);
+  const std::string of_archive =
+      model("  train = npz(\"d.npz\", x = \"i4\", y = \"f4\")", input, "flatten(x)");
+  EXPECT_NE(refusal(of_archive).find("x is i32[2, 2] per example in"), std::string::npos)
+      << refusal(of_archive);
+}
+
+TEST_F(Data, RecordingsOfATable) {
+  for (const char* f : {"one.wav", "two.wav", "fast.wav"}) fs::copy(kept(f), dir / f);
+  auto sound = [&](const std::string& rows, const std::string& more = "") {
+    write("t.tsv", "file\tword\n" + rows);
+    return model("  train = wav(\"t.tsv\", x = audio(\"file\", length=6" + more +
+                     "), n = length(\"file\", length=6), y = label(\"word\"))",
+                 "x: f32[B, 6], n: i32[B]", "x");
+  };
+  const TestModel m(sound("one.wav\tzero\ntwo.wav\tone\n"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  const auto& f = d.splits.train.data->fields;
+  for (int64_t i = 0; i < 12; ++i) {
+    const double sample = (i % 2 == 0 ? 1 : -1) * double(i % 6 + 1) * 3000 / 32768;
+    EXPECT_EQ(f.at("x").at(i), i == 5 ? 0 : static_cast<float>(sample))
+        << i;  // one has 5 samples: a 0 follows
+  }
+  EXPECT_EQ(f.at("n").at(0), 5);
+  EXPECT_EQ(f.at("n").at(1), 6);  // two has 9, cut to 6
+  EXPECT_EQ(f.at("y").at(0), 1);
+  auto expect = [&](const std::string& text, const std::string& part) {
+    EXPECT_NE(refusal(text).find(part), std::string::npos) << part << " / " << refusal(text);
+  };
+  expect(sound("one.wav\ta\nfast.wav\tb\n"),
+         "t.tsv:3:1: fast.wav has 16000 samples a second, the recordings before");
+  expect(sound("one.wav\ta\n", ", rate=16000"), "one.wav has 8000 samples a second, the field x takes 16000");
+  expect(sound("../one.wav\ta\n"), "t.tsv:2:1: '../one.wav' is no file below the folder of the table");
+  expect(sound("/etc/passwd\ta\n"), "is no file below the folder");
+  expect(sound("none.wav\ta\n"), "t.tsv:2:1: ");
+}
+
+TEST_F(Data, CifarFilesOneBehindTheOther) {
+  fs::copy(kept("cifar10.bin"), dir / "c.bin");
+  const TestModel m(
+      "model m(x: u8[B, 32, 32, 3]) -> (logits: [B, 10]) { logits = f32(x) |> flatten |> Dense{10} }\n"
+      "data d { train, val = cifar10(\"c.bin\", \"c.bin\") |> split(3, 1) }\n"
+      "train m on d { loss = cross_entropy(logits, y); optimizer = sgd{}; lr = 0.1 }\n");
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  EXPECT_EQ(d.splits.train.rows.size(), 3u);
+  EXPECT_EQ(d.splits.train.data->fields.at("y").at(3), 9);
+  EXPECT_EQ(d.splits.train.data->fields.at("x").dtype, runtime::DType::U8);
+}
+
 }  // namespace
 }  // namespace gradc

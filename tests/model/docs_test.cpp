@@ -1,4 +1,5 @@
 // Every grad block of docs/language.md and every example file compiles.
+#include <cstdlib>
 #include <filesystem>
 
 #include "model/model.h"
@@ -38,6 +39,29 @@ TEST(Docs, EveryExampleFileCompiles) {
     ++files;
   }
   EXPECT_GE(files, 4);
+}
+
+// Two steps and the evaluation of each example on the first rows of its real data.
+TEST(Docs, ExamplesOnLargeDataTrain) {
+  const char* env = std::getenv("GRADC_DATA");
+  const std::string root = env != nullptr ? env : std::string(GRADC_SOURCE_DIR) + "/../shared/data";
+  if (!std::filesystem::is_directory(root)) GTEST_SKIP() << "no data below " << root;
+  for (const char* name : {"lenet", "gpt", "resnet"}) {
+    SCOPED_TRACE(name);
+    const TestModel m(read_example(std::string(name) + ".grad"));
+    ASSERT_TRUE(m.ok());
+    LoadedData data = load_data(m.compiled.unit, {"/nowhere", root}, m.sources);
+    runtime::TrainOptions o;
+    o.batch = 8, o.steps = 2, o.quiet = true;
+    for (runtime::Split* s : {&data.splits.train, &data.splits.val, &data.splits.test})
+      if (*s) s->rows.resize(16);
+    runtime::Runner runner(m.compiled.program, 1);
+    const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
+    EXPECT_EQ(r.step, 2);
+    ASSERT_FALSE(r.val.empty());
+    EXPECT_GT(r.val[0], 0);
+    EXPECT_LT(r.val[0], 10);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,64 @@
+// What a reader of one kind of data source is given and gives. A kind is a file in this folder, its line in
+// table.cpp, and the row that says how it is written in frontend/training/source_kinds.cpp.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "frontend/training/data_spec.h"
+#include "runtime/dataset.h"
+
+namespace gradc {
+
+struct SourceRequest {
+  const frontend::SourceSpec& spec;
+  std::function<std::string(const std::string& path, Loc loc)> find;
+  // The element type of the model's input of that name; nothing when it is no input.
+  std::function<std::optional<DType>(const std::string& field)> input_type;
+
+  DType type_of(const frontend::FieldSpec& f) const { return input_type(f.name).value_or(f.dtype); }
+};
+
+struct SourceData {
+  runtime::Dataset data;
+  std::string file;                                         // for messages
+  std::map<std::string, std::string> files;                 // of fields that have their own
+  std::map<std::string, std::vector<std::string>> columns;  // that fields of a table took
+  // Fields, "" for the sequence, whose numbers stand for names until the vocabulary is known.
+  std::map<std::string, std::vector<std::string>> names;
+  bool raw_bytes = false;  // the sequence is bytes, a vocabulary of its own
+  // Where an element of a field is, or of the sequence, and how it is written there.
+  std::function<std::string(const std::string& field, int64_t element)> place;
+
+  const std::string& file_of(const std::string& field) const {
+    const auto it = files.find(field);
+    return it == files.end() ? file : it->second;
+  }
+};
+
+// A kind's reader. Both throw runtime::Error for what is wrong with a file.
+struct SourceReader {
+  std::string_view kind;
+  SourceData (*read)(const SourceRequest&);
+  // The type of one example, for fields whose FieldSpec does not say it.
+  std::optional<Type> (*type)(const SourceRequest&, const frontend::FieldSpec&);
+};
+
+const SourceReader& source_reader(std::string_view kind);
+
+// The kinds, in the order of the files.
+std::span<const SourceReader> table_sources();    // csv.cpp
+std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz
+std::span<const SourceReader> picture_sources();  // cifar.cpp
+std::span<const SourceReader> text_sources();     // text.cpp
+std::span<const SourceReader> sound_sources();    // wav.cpp
+
+// The columns of a field in a table with these columns.
+std::vector<std::string> field_columns(const frontend::FieldSpec& field,
+                                       const std::vector<std::string>& columns);
+
+}  // namespace gradc

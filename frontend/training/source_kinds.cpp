@@ -1,0 +1,193 @@
+#include "frontend/training/source_kinds.h"
+
+#include <algorithm>
+
+namespace gradc::frontend {
+namespace {
+
+using Fields = SourceKind::Fields;
+
+constexpr int kAnyNumber = 1000;
+
+FieldSpec fixed(std::string name, DType dtype, std::vector<int64_t> shape) {
+  FieldSpec f;
+  f.name = std::move(name);
+  f.dtype = dtype;
+  f.type = Type{dtype, {}};
+  for (int64_t d : shape) f.type->shape.push_back(Dim(d));
+  return f;
+}
+
+const std::vector<SourceKind>& table() {
+  static const FieldForm column{.name = "column", .typed = true},
+      columns{.name = "columns", .one = false, .typed = true}, label{.name = "label", .real = false},
+      audio{.name = "audio", .settings = {"length", "rate"}, .needed = "length"},
+      length{.name = "length", .real = false, .settings = {"length"}};
+  static const FieldSpec image = fixed("x", DType::F32, {32, 32, 3}), label_of = fixed("y", DType::I32, {}),
+                         coarse = fixed("coarse", DType::I32, {});
+  static const std::vector<SourceKind> rows = {
+      {"csv",
+       1,
+       1,
+       Fields::Forms,
+       {column, columns, label},
+       {},
+       "csv(\"rows.csv\", x = columns(except=\"y\"), y = column(\"y\"))"},
+      {"idx", 0, 0, Fields::Texts, {}, {}, "idx(x = \"images.gz\", y = \"labels.gz\")"},
+      {"npy", 0, 0, Fields::Texts, {}, {}, "npy(x = \"x.npy\", y = \"y.npy\")"},
+      {"npz", 1, 1, Fields::Texts, {}, {}, "npz(\"data.npz\", x = \"x\", y = \"y\")"},
+      {"cifar10",
+       1,
+       kAnyNumber,
+       Fields::Fixed,
+       {},
+       {image, label_of},
+       "cifar10(\"data_batch_1.bin\", \"data_batch_2.bin\")"},
+      {"cifar100", 1, kAnyNumber, Fields::Fixed, {}, {image, label_of, coarse}, "cifar100(\"train.bin\")"},
+      {"chars", 1, 1, Fields::Windows, {}, {}, "chars(\"input.txt\") |> split(90%, 10%) |> windows(128)"},
+      {"bytes", 1, 1, Fields::Windows, {}, {}, "bytes(\"input.txt\") |> split(90%, 10%) |> windows(128)"},
+      {"wav",
+       1,
+       1,
+       Fields::Forms,
+       {audio, length, label, column},
+       {},
+       "wav(\"train.tsv\", x = audio(\"file\", length=8000), y = label(\"transcript\"))"},
+  };
+  return rows;
+}
+
+class SourceReader {
+ public:
+  SourceReader(const SourceKind& kind, Elaborator& e, Scope& scope) : kind_(kind), e_(e), scope_(scope) {}
+
+  SourceSpec run(const Expr& call) {
+    SourceSpec s;
+    s.kind = kind_.name;
+    s.loc = call.loc;
+    for (const Argument& a : call.arguments) {
+      if (!a.name.empty())
+        s.fields.push_back(field(a));
+      else if (static_cast<int>(s.paths.size()) == kind_.most_paths)
+        misuse(a.loc);
+      else
+        s.paths.push_back(text(a.value, "the path"));
+    }
+    if (static_cast<int>(s.paths.size()) < kind_.least_paths)
+      e_.fail(call.loc, fmt::format("{} needs a path: {}", kind_.name, kind_.usage));
+    if (s.paths.size() == 1) s.loc = call.arguments[path_argument(call)].value.loc;
+    for (FieldSpec f : kind_.fixed) {
+      f.loc = call.loc;
+      if (is_float(f.dtype)) f.type->dtype = f.dtype = e_.float_type();
+      s.fields.push_back(std::move(f));
+    }
+    if (s.fields.empty() && kind_.fields != Fields::Windows)
+      e_.fail(call.loc, fmt::format("a source needs a field: {}", kind_.usage));
+    return s;
+  }
+
+ private:
+  [[noreturn]] void misuse(Loc loc) const { e_.fail(loc, fmt::format("write {}", kind_.usage)); }
+
+  static size_t path_argument(const Expr& call) {
+    const auto& all = call.arguments;
+    return static_cast<size_t>(
+        std::find_if(all.begin(), all.end(), [](const Argument& a) { return a.name.empty(); }) - all.begin());
+  }
+
+  std::string text(const Expr& e, std::string_view what) {
+    const Value v = e_.evaluate(e, scope_);
+    if (!v.is(Value::Kind::String)) e_.fail(e.loc, fmt::format("{} is a text in quotes", what));
+    return v.text;
+  }
+
+  FieldSpec field(const Argument& a) {
+    if (kind_.fields == Fields::Fixed || kind_.fields == Fields::Windows) misuse(a.loc);
+    FieldSpec f;
+    f.name = a.name;
+    f.loc = a.value.loc;
+    f.dtype = e_.float_type();
+    if (kind_.fields == Fields::Texts)
+      f.texts.push_back(text(a.value, kind_.most_paths > 0 ? "the member" : "the path"));
+    else
+      form(a.value, f);
+    return f;
+  }
+
+  const FieldForm& form_of(const Expr& e) {
+    if (e.is(Expr::Kind::Call) && e.kids[0].is(Expr::Kind::Name))
+      for (const FieldForm& f : kind_.forms)
+        if (f.name == e.kids[0].text) return f;
+    std::string list;
+    for (size_t i = 0; i < kind_.forms.size(); ++i)
+      list += fmt::format("{}{}(\"name\"{})",
+                          i == 0                        ? ""
+                          : i + 1 == kind_.forms.size() ? " or "
+                                                        : ", ",
+                          kind_.forms[i].name, kind_.forms[i].one ? "" : ", ...");
+    e_.fail(e.loc, fmt::format("a field of {} is {}; write {}", kind_.name, list, kind_.usage));
+  }
+
+  void form(const Expr& e, FieldSpec& f) {
+    const FieldForm& row = form_of(e);
+    f.form = row.name;
+    if (!row.real) f.dtype = DType::I32;
+    for (const Argument& a : e.arguments) argument(row, a, f);
+    if (row.one && f.texts.size() != 1)
+      e_.fail(e.loc,
+              fmt::format("{} takes one name: {}(\"y\"{})", row.name, row.name, row.typed ? ", i32" : ""));
+    if (!f.texts.empty() && !f.except.empty())
+      e_.fail(e.loc, fmt::format("{} takes names or except=, not both", row.name));
+    if (!row.needed.empty() && f.numbers.count(std::string(row.needed)) == 0)
+      e_.fail(e.loc, fmt::format("{} needs {}=: {}", row.name, row.needed, kind_.usage));
+    f.type = type_of(row, f);
+  }
+
+  void argument(const FieldForm& row, const Argument& a, FieldSpec& f) {
+    const auto type = a.value.is(Expr::Kind::Name) ? dtype_named(a.value.text) : std::nullopt;
+    if (a.name == "except" && !row.one) {
+      if (a.value.is(Expr::Kind::List))
+        for (const Expr& x : a.value.kids) f.except.push_back(text(x, "a column"));
+      else
+        f.except.push_back(text(a.value, "a column"));
+    } else if (type && row.typed) {
+      f.dtype = *type;
+    } else if (a.name.empty()) {
+      f.texts.push_back(text(a.value, "a column"));
+    } else {
+      if (std::find(row.settings.begin(), row.settings.end(), a.name) == row.settings.end())
+        e_.fail(a.loc, fmt::format("{} has no argument '{}'", row.name, a.name));
+      const int64_t n = e_.constant_int(e_.evaluate(a.value, scope_), a.name, a.loc);
+      if (n < 1) e_.fail(a.loc, fmt::format("{} is at least 1, not {}", a.name, n));
+      f.numbers[a.name] = n;
+    }
+  }
+
+  static std::optional<Type> type_of(const FieldForm& row, const FieldSpec& f) {
+    Type t{f.dtype, {}};
+    if (!row.one && f.texts.empty()) return std::nullopt;  // all columns of a file
+    if (!row.one) t.shape.push_back(Dim(static_cast<int64_t>(f.texts.size())));
+    if (!row.needed.empty()) t.shape.push_back(Dim(f.numbers.at(std::string(row.needed))));
+    return t;
+  }
+
+  const SourceKind& kind_;
+  Elaborator& e_;
+  Scope& scope_;
+};
+
+}  // namespace
+
+std::span<const SourceKind> source_kinds() { return table(); }
+
+const SourceKind* source_kind(std::string_view name) {
+  for (const SourceKind& k : table())
+    if (k.name == name) return &k;
+  return nullptr;
+}
+
+SourceSpec read_source(const SourceKind& kind, const Expr& call, Elaborator& e, Scope& scope) {
+  return SourceReader(kind, e, scope).run(call);
+}
+
+}  // namespace gradc::frontend

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "runtime/bad_step.h"
 #include "runtime/checkpoint.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -192,7 +193,25 @@ class Trainer {
     } catch (const Error& e) {
       kept = std::string("; and the last good weights could not be written: ") + e.what();
     }
-    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept);
+    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept + bad_step());
+  }
+
+  // The weights kept last may hold what is wrong already; those before them led to a finite loss.
+  std::string bad_step() {
+    if (!o_.bad_step) return "";
+    bool sound = false;
+    if (candidate_new_) {
+      r_.restore(candidate_.state);
+      sound = !weights_finite_ || r_.not_finite() == nullptr;
+    }
+    const Kept& from = candidate_new_ && (sound || !good_) ? candidate_ : good_;
+    try {
+      const auto found =
+          find_bad_step(r_, data_.train, from, {0, total_, o_.seed}, o_.batch, result_.step + 1);
+      return found ? o_.bad_step(*found) : "";
+    } catch (const Error& e) {
+      return std::string("; and the step could not be kept: ") + e.what();
+    }
   }
 
   void tell_threads() {
@@ -227,13 +246,7 @@ class Trainer {
 
   void step(std::span<const int64_t> rows) {
     if (now() - remembered_ > kRememberSeconds) remember();
-    r_.begin("train_step", static_cast<int64_t>(rows.size()));
-    for (const auto& [name, field] : data_.train.data->fields) r_.set_rows(name, field, rows);
-    r_.set("step", static_cast<double>(result_.step));
-    r_.set("total", static_cast<double>(total_));
-    r_.set("seed", static_cast<double>(o_.seed));
-    for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    r_.call();
+    run_step(r_, {result_.step, total_, o_.seed}, data_.train, rows);
     if (!o_.quiet && !threads_told_) tell_threads();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))

@@ -56,6 +56,9 @@ struct TrainOptions {
   std::function<void(const EpochReport&)> epoch_done;  // before its checkpoint
   std::function<void(const TrainResult&)> started;     // called before the first step
   std::function<void(const TrainResult&)> saved;       // called after weights were written before the end
+  // Called when the training diverges, with the step that it diverged at (runtime/bad_step.h). What it
+  // returns ends the message.
+  std::function<std::string(const SafeTensors&)> bad_step;
 };
 
 struct TrainResult {

@@ -97,7 +97,9 @@ void read_idx(std::string_view bytes) { runtime::parse_idx("f", bytes); }
 void read_csv(std::string_view bytes) {
   const runtime::CsvTable t("f", std::string(bytes));
   runtime::summarize(t);
-  for (const std::string& column : t.columns()) {
+  // Each column reads all rows, and each complaint its line: not for thousands.
+  for (size_t c = 0; c < t.columns().size() && c < 50; ++c) {
+    const std::string& column = t.columns()[c];
     for (runtime::DType type : {runtime::DType::F32, runtime::DType::I64}) {
       try {
         t.column(column, type);

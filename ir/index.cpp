@@ -150,6 +150,9 @@ Index Index::of(const Term& term) {
 
 namespace {
 
+// Products of sums grow exponentially with the text that says them.
+constexpr size_t kMaxTerms = 512, kMaxFactors = 128;
+
 // Adds c * factors to a sorted list.
 void add_term(std::vector<Index::Term>& terms, int64_t c, std::vector<Atom> factors) {
   if (c == 0) return;
@@ -160,6 +163,9 @@ void add_term(std::vector<Index::Term>& terms, int64_t c, std::vector<Atom> fact
     it->coefficient = checked_add(it->coefficient, c);
     if (it->coefficient == 0) terms.erase(it);
   } else {
+    if (terms.size() >= kMaxTerms || factors.size() > kMaxFactors)
+      throw CompileError({}, fmt::format("a size or an index of more than {} terms, or {} factors in one",
+                                         kMaxTerms, kMaxFactors));
     terms.insert(it, {c, std::move(factors)});
   }
 }

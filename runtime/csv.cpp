@@ -150,11 +150,10 @@ void CsvTable::read_header(const std::vector<Cell>& cells, uint32_t line) {
   for (int c = 0; c < n; ++c)
     columns_[static_cast<size_t>(c)] = no_header_ ? std::to_string(c) : std::string(trimmed(cell(0, c)));
   if (!no_header_) cells_.clear(), lines_.clear();
-  std::vector<std::string> sorted = columns_;
-  std::sort(sorted.begin(), sorted.end());
-  if (auto twice = std::adjacent_find(sorted.begin(), sorted.end()); twice != sorted.end())
-    throw Error(Failure::Data,
-                name_ + ":" + std::to_string(line) + ": two columns are called '" + *twice + "'");
+  for (int c = 0; c < n; ++c)
+    if (const std::string& column = columns_[static_cast<size_t>(c)]; !places_.emplace(column, c).second)
+      throw Error(Failure::Data,
+                  name_ + ":" + std::to_string(line) + ": two columns are called '" + column + "'");
 }
 
 void CsvTable::parse() {
@@ -210,8 +209,8 @@ std::string CsvTable::where(int64_t row, int column) const {
 }
 
 int CsvTable::index_of(const std::string& column) const {
-  auto it = std::find(columns_.begin(), columns_.end(), column);
-  return it == columns_.end() ? -1 : static_cast<int>(it - columns_.begin());
+  const auto it = places_.find(column);
+  return it == places_.end() ? -1 : it->second;
 }
 
 int CsvTable::require(const std::string& column) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,6 +46,7 @@ class CsvTable {
   bool no_header_ = false;
   size_t line_begin_ = 0;  // of the record that is being read
   std::vector<std::string> columns_;
+  std::map<std::string, int> places_;  // of the columns
   std::vector<Cell> cells_;
   std::vector<uint32_t> lines_;  // of each row, from 1
 };

@@ -68,8 +68,9 @@ std::vector<int64_t> read_shape(const std::string& path, std::string_view text, 
 
 }  // namespace
 
-Array read_idx(const std::string& path) {
-  const std::string text = read_file(path);
+Array read_idx(const std::string& path) { return parse_idx(path, read_file(path)); }
+
+Array parse_idx(const std::string& path, std::string_view text) {
   if (text.size() < 4 || text[0] != 0 || text[1] != 0) fail(path, "is not an IDX file");
   const uint8_t code = uint8_t(text[2]);
   const int rank = uint8_t(text[3]);
@@ -79,7 +80,7 @@ Array read_idx(const std::string& path) {
   if (rank == 0) fail(path, "has no dimensions; the first is that of the examples");
   if (rank > kMaxRank) fail(path, "has " + std::to_string(rank) + " dimensions; at most 8 are supported");
   Array array = make_array(kind->dtype, read_shape(path, text, rank, kind->stored));
-  kind->convert(std::string_view(text).substr(4 + 4 * size_t(rank)), array);
+  kind->convert(text.substr(4 + 4 * size_t(rank)), array);
   return array;
 }
 

@@ -185,6 +185,12 @@ Array Runner::output(const std::string& name) const {
   return a;
 }
 
+Array Runner::input(const Tensor& t) const {
+  Array a = make_array(t.dtype, at(t.shape, dims_));
+  packing_of(t, dims_).unpack(io_.data() + t.offset, a.bytes.data());
+  return a;
+}
+
 void Runner::init(int64_t seed) {
   begin("init");
   set("seed", static_cast<double>(seed));
@@ -273,15 +279,19 @@ std::string Runner::misfits(const SafeTensors& from, bool slots) const {
     if (it == from.tensors.end()) {
       if (slots || s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
     } else if (!fits(s, it->second)) {
-      add(shapes, s.tensor.name + " is " + name_of(it->second.dtype) + shape_text(it->second.shape) +
-                      ", needs " + name_of(s.tensor.dtype) + shape_text(at(s.tensor.shape, {})));
+      const auto narrow = from.narrow.find(s.tensor.name);
+      add(shapes, s.tensor.name + " is " +
+                      (narrow == from.narrow.end() ? name_of(it->second.dtype) : narrow->second) +
+                      shape_text(it->second.shape) + ", needs " + name_of(s.tensor.dtype) +
+                      shape_text(at(s.tensor.shape, {})));
     }
   }
   for (const auto& [name, a] : from.tensors) {
     const bool known = std::any_of(program_.state.begin(), program_.state.end(), [&](const StateTensor& s) {
       return s.tensor.derived_from < 0 && s.tensor.name == name;
     });
-    if (!known && (slots || name.rfind("__opt__/", 0) != 0)) add(unexpected, name);
+    if (!known && (slots || (!name.starts_with("__opt__/") && !name.starts_with("__step__/"))))
+      add(unexpected, name);
   }
   std::string text = shapes;
   if (!missing.empty()) text += (text.empty() ? "missing " : "; missing ") + missing;

@@ -40,6 +40,7 @@ class Runner {
   // The next batch is the first of a split: metrics that shift their sums take its first row.
   void begin_split() { shifts_.clear(); }
   Array output(const std::string& name) const;  // of the last call
+  Array input(const Tensor& t) const;           // of the last call's entry
 
   // Initialises every parameter and state.
   void init(int64_t seed);

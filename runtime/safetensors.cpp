@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -18,6 +19,8 @@ namespace {
 constexpr std::pair<DType, const char*> kTypes[] = {{DType::Bool, "BOOL"}, {DType::U8, "U8"},
                                                     {DType::I32, "I32"},   {DType::I64, "I64"},
                                                     {DType::F32, "F32"},   {DType::F64, "F64"}};
+// Read, never written: half the bytes of F32, which they become.
+constexpr std::pair<const char*, const char*> kNarrow[] = {{"F16", "f16"}, {"BF16", "bf16"}};
 constexpr uint64_t kMaxHeader = 100000000;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
@@ -35,6 +38,7 @@ std::optional<uint64_t> whole(const Json& v) {
 struct Row {
   std::string name;
   DType dtype;
+  std::string narrow;  // "" where the file holds dtype
   std::vector<int64_t> shape;
   uint64_t begin, end;
 };
@@ -43,13 +47,19 @@ Row read_row(const std::string& path, const std::string& name, const Json& v) {
   const Json *dtype = v.find("dtype"), *shape = v.find("shape"), *offsets = v.find("data_offsets");
   if (dtype == nullptr || shape == nullptr || offsets == nullptr || offsets->items.size() != 2)
     refuse(path, "tensor '" + name + "' lacks dtype, shape or data_offsets");
-  Row r{name, DType::F32, {}, 0, 0};
+  Row r{name, DType::F32, "", {}, 0, 0};
   const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes),
                                   [&](const auto& t) { return dtype->text == t.second; });
-  if (type == std::end(kTypes))
-    refuse(path, "tensor '" + name + "' has the type " + dtype->text + ", which is not available yet");
-  r.dtype = type->first;
-  uint64_t bytes = static_cast<uint64_t>(size_of(r.dtype));
+  const auto* narrow = std::find_if(std::begin(kNarrow), std::end(kNarrow),
+                                    [&](const auto& t) { return dtype->text == t.first; });
+  if (narrow != std::end(kNarrow))
+    r.narrow = narrow->second;
+  else if (type != std::end(kTypes))
+    r.dtype = type->first;
+  else
+    refuse(path, "tensor '" + name + "' has the type " + dtype->text +
+                     "; BOOL, U8, I32, I64, F16, BF16, F32 and F64 are read");
+  uint64_t bytes = r.narrow.empty() ? static_cast<uint64_t>(size_of(r.dtype)) : 2;
   if (shape->items.size() > 16) refuse(path, "tensor '" + name + "' has more than 16 axes");
   for (const Json& d : shape->items) {
     const auto n = whole(d);
@@ -62,6 +72,31 @@ Row read_row(const std::string& path, const std::string& name, const Json& v) {
     refuse(path, "tensor '" + name + "': its offsets do not fit its shape");
   r.begin = *begin, r.end = *end;
   return r;
+}
+
+// The same number; the bits of a NaN move to the top of the wider fraction.
+float widened(uint16_t bits, bool bfloat) {
+  if (bfloat) return std::bit_cast<float>(uint32_t(bits) << 16);
+  const uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 1023;
+  // Denormals are whole multiples of 2^-24.
+  if (exponent == 0)
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(fraction) * 0x1p-24F));
+  return std::bit_cast<float>(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
+}
+
+Array read_tensor(const Row& r, const char* from) {
+  Array a = make_array(r.dtype, r.shape);
+  if (r.narrow.empty()) {
+    if (r.end > r.begin) std::memcpy(a.bytes.data(), from, r.end - r.begin);
+    return a;
+  }
+  for (size_t i = 0; i < (r.end - r.begin) / 2; ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, from + 2 * i, 2);
+    const float value = widened(bits, r.narrow == "bf16");
+    std::memcpy(a.bytes.data() + i * sizeof value, &value, sizeof value);
+  }
+  return a;
 }
 
 }  // namespace
@@ -104,9 +139,8 @@ SafeTensors parse_safetensors(const std::string& path, std::string_view text) {
     refuse(path, "the tensors take " + std::to_string(at) + " bytes, the file has " +
                      std::to_string(text.size() - 8 - n));
   for (const Row& r : rows) {
-    Array a = make_array(r.dtype, r.shape);
-    if (r.end > r.begin) std::memcpy(a.bytes.data(), text.data() + 8 + n + r.begin, r.end - r.begin);
-    out.tensors.emplace(r.name, std::move(a));
+    if (!r.narrow.empty()) out.narrow.emplace(r.name, r.narrow);
+    out.tensors.emplace(r.name, read_tensor(r, text.data() + 8 + n + r.begin));
   }
   if (auto it = out.metadata.find(kChecksum); it != out.metadata.end() && it->second != checksum(out))
     refuse(path, std::string("its contents do not give its checksum: the file is damaged, or another program "

@@ -12,10 +12,13 @@ namespace gradc::runtime {
 struct SafeTensors {
   std::map<std::string, Array> tensors;
   std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string>
+      narrow;  // tensors that the file holds as "f16" or "bf16", and are f32 here
 };
 
-// BOOL, U8, I32, I64, F32 and F64. Throws Error that names the file and what is wrong; never takes more
-// memory than a small multiple of the file's size.
+// BOOL, U8, I32, I64, F32 and F64 as they are, F16 and BF16 as F32, which holds each of their values. Throws
+// Error that names the file and what is wrong; never takes more memory than a small multiple of the file's
+// size.
 SafeTensors read_safetensors(const std::string& path);
 SafeTensors parse_safetensors(const std::string& path, std::string_view text);
 // Replaces the file atomically. Largest element types first, then by name, as the reference writer does.

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <utility>
 
+#include "runtime/bad_step.h"
 #include "runtime/checkpoint_writer.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/progress.h"
-#include "runtime/shuffle.h"
 
 namespace gradc::runtime {
 namespace {
@@ -57,6 +57,7 @@ class Trainer {
         live_(!o.quiet && isatty(fileno(out)) != 0),
         per_epoch_(steps_per_epoch(data, o)),
         total_(planned_steps(data, o)),
+        order_(data_.train, o.batch, o.seed),
         files_(files_of(r, data, o)) {}
 
   TrainResult run() {
@@ -150,11 +151,6 @@ class Trainer {
 
   void epoch() {
     const int64_t number = result_.epochs;
-    const std::vector<int64_t> order =
-        permutation(static_cast<uint64_t>(o_.seed), static_cast<uint64_t>(number),
-                    static_cast<int64_t>(data_.train.rows.size()));
-    std::vector<int64_t> rows(order.size());
-    for (size_t i = 0; i < order.size(); ++i) rows[i] = data_.train.rows[static_cast<size_t>(order[i])];
     int64_t done = result_.step - number * per_epoch_;
     if (done == 0) {
       epoch_sums_.clear();
@@ -166,9 +162,7 @@ class Trainer {
     remember();
     for (; done < per_epoch_ && result_.step < total_; ++done) {
       if (ended()) return;
-      const size_t from = static_cast<size_t>(done * o_.batch);
-      step(
-          std::span(rows).subspan(from, std::min<size_t>(static_cast<size_t>(o_.batch), rows.size() - from)));
+      step(order_.of_step(result_.step));
       if (live_ && now() - shown_ > std::max(0.1, kShowPause * show_cost_)) show_running(done + 1);
       if (stop_now()) return;
     }
@@ -216,7 +210,25 @@ class Trainer {
     } catch (const Error& e) {
       kept = std::string("; and the last good weights could not be written: ") + e.what();
     }
-    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept);
+    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept + bad_step());
+  }
+
+  // The weights kept last may hold what is wrong already; those before them led to a finite loss.
+  std::string bad_step() {
+    if (!o_.bad_step) return "";
+    bool sound = false;
+    if (candidate_new_) {
+      r_.restore(candidate_.state);
+      sound = !weights_finite_ || r_.not_finite() == nullptr;
+    }
+    const Kept& from = candidate_new_ && (sound || !good_) ? candidate_ : good_;
+    try {
+      const auto found =
+          find_bad_step(r_, data_.train, from, {0, total_, o_.seed}, o_.batch, result_.step + 1);
+      return found ? o_.bad_step(*found) : "";
+    } catch (const Error& e) {
+      return std::string("; and the step could not be kept: ") + e.what();
+    }
   }
 
   void tell_threads() {
@@ -253,13 +265,7 @@ class Trainer {
 
   void step(std::span<const int64_t> rows) {
     if (now() - remembered_ > kRememberSeconds) remember();
-    r_.begin("train_step", static_cast<int64_t>(rows.size()));
-    r_.set_rows(*data_.train.data, rows);
-    r_.set("step", static_cast<double>(result_.step));
-    r_.set("total", static_cast<double>(total_));
-    r_.set("seed", static_cast<double>(o_.seed));
-    for (const auto& [name, value] : r_.program().hyper) r_.set(name, value);
-    r_.call();
+    run_step(r_, {result_.step, total_, o_.seed}, data_.train, rows);
     if (!o_.quiet && !threads_told_) tell_threads();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))
@@ -532,6 +538,7 @@ class Trainer {
   bool live_;
   TrainResult result_;
   int64_t per_epoch_ = 0, total_ = 0;
+  RowOrder order_;
   std::vector<double> epoch_sums_;
   static constexpr double kRememberSeconds = 10;
   static constexpr double kShowPause = 400;  // times what a line took: some terminals are slow

@@ -69,6 +69,9 @@ struct TrainOptions {
   std::function<void(const TrainResult&)> started;  // called before the first step
   // Called after weights were written before the end, from the thread that writes them.
   std::function<void(const TrainResult&)> saved;
+  // Called when the training diverges, with the step that it diverged at (runtime/bad_step.h). What it
+  // returns ends the message.
+  std::function<std::string(const SafeTensors&)> bad_step;
 };
 
 struct TrainResult {

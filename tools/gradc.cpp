@@ -119,6 +119,13 @@ void start_options(CLI::App* train, Arguments& a) {
       ->capture_default_str();
   train->add_flag("--dry-run", a.dry_run, "one step, one batch of each split, nothing written")
       ->excludes(resume);
+  train->add_flag("--detect-anomaly", a.detect_anomaly,
+                  "when the loss or a weight becomes NaN or infinite: name the operation that made it so");
+  train
+      ->add_option("--bad-step", a.bad_step,
+                   "do not train: name that operation of a step that a training kept (bad-step.safetensors)")
+      ->excludes(resume)
+      ->type_name("FILE");
 }
 
 // A value follows --resume after = alone, so that a file's name can stand behind it.

@@ -76,6 +76,24 @@ std::string quoted(const std::string& word) {
   return out + "'";
 }
 
+// The words of the command without those that say where the training begins and where it ends.
+std::string command_elsewhere(const Arguments& a) {
+  std::string out;
+  bool value_follows = false;
+  for (size_t i = 0; i < a.command.size(); ++i) {
+    const std::string& word = a.command[i];
+    if (std::exchange(value_follows, false)) continue;
+    const std::string name = word.substr(0, word.find('='));
+    const bool flag = name == "--overwrite" || name == "--allow-partial" || name == "--resume" ||
+                      name == "--detect-anomaly";
+    const bool valued = name == "--run" || name == "--init-from" || name == "--map" ||
+                        name == "--max-steps" || name == "--max-time" || name == "--bad-step";
+    value_follows = valued && name == word;
+    if (!flag && !valued) out += (out.empty() ? "" : " ") + quoted(word);
+  }
+  return out;
+}
+
 std::string trimmed(const std::string& s) {
   const size_t from = s.find_first_not_of(" \t\r"), to = s.find_last_not_of(" \t\r");
   return from == std::string::npos ? "" : s.substr(from, to - from + 1);
@@ -116,6 +134,7 @@ runtime::SafeTensors mapped(const runtime::SafeTensors& from, const std::string&
     if (!renamed.emplace(ours, swap ? transposed(it->second, place) : it->second).second)
       throw Error(Failure::Data, place + ": '" + ours + "' is given twice");
     out.tensors.erase(theirs);
+    if (const auto n = from.narrow.find(theirs); n != from.narrow.end()) out.narrow[ours] = n->second;
   }
   for (auto& [name, a] : renamed) out.tensors.insert_or_assign(name, std::move(a));
   return out;
@@ -146,22 +165,14 @@ runtime::TrainOptions::Start read_start(const ResumePoint& p, const std::string&
   return s;
 }
 
+std::string bad_step_command(const Arguments& a, const std::string& path) {
+  return command_elsewhere(a) + " --bad-step " + quoted(path);
+}
+
 std::string resume_command(const Arguments& a, const std::string& run) {
-  std::string out;
-  bool value_follows = false;
-  for (size_t i = 0; i < a.command.size(); ++i) {
-    const std::string& word = a.command[i];
-    if (std::exchange(value_follows, false)) continue;
-    const std::string name = word.substr(0, word.find('='));
-    const bool flag = name == "--overwrite" || name == "--allow-partial" || name == "--resume";
-    const bool valued = name == "--run" || name == "--init-from" || name == "--map" ||
-                        name == "--max-steps" || name == "--max-time";
-    value_follows = valued && name == word;
-    if (!flag && !valued) out += (out.empty() ? "" : " ") + quoted(word);
-  }
   const std::string root = runs_of(a.file) + "/";
   const bool below = run.starts_with(root) && run.find('/', root.size()) == std::string::npos;
-  return out + " --resume=" + quoted(below ? run.substr(root.size()) : run);
+  return command_elsewhere(a) + " --resume=" + quoted(below ? run.substr(root.size()) : run);
 }
 
 runtime::SafeTensors initial_weights(const Arguments& a, runtime::Runner& runner) {

@@ -22,6 +22,8 @@ std::optional<ResumePoint> resume_point(const Arguments& a);
 // the folder's record names, "" to take any.
 runtime::TrainOptions::Start read_start(const ResumePoint& p, const std::string& run_id);
 
+// The words that look into a step which a training kept, for a shell.
+std::string bad_step_command(const Arguments& a, const std::string& path);
 // The words that go on with a run where it is, for a shell.
 std::string resume_command(const Arguments& a, const std::string& run);
 

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "codegen/codegen.h"
+#include "driver/anomaly.h"
 #include "driver/compiler.h"
 #include "driver/load_data.h"
 #include "runtime/error.h"
@@ -29,6 +30,8 @@
 
 namespace gradc {
 namespace {
+
+constexpr const char* kBadStep = "bad-step.safetensors";
 
 bool as_json(const Arguments& a) { return a.log_format == "json"; }
 
@@ -241,6 +244,16 @@ void check_before(const Arguments& a, const frontend::TrainSpec& t, const Loaded
   runtime::check_writable(a.save);
 }
 
+// The step at which a training diverged is kept beside its weights, and looked into where that is asked for.
+std::string keep_bad_step(const Arguments& a, const Compiled& c, const Sources& sources,
+                          const std::string& folder, const runtime::SafeTensors& step) {
+  const std::string path = folder.empty() ? "the step" : folder + "/" + kBadStep;
+  if (!folder.empty()) runtime::write_safetensors(path, step);
+  if (a.detect_anomaly) std::cerr << printable(explain_bad_step(c, sources, step, path));
+  if (folder.empty()) return "";
+  return "; " + path + " has the step, and what it began with; look into it: " + bad_step_command(a, path);
+}
+
 int dry_run(const Arguments& a, const Compiled& c, const LoadedData& data, runtime::Runner& runner,
             runtime::TrainOptions o) {
   o.save.clear();
@@ -301,13 +314,20 @@ void prepare_end_at_once(const Arguments& a, const std::string& run) {
 
 int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
+  if (!a.bad_step.empty()) {
+    const std::string text = explain_bad_step(c, sources, runtime::read_safetensors(a.bad_step), a.bad_step);
+    return fmt::print("{}", printable(text)), kOk;
+  }
   LoadedData data = load_data(c.unit, places_of(a), sources);
   check_before(a, t, data);
   limit_data(a, t.batch, data);
   runtime::TrainOptions o = train_options(a, t, data);
   o.signal = &watch_signals();
   runtime::Runner runner(c.program, threads_of(a));
-  if (a.dry_run) return dry_run(a, c, data, runner, std::move(o));
+  o.bad_step = [&](const runtime::SafeTensors& step) {
+    return keep_bad_step(a, c, sources, o.run_dir, step);
+  };
+  if (a.dry_run) return dry_run(a, c, data, runner, o);
   const Place place = prepare(a, c, data, runner, o);
   const runtime::RunFolder& folder = place.folder;
   prepare_end_at_once(a, folder.path());
@@ -318,6 +338,8 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   // Nothing of a run changes before its checkpoint is found to fit.
   o.started = [&](const runtime::TrainResult& r) {
     folder.write("model.grad", c.unit.rendered);
+    std::error_code ignored;  // of an earlier training; there is none, as a rule
+    std::filesystem::remove(folder.path() + "/" + kBadStep, ignored);
     runtime::RunRecord record = record_of(a, t, data, runner);
     record.started = place.id;
     log.emplace(folder, c.program, std::move(record));

@@ -277,6 +277,7 @@ Expr ExpressionParser::member(Expr x) {
 std::vector<Subscript> ExpressionParser::subscripts() {
   std::vector<Subscript> subs;
   list("[", "]", [&] {
+    Depth depth(*this);  // what stands here is no whole expression, which would count itself
     Subscript s;
     s.loc = peek().loc;
     if (at("...")) {

@@ -96,10 +96,11 @@ class Run {
       for (NodeId q : n.operands) ++readers[q];
     for (const graph::Result& r : f.results) ++readers[r.node];
     for (NodeId id = 0; id < f.nodes.size(); ++id) {
-      if (f[id].op->name == "parameter") continue;
-      values[id] = node(f, id, values, dims);
+      const bool parameter = f[id].op->name == "parameter";
+      if (!parameter) values[id] = node(f, id, values, dims);
       if (o_.observe)
         for (const Value& v : values[id]) o_.observe(f, id, *v);
+      if (parameter) continue;
       for (NodeId q : f[id].operands)
         if (--readers[q] == 0) values[q].clear();
       if (readers[id] == 0) values[id].clear();

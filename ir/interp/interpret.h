@@ -16,7 +16,7 @@ namespace gradc {
 
 struct InterpretOptions {
   interp::Dims dims;  // dimensions that no parameter's shape gives
-  // Sees every node's value, in order of evaluation.
+  // Sees every node's value, parameters too, in order of evaluation; all results of control flow, one by one.
   std::function<void(const graph::Function&, graph::NodeId, const Tensor&)> observe;
 };
 

@@ -1,7 +1,7 @@
 """Runs and checkpoints as a user meets them: nothing is lost. usage: test_runs.py GRADC SOURCE_DIR"""
 import json, os, pathlib, random, signal, struct, subprocess, sys, time, unittest, zlib
 
-from test_cli import DIGITS, GRADC, LINE, Folder, gradc, metadata, tensors, weight
+from test_cli import DIGITS, GRADC, LINE, SOURCE, Folder, gradc, metadata, tensors, weight
 
 KILLS = int(os.environ.get("GRADC_KILLS", "40"))
 HERE = pathlib.Path(__file__).resolve().parent
@@ -207,6 +207,55 @@ class Runs(Folder):
         r = subprocess.run([GRADC, "train", "m.grad", "-q"], cwd=self.dir, capture_output=True, text=True)
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn("'l.n' holds NaN in 1 of 1 numbers", r.stderr)
+
+    def test_a_diverged_step_is_kept_and_looked_into(self):
+        self.line(lr="jump()")
+        error = self.train("--run", "a", "--log-format", "json", code=3)
+        kept = self.dir / "runs/m/a/bad-step.safetensors"
+        self.assertIn("train m.grad -q --log-format json --bad-step runs/m/a/bad-step.safetensors", error)
+        t, m = tensors(kept), metadata(kept)
+        self.assertEqual(sorted(t), ["__step__/row numbers", "__step__/seed", "__step__/step", "__step__/total", "__step__/x", "__step__/y", "l.w"])
+        self.assertTrue(sound(kept))
+        # The batch is the rows of the table that it names.
+        rows = struct.unpack("<10q", t["__step__/row numbers"][2])
+        self.assertEqual(sorted(rows), list(range(10)))
+        self.assertEqual(t["__step__/x"][2], struct.pack("<10f", *(r / 10 for r in rows)))
+        # Weights are those before the step: a training that stops there has the same.
+        self.train("--run", "b", "--max-steps", m["gradc.step"])
+        self.assertEqual(tensors(self.dir / "runs/m/b/last.safetensors")["l.w"], t["l.w"])
+        said = gradc("train", "m.grad", "--bad-step", kept, cwd=self.dir)
+        self.assertRegex(said, rf"^step {m['gradc.step']}: the first operation that gives NaN or infinity is ")
+        self.assertEqual(self.train("--run", "c", "--detect-anomaly", code=3).split("error: ")[0], said)
+        gradc("eval", "m.grad", "--split", "val", "--load", kept, cwd=self.dir)
+        self.assertIn("is no step of this model", gradc("train", "m.grad", "--bad-step", "runs/m/b/last.safetensors", cwd=self.dir, code=4))
+        # What was kept of a training goes with it.
+        self.line()
+        self.train("--run", "a", "--overwrite")
+        self.assertFalse(kept.exists())
+
+    def test_the_first_bad_operation_is_named(self):
+        def said(body, **more):
+            self.line(text=LINE.replace("  return sum(x * w, over=1)", body), **more)
+            return self.train("--run", "a", "--overwrite", "--detect-anomaly", code=3)
+        # Forward, at the first step; an infinity that a choice leaves out is not it.
+        out = said("  a = 1 / (x - x)\n  b = x if x < 9 else a\n  c = sum(b, over=1) - 2\n  return log(c) + sum(x * w, over=1)")
+        self.assertRegex(out, r"step 0: .* is log: NaN in 10 of 10 numbers\n  m.grad:7:10: return log\(c\) .*\n  of sub at m.grad:6:7, f32\[B\]: min -2, max -1.1, mean -1.55, 0 NaN, 0 infinite\n")
+        # Backward: the root's slope at 0.
+        out = said("  return sum(sqrt(x * w), over=1)")
+        self.assertRegex(out, r"step 0: .*\n  m.grad:4:14: return sum\(sqrt\(x \* w\), over=1\)\n")
+        # In the body of a loop.
+        out = said("  h = sum(x * w, over=1) - 3\n  scan t in 4 { h = h + log(h) }\n  return h")
+        self.assertRegex(out, r"step 0: .* is log: NaN in 10 of 10 numbers\n  m.grad:5:25: scan t in 4 \{ h = h \+ log\(h\) \}\n  of parameter.*: min -3, max -3, mean -3, 0 NaN")
+
+    def test_weights_of_half_precision(self):
+        self.line()
+        for name, value in (("half", 1.75), ("brain", -1.75)):
+            file = SOURCE / f"tests/data/line_{name}.safetensors"
+            self.train("--run", name, "--init-from", file, "--set", "epochs=0")
+            self.assertEqual(weight(self.dir / f"runs/m/{name}/last.safetensors"), value)
+            self.assertIn("loss", gradc("eval", "m.grad", "--split", "val", "--load", file, cwd=self.dir))
+        self.line(text=LINE.replace("x: f32[B, 1]", "x: f64[B, 1]"))
+        self.assertIn("l.w is bf16[1], needs f64[1]", gradc("eval", "m.grad", "--split", "val", "--float", "f64", "--load", file, cwd=self.dir, code=4))
 
     def test_kills_lose_nothing(self):
         """kill -9 at random instants of short trainings, most of whose time goes into saving."""

@@ -29,6 +29,10 @@ TEST(Limits, Nesting) {
       messages(model(repeated("(", 255) + "x" + repeated(")", 255))).find("nested deeper than 256 levels"),
       std::string::npos);
   EXPECT_NE(messages(model(repeated("(", 100000))).find("nested deeper than 256 levels"), std::string::npos);
+  // Subscripts and dimensions hold no whole expressions, and nest all the same.
+  EXPECT_NE(messages(model(repeated("x[", 100000))).find("nested deeper than 256 levels"), std::string::npos);
+  EXPECT_NE(messages("model m(x: f32[B, " + repeated("2[B, ", 100000)).find("nested deeper than 256 levels"),
+            std::string::npos);
   EXPECT_NE(messages(model(repeated("-", 100000) + "x")).find("nested deeper than 256 levels"),
             std::string::npos);
 }

@@ -222,11 +222,28 @@ TEST_F(Files, SafeTensors) {
       {file("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", "1234"), "do not fit"},
       {file("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", ""),
        "shape"},
-      {file("{\"a\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", "1234"), "BF16"},
+      {file("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", "1234"),
+       "F8_E4M3; BOOL, U8, I32, I64, F16, BF16, F32 and F64 are read"},
+      {file("{\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,4]}}", "1234"), "do not fit"},
       {file("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{}}", "1234"), "twice"}};
   for (const auto& [data, why] : bad)
     EXPECT_NE(refusal([&] { read_safetensors(write("bad", data)); }).find(why), std::string::npos) << why;
   damage(bytes, [](const std::string& p) { read_safetensors(p); });
+}
+
+// Files that Python wrote (tests/data/half.py): each tensor x beside x.f32.
+TEST_F(Files, SafeTensorsOfHalfPrecision) {
+  const std::string path = GRADC_SOURCE_DIR "/tests/data/half.safetensors";
+  const SafeTensors f = read_safetensors(path);
+  EXPECT_EQ(f.narrow, (std::map<std::string, std::string>{
+                          {"half", "f16"}, {"brain", "bf16"}, {"none", "f16"}, {"one", "bf16"}}));
+  for (const auto& [name, stored] : f.narrow) {
+    const Array &x = f.tensors.at(name), &want = f.tensors.at(name + ".f32");
+    EXPECT_EQ(x.dtype, DType::F32);
+    EXPECT_EQ(x.shape, want.shape);
+    EXPECT_EQ(x.bytes, want.bytes) << name;
+  }
+  damage(read_file(path), [](const std::string& p) { read_safetensors(p); });
 }
 
 std::string gzip(const std::string& text) {

@@ -1,0 +1,42 @@
+// The step of a training at which numbers stopped being finite, found again by making the steps once more
+// from weights that were kept before. Nothing is paid for it until then.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "runtime/checkpoint.h"
+
+namespace gradc::runtime {
+
+// What a training step is called with beside its rows.
+struct StepNumbers {
+  int64_t step = 0, total = 0, seed = 0;
+};
+void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows);
+
+// The rows of a training's steps, in the order of each epoch.
+class RowOrder {
+ public:
+  RowOrder(const Split& train, int64_t batch, int64_t seed) : train_(train), batch_(batch), seed_(seed) {}
+  int64_t steps_per_epoch() const;
+  std::span<const int64_t> of_step(int64_t step);
+
+ private:
+  const Split& train_;
+  int64_t batch_, seed_, epoch_ = -1;
+  std::vector<int64_t> rows_;
+};
+
+// Names in the file of a bad step of what is no state: the step's inputs, and the rows of its batch.
+inline constexpr const char* kStepInput = "__step__/";
+inline constexpr const char* kStepRows = "__step__/row numbers";
+
+// The first step from `from` on, of those before `end`, whose loss or weights are not finite: the state that
+// it began with, and what it was called with. Nothing where all are finite. Changes the runner's state.
+std::optional<SafeTensors> find_bad_step(Runner& r, const Split& train, const Kept& from, StepNumbers n,
+                                         int64_t batch, int64_t end);
+
+}  // namespace gradc::runtime

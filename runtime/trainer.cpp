@@ -196,7 +196,7 @@ class Trainer {
     std::string kept;
     try {
       settle(writer_.wait());
-      const Snapshot good = good_ ? std::make_shared<const Kept>(std::move(good_)) : nullptr;
+      const Snapshot good = good_ ? std::make_shared<const Kept>(good_) : nullptr;
       if (best_)
         put(CheckpointWriter::File::Best, best_);
       else if (good && (!files_.has_best() || (!o_.keep && good->epoch > 0)))

@@ -24,6 +24,7 @@ struct DraftGroup {
   std::vector<Dim> axes;
   std::vector<NodeId> members, writers;  // writers: members that overwrite a donated parameter
   bool opaque = false, cut = false, contraction = false, row = false;
+  bool pairwise = false, straight = false;  // reductions whose code branches, and others
   int weight = 0;
   size_t first = ~size_t{0};  // the earliest position of a member
 };
@@ -169,6 +170,7 @@ class Fuser {
     group_of_[p] = group;
     for (int next : followers) order_.add_edge(group, next);
     if (has_meaning(p) && meaning(p).combine != Combiner::None) {
+      (is_pairwise(p) ? g.pairwise : g.straight) = true;
       if (is_contraction(p))
         g.contraction = true;
       else if (graph::order_of(f_[p]) != Order::Chain)
@@ -229,8 +231,12 @@ class Fuser {
     return row_depth(p, group, shared);
   }
 
+  bool is_pairwise(NodeId p) const { return graph::order_of(f_[p]) == Order::Pairwise; }
+
   bool compatible(NodeId p, const DraftGroup& group) const {
     if (meaning(p).combine == Combiner::None) return true;
+    // Pairwise sums branch, so that no lanes go along their outputs; they would take those of others.
+    if (is_pairwise(p) ? group.straight : group.pairwise) return false;
     if (is_contraction(p)) return !group.row;
     return graph::order_of(f_[p]) == Order::Chain || !group.contraction;
   }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace gradc::runtime {
 
@@ -26,5 +27,15 @@ class Region {
   std::byte* data_ = nullptr;
   int64_t size_ = 0;
 };
+
+// "512 B", "1.5 MB".
+std::string size_text(int64_t bytes);
+
+// Bytes that this process may still take: what the system has left, and what its group of processes may have.
+// Nothing known of either: the largest number.
+int64_t available_memory();
+
+// Throws Error where `bytes` are more than that, with both.
+void require_memory(int64_t bytes, const std::string& what);
 
 }  // namespace gradc::runtime

@@ -55,13 +55,19 @@ std::string place_text(const IndexCheck& c, int64_t position, const std::vector<
 
 }  // namespace
 
+MemoryNeed memory_need(const Program& program, int threads) {
+  return {std::max<int64_t>(64, program.state_bytes),
+          largest(program, [](const Entry& e) { return e.io_bytes; }),
+          largest(program, [&](const Entry& e) { return scratch_of(e, threads); })};
+}
+
 Runner::Runner(const Program& program, int threads)
-    : program_(program),
-      choose_(threads == 0),
-      team_(threads == 0 ? available_cores() : threads),
-      state_(std::max<int64_t>(64, program.state_bytes)),
-      io_(largest(program, [](const Entry& e) { return e.io_bytes; })),
-      scratch_(largest(program, [&](const Entry& e) { return scratch_of(e, team_.size()); })) {}
+    : program_(program), choose_(threads == 0), team_(threads == 0 ? available_cores() : threads) {
+  const MemoryNeed need = memory_need(program, team_.size());
+  require_memory(need.state + need.arena(),
+                 "weights (" + size_text(need.state) + ") and arena (" + size_text(need.arena()) + ") need");
+  state_ = Region(need.state), io_ = Region(need.io), scratch_ = Region(need.scratch);
+}
 
 Runner::ChoiceKey Runner::choice_key(const Entry& e, int64_t rows) const {
   return {&e, e.max_dims.empty() ? 0 : std::bit_width(static_cast<uint64_t>(rows))};

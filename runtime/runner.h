@@ -16,6 +16,13 @@
 
 namespace gradc::runtime {
 
+// Bytes of a program's regions.
+struct MemoryNeed {
+  int64_t state, io, scratch;
+  int64_t arena() const { return io + scratch; }
+};
+MemoryNeed memory_need(const Program& program, int threads);
+
 class Runner {
  public:
   // The program must live as long as the runner. All memory is taken here. 0 threads: of the cores that there

@@ -569,6 +569,15 @@ void check_start(Runner& runner, const Splits& data, const TrainOptions& o) {
   moment_of(o.resume->state, o.resume->file);
 }
 
+void require_memory_to_train(const Runner& runner) {
+  constexpr int64_t kCopies = 4;
+  const int64_t state = runner.program().state_bytes;
+  require_memory(runner.arena_bytes() + (1 + kCopies) * state,
+                 "weights (" + size_text(state) + "), " + std::to_string(kCopies) +
+                     " copies of them to go back to and to save, and arena (" +
+                     size_text(runner.arena_bytes()) + ") need");
+}
+
 TrainResult train(Runner& runner, const Splits& data, const TrainOptions& o, std::FILE* progress) {
   return Trainer(runner, data, o, progress).run();
 }

@@ -92,6 +92,10 @@ struct TrainResult {
 // Throws what train() would where o.resume does not fit, and else leaves its state in the runner.
 void check_start(Runner& runner, const Splits& data, const TrainOptions& o);
 
+// Throws Error where there is not the memory to train: the weights, the arena, and the copies of the weights
+// that are kept to save, as the best and as the last good ones.
+void require_memory_to_train(const Runner& runner);
+
 // Initialises, fits, trains; ends with the chosen weights in the runner. Throws Error; Failure::Diverged when
 // the loss or a weight is no longer finite: then the files hold the last weights whose loss was finite, and
 // the best. A best.safetensors that is there is replaced only by weights that a whole epoch led to, and by

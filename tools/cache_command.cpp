@@ -1,19 +1,14 @@
 // The cache of compiled code: where it is, what it holds, and emptied.
 #include "codegen/object_cache.h"
 #include "runtime/error.h"
+#include "runtime/memory.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
 
 namespace gradc {
 
-std::string size_text(int64_t bytes) {
-  if (bytes < 1024) return fmt::format("{} B", bytes);
-  double size = static_cast<double>(bytes);
-  int unit = -1;
-  while (size >= 1024 && unit < 3) size /= 1024, ++unit;
-  return fmt::format("{:.1f} {}B", size, "kMGT"[unit]);
-}
+using runtime::size_text;
 
 int run_cache(const Arguments& a) {
   const std::string folder = cache_folder();

@@ -41,8 +41,6 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
 int list_runs(const Arguments& a);
 // data inspect, new.
 int run_on_table(const Arguments& a, const std::string& command);
-// "512 B", "1.5 MB".
-std::string size_text(int64_t bytes);
 // What this machine is and what of it is in the way of work.
 int run_doctor(const Arguments& a);
 // The cache of compiled code: what it holds, or emptied.

@@ -12,6 +12,7 @@
 
 #include "codegen/object_cache.h"
 #include "driver/load_data.h"
+#include "runtime/memory.h"
 #include "runtime/team.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
@@ -19,6 +20,8 @@
 #include "tools/peak.h"
 
 namespace gradc {
+
+using runtime::size_text;
 namespace {
 
 // The first line of a file of the system, "" when there is none.
@@ -101,10 +104,8 @@ std::string chosen(const std::string& line) {
 void show_memory() {
   const int64_t total = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
   std::string text = size_text(total);
-  if (const int64_t free = std::atoll(field_of("/proc/meminfo", "MemAvailable").c_str()) * 1024; free > 0)
+  if (const int64_t free = runtime::available_memory(); free < total)
     text += fmt::format(", {} available", size_text(free));
-  if (const int64_t most = std::atoll(line_of("/sys/fs/cgroup/memory.max").c_str()); most > 0 && most < total)
-    text += fmt::format(", this process may use {}", size_text(most));
   fmt::print("memory        {}\n", text);
   fmt::print("huge pages    {}\n", chosen(line_of("/sys/kernel/mm/transparent_hugepage/enabled")));
 }

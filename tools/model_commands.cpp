@@ -13,6 +13,7 @@
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
+#include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/runner.h"
 #include "support/check.h"
@@ -21,6 +22,8 @@
 #include "tools/weights.h"
 
 namespace gradc {
+
+using runtime::size_text;
 namespace {
 
 // Messages to standard error; the code to leave with.
@@ -166,9 +169,10 @@ int summary(const Arguments& a, const Compiled& c, const Sources&) {
         forward, step);
   else
     fmt::print("operations  {:.0f} a batch forward, at 2 a multiply-add\n", forward);
-  const runtime::Runner runner(c.program, threads_of(a));
-  fmt::print("arena       {} bytes for {} threads, state region {} bytes\n", runner.arena_bytes(),
-             runner.threads(), c.program.state_bytes);
+  const int threads = threads_of(a) > 0 ? threads_of(a) : runtime::available_cores();
+  const runtime::MemoryNeed need = runtime::memory_need(c.program, threads);
+  fmt::print("arena       {} for {} threads, state region {}\n", size_text(need.arena()), threads,
+             size_text(need.state));
   return kOk;
 }
 

@@ -18,6 +18,7 @@
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
+#include "runtime/memory.h"
 #include "runtime/run_folder.h"
 #include "runtime/team.h"
 #include "runtime/trainer.h"
@@ -29,6 +30,8 @@
 #include "tools/weights.h"
 
 namespace gradc {
+
+using runtime::size_text;
 namespace {
 
 constexpr const char* kBadStep = "bad-step.safetensors";
@@ -327,6 +330,7 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   o.bad_step = [&](const runtime::SafeTensors& step) {
     return keep_bad_step(a, c, sources, o.run_dir, step);
   };
+  require_memory_to_train(runner);
   if (a.dry_run) return dry_run(a, c, data, runner, o);
   const Place place = prepare(a, c, data, runner, o);
   const runtime::RunFolder& folder = place.folder;

@@ -1,5 +1,5 @@
 """The command line as a user meets it: files in, files out, exit codes. usage: test_cli.py GRADC SOURCE_DIR"""
-import csv, json, os, pathlib, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
+import csv, json, os, pathlib, re, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 GRADC, SOURCE = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
 DIGITS = str(SOURCE / "examples/digits.grad")
@@ -386,6 +386,15 @@ class Faults(Folder):
         (self.dir / "sub/model.csv").write_text('"a ""q""",b,y\n' + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(20)))
         self.assertIn('left out a "q"', gradc("new", "sub/model.csv", "--target=y", "-o", "out.grad", cwd=self.dir))
         gradc("train", "out.grad", "-q", "--set", "epochs=1", cwd=self.dir)
+
+    def test_what_does_not_fit_into_memory_is_refused_before_training(self):
+        text = pathlib.Path(DIGITS).read_text()
+        model = self.dir / "wide.grad"
+        model.write_text(re.sub(r"Dense\{hidden\}", "Dense{300000} |> Dense{300000}", text, count=1))
+        said = gradc("train", model, "--data", SOURCE / "examples", code=2, cwd=self.dir)
+        self.assertRegex(said, r"^error: not enough memory: .*need 10[0-9.]* GB, .* are available")
+        self.assertFalse((self.dir / "runs").exists())
+        self.assertIn("GB", gradc("summary", model, "--data", SOURCE / "examples", cwd=self.dir))
 
 
 if __name__ == "__main__":

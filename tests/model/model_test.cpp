@@ -1,6 +1,8 @@
 // Models of the language: compiled code against the interpreter bit for bit, and what users see of training.
 #include "model/model.h"
 
+#include <sys/resource.h>
+
 #include <filesystem>
 
 namespace gradc {
@@ -313,6 +315,38 @@ TEST(Training, AFittedLayerHoldsTheStatisticsOfTheTrainingSplit) {
     EXPECT_NEAR(state.tensors.at("standardize.mu").at(f), mean, 1e-6);
     EXPECT_NEAR(state.tensors.at("standardize.sd").at(f), std::sqrt(square), 1e-6);
   }
+}
+
+// A step walks the same memory each time: pages come in with the first, none with those after it.
+TEST(Training, NoPageFaultsAfterTheFirstStep) {
+  std::string text = with_training(
+      "model m(x: f32[B, 64]) -> (logits: [B, 3]) { logits = x |> Dense{256} |> relu |> Dense{256} |> "
+      "Dense{3} "
+      "}\n",
+      "adam{}");
+  text.replace(text.find("batch = 6"), 9, "batch = 512");
+  const TestModel m(text);
+  ASSERT_TRUE(m.ok());
+  runtime::Runner runner(m.compiled.program, 2);
+  runner.init(1);
+  const auto steps = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      runner.begin("train_step", 512);
+      runner.set("total", 20.0);
+      runner.call();
+    }
+  };
+  const auto faults = [] {
+    rusage u{};
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_minflt;
+  };
+  steps(2);
+  const int64_t before = faults();
+  steps(20);
+  const int64_t pages = runner.arena_bytes() / 4096;
+  EXPECT_GT(pages, 200);
+  EXPECT_LT(faults() - before, pages / 20);
 }
 
 }  // namespace

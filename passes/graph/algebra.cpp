@@ -1,6 +1,8 @@
 // Rewrites of contractions that may change a rounding, where they save work or memory. They come before
 // numerics, over the joint graph of values and cotangents.
 #include <numeric>
+#include <optional>
+#include <tuple>
 
 #include "ir/ops/einsum_spec.h"
 #include "ir/ops/window_spec.h"
@@ -75,6 +77,7 @@ class OverlappedContraction {
     int64_t first = 0, step = 1, taps = 0;  // of the weights: first, first + step, ...
     int64_t dilation = 1;                   // q meets tap t at g[q - offset - t * dilation]
     Dim offset;
+    Dim low() const { return offset + (taps - 1) * dilation; }  // positions of g before its first
   };
 
   char place(size_t i) const { return out_[w_.window_axis(i) - 1]; }
@@ -104,6 +107,26 @@ class OverlappedContraction {
 
   Dim quotients(size_t i) const { return to_[axis(i)].ceil_div(w_.strides[i]); }
 
+  Dim high(size_t i, const Class& c) const {  // positions of g behind its last
+    return quotients(i) - b_.shape(image_)[labels_.find(place(i))] - c.offset;
+  }
+
+  // The widest border of g along a window's axis that some remainder asks for: g is padded once for all.
+  // Nothing where it is not known which is the widest.
+  std::optional<std::pair<Dim, Dim>> border(size_t i) const {
+    std::optional<std::pair<Dim, Dim>> widest;
+    for (int64_t r = 0; r < w_.strides[i]; ++r) {
+      const Class c = class_of(i, r);
+      if (c.taps == 0) continue;
+      const Dim low = c.low(), behind = high(i, c);
+      if (!low.is_constant() || !behind.is_constant()) return std::nullopt;
+      if (!widest) widest = {low, behind};
+      if (low.constant_part() > widest->first.constant_part()) widest->first = low;
+      if (behind.constant_part() > widest->second.constant_part()) widest->second = behind;
+    }
+    return widest;
+  }
+
   // All remainders along axes i and on, those before it chosen.
   NodeId over(size_t i) {
     if (i == w_.axes.size()) return contract();
@@ -131,7 +154,8 @@ class OverlappedContraction {
 
   NodeId contract() {
     WindowSpec w;
-    Shape low(labels_.size(), Dim(0)), high = low, start(weight_labels_.size(), Dim(0));
+    Shape low(labels_.size(), Dim(0)), behind = low, first = low, start(weight_labels_.size(), Dim(0));
+    Shape seen = b_.shape(image_);  // by this contraction, of the padded image
     Shape limit = b_.shape(weights_);
     std::vector<int64_t> stride(weight_labels_.size(), 1), reversed;
     std::string image = labels_, out = out_;
@@ -140,8 +164,12 @@ class OverlappedContraction {
       if (c.taps == 0) return nothing();
       out.erase(out.find(tap(i)), 1);
       const size_t at = labels_.find(place(i)), weight = weight_labels_.find(tap(i));
-      low[at] = c.offset + (c.taps - 1) * c.dilation;
-      high[at] = quotients(i) - b_.shape(image_)[at] - c.offset;
+      low[at] = c.low(), behind[at] = high(i, c);
+      seen[at] = seen[at] + low[at] + behind[at];
+      if (const auto widest = border(i)) {
+        first[at] = widest->first - low[at];
+        std::tie(low[at], behind[at]) = *widest;
+      }
       start[weight] = c.first;
       stride[weight] = c.step;
       reversed.push_back(static_cast<int64_t>(weight));
@@ -157,7 +185,12 @@ class OverlappedContraction {
         image.insert(image.find(place(i)) + 1, 1, tap(i));
       }
     std::sort(reversed.begin(), reversed.end());
-    const NodeId padded = pad(b_, image_, low, high);
+    NodeId padded = pad(b_, image_, low, behind);
+    if (b_.shape(padded) != seen) {
+      Shape end = first;
+      for (size_t a = 0; a < end.size(); ++a) end[a] = end[a] + seen[a];
+      padded = b_.slice(padded, first, end);
+    }
     NodeId kernel =
         b_.make("reverse", {b_.slice(weights_, start, limit, stride)}, {{"axes", ints(reversed)}});
     const std::string order = weight_order(out);

@@ -28,6 +28,8 @@ struct Arguments {
   std::string resume, init_from, map, max_time, split = "test", log_format = "text";
   int64_t max_steps = 0, limit_train = 0, overfit = 0;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
+  std::vector<std::string> inputs, results;  // predict
+  std::string format = "csv";
 };
 
 std::string read_text(const std::string& path);

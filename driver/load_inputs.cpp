@@ -75,9 +75,8 @@ class InputLoader {
   }
 
   LoadedInputs run(const Names& files) {
-    SourceSpec spec =
-        inputs_of(chain_.empty() ? table_of(unit_, fitted_)
-                                 : unit_.data->sources[static_cast<size_t>(chain_.back()->source)]);
+    const SourceSpec* trained = training_source(unit_);
+    SourceSpec spec = inputs_of(trained == nullptr ? table_of(unit_, fitted_) : *trained);
     take_files(spec, files);
     SourceData read =
         source_reader(spec.kind).read({spec, [](const std::string& path, Loc) { return path; },
@@ -149,9 +148,10 @@ class InputLoader {
     for (const FieldSpec& f : spec.fields) {
       const std::string key = data.windows.count(f.name) != 0 ? "" : f.name;
       const Names* known = find(fitted_.vocabulary, f.name);
-      if (read.raw_bytes && known != nullptr && *known != kBytes)
-        throw failure(Failure::Mismatch, "the weights were trained with characters as '{}', not with bytes",
-                      f.name);
+      if (key.empty() && known != nullptr && read.raw_bytes != (*known == kBytes))
+        throw failure(Failure::Mismatch, "the weights were trained with {} as '{}', not with {}",
+                      read.raw_bytes ? "characters" : "bytes", f.name,
+                      read.raw_bytes ? "bytes" : "characters");
       if (read.names.count(key) == 0) continue;
       if (known == nullptr)
         throw failure(Failure::Mismatch,
@@ -189,6 +189,12 @@ class InputLoader {
 LoadedInputs load_inputs(const frontend::Unit& unit, const std::vector<std::string>& files,
                          const FittedFields& fitted, const Sources& sources) {
   return InputLoader(unit, fitted, sources).run(files);
+}
+
+const SourceSpec* training_source(const frontend::Unit& unit) {
+  if (!unit.data) return nullptr;
+  const std::vector<const DataOp*> chain = chain_of_training(*unit.data);
+  return chain.empty() ? nullptr : &unit.data->sources[static_cast<size_t>(chain.back()->source)];
 }
 
 const std::vector<std::string>* class_names(const frontend::Unit& unit, size_t i,

@@ -174,7 +174,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     }
     if (command == "bench") return bench_model(a, o, file, sources, d);
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
-    if (command == "predict") o.only = {"init", "predict"};
+    if (command == "predict" || command == "generate") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
     if (const std::string problem = c.code->cache_problem(); !problem.empty())
@@ -182,6 +182,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);
+    if (command == "generate") return generate(a, c);
     if (command == "summary") return summary(a, c, sources);
     GRADC_CHECK(false, "command {}", command);
   } catch (const CompileError& e) {

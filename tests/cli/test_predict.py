@@ -233,6 +233,8 @@ class Predict(Folder):
         self.assertEqual([[r["first"]] + [r[f"next.{i}"] for i in range(4)] for r in self.table("in.txt")], [["2", "0", "2", "1", "0"], ["1", "2", "2", "2", "2"]])
         (self.dir / "in.txt").write_bytes(bytes([2, 1, 0, 3]))
         self.assertIn("in.txt: byte 4: x = 3, but the model needs 0..2", self.predict("in.txt", code=1))
+        (self.dir / "m.grad").write_text(self.TEXT.format(3, "chars", ""))
+        self.assertIn("trained with bytes as 'x', not with characters", self.predict("in.txt", code=4))
 
 
 if __name__ == "__main__":

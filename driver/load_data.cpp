@@ -5,10 +5,9 @@
 #include <filesystem>
 #include <numeric>
 
-#include "driver/element_type.h"
+#include "driver/field_checks.h"
 #include "runtime/error.h"
 #include "runtime/shuffle.h"
-#include "runtime/vocabulary.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -18,18 +17,6 @@ namespace fs = std::filesystem;
 using frontend::DataOp;
 using frontend::FieldSpec;
 using frontend::SourceSpec;
-
-std::string shape_text(std::span<const int64_t> shape) {
-  std::string s;
-  for (int64_t d : shape) s += (s.empty() ? "" : ", ") + std::to_string(d);
-  return "[" + s + "]";
-}
-
-const frontend::Input* input_named(const frontend::Unit& unit, const std::string& name) {
-  for (const frontend::Input& i : unit.inputs)
-    if (i.name == name) return &i;
-  return nullptr;
-}
 
 SourceRequest request_of(const SourceSpec& s, const DataPlaces& places,
                          std::function<std::optional<DType>(const std::string&)> input_type) {
@@ -112,23 +99,8 @@ class Loader {
                    const runtime::Dataset& data) {
     const frontend::Input* in = input_named(unit_, f.name);
     if (in == nullptr) return;
-    const auto window = data.windows.find(f.name);
-    const bool windowed = window != data.windows.end();
-    const runtime::Array& a = windowed ? data.sequence : data.fields.at(f.name);
-    if (windowed)
-      check(*in, f, a.dtype, {data.rows, window->second.length}, read.file_of(f.name));
-    else
-      check(*in, f, a.dtype, a.shape, read.file_of(f.name));
-    if (in->classes == 0 || read.names.count(windowed ? "" : f.name) != 0) return;  // names are checked later
-    for (int64_t i = 0; i < a.count(); ++i) {
-      const bool whole = !is_float(compiler_type(a.dtype));
-      if (whole ? a.whole_at(i) >= 0 && a.whole_at(i) < in->classes
-                : a.at(i) >= 0 && a.at(i) < static_cast<double>(in->classes))
-        continue;
-      std::string place = read.place(f.name, i);
-      if (place.find(" = ") == place.npos) place += fmt::format(" = {}", a.at(i));
-      throw CompileError(s.loc, fmt::format("{}, but the model needs 0..{}", place, in->classes - 1));
-    }
+    check_shape(*in, f, read, data, sources_);
+    if (const std::string p = class_problem(*in, read, data); !p.empty()) throw CompileError(s.loc, p);
   }
 
   // Names that the rows of the training split hold, of one field in all sources.
@@ -171,20 +143,8 @@ class Loader {
     runtime::Dataset& data = *data_[source];
     SourceData& read = read_[source];
     const SourceSpec& spec = unit_.data->sources[source];
-    runtime::Array& ids = field.empty() ? data.sequence : data.fields.at(field);
-    runtime::Coded coded{std::move(ids), std::move(read.names.at(field))};
-    const int64_t missing = runtime::renumber(coded, vocabulary);
-    if (missing >= 0) {
-      const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
-      const std::string place =
-          field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
-      throw CompileError(
-          spec.loc,
-          fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
-                      place, field.empty() ? "the character" : "the label",
-                      name == "\n" ? "\\n" : printable(name, 64), vocabulary.size()));
-    }
-    ids = std::move(coded.ids);
+    if (const std::string p = give_numbers(vocabulary, field, read, data); !p.empty())
+      throw CompileError(spec.loc, p);
     if (!field.empty()) return keep_vocabulary(field, vocabulary, read.file, spec.loc);
     for (const auto& [name, window] : data.windows) keep_vocabulary(name, vocabulary, read.file, spec.loc);
   }
@@ -198,40 +158,6 @@ class Loader {
                          fmt::format("{}: {} has {} different values in the training split, but the model "
                                      "needs 0..{}",
                                      file, field, vocabulary.size(), in->classes - 1));
-  }
-
-  // Message 22: both shapes per example, and where the input is declared.
-  void check(const frontend::Input& in, const FieldSpec& f, runtime::DType type,
-             const std::vector<int64_t>& shape, const std::string& path) {
-    std::vector<int64_t> want;
-    for (size_t i = 1; i < in.type.shape.size(); ++i) {
-      if (!in.type.shape[i].is_constant()) refuse_length(in, f, type, shape, path, i);
-      want.push_back(in.type.shape[i].constant_part());
-    }
-    const std::span<const int64_t> have(shape.begin() + 1, shape.end());
-    const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
-    if (same && compiler_type(type) == in.type.dtype) return;
-    const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
-    throw CompileError(
-        f.loc,
-        fmt::format(
-            "{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
-            in.name, name_of(compiler_type(type)), shape_text(have), path, name_of(in.type.dtype),
-            shape_text(want), p.line, p.column));
-  }
-
-  // Every example of a file has one shape.
-  [[noreturn]] void refuse_length(const frontend::Input& in, const FieldSpec& f, runtime::DType type,
-                                  const std::vector<int64_t>& shape, const std::string& path, size_t axis) {
-    const LineColumn p = sources_.position(in.loc.file, in.loc.begin);
-    const bool has = axis < shape.size();
-    throw CompileError(
-        f.loc,
-        fmt::format(
-            "axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
-            in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(type)),
-            shape_text(std::span<const int64_t>(shape.begin() + 1, shape.end())),
-            has ? fmt::format("its length, {}, in the input", shape[axis]) : "an input of that shape"));
   }
 
   // An empty split has no loss; said here, before anything is trained.

@@ -291,4 +291,20 @@ ArrayInfo npy_info(ByteStream& from) {
   return {h.stored->dtype, std::move(h.shape)};
 }
 
+std::string npy_head(DType dtype, const std::vector<int64_t>& shape) {
+  const auto stored = std::find_if(std::begin(kStored), std::end(kStored), [&](const Stored& s) {
+    return s.dtype == dtype && s.bytes == static_cast<size_t>(size_of(dtype));
+  });
+  const char order = stored->bytes == 1 ? '|' : std::endian::native == std::endian::little ? '<' : '>';
+  std::string text =
+      "{'descr': '" + (order + std::string(stored->code)) + "', 'fortran_order': False, 'shape': (";
+  for (int64_t d : shape) text += std::to_string(d) + ",";
+  text += "), }";
+  constexpr size_t kBefore = 10;  // the magic number, the version, the length
+  text.append(63 - (kBefore + text.size()) % 64, ' ');
+  text += '\n';
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(text.size() & 255) +
+         static_cast<char>(text.size() >> 8) + text;
+}
+
 }  // namespace gradc::runtime

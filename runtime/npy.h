@@ -1,4 +1,4 @@
-// Arrays as NumPy writes them: .npy files, and the members of .npz archives.
+// Arrays as NumPy reads and writes them: .npy files, and the members of .npz archives.
 #pragma once
 
 #include <functional>
@@ -23,5 +23,7 @@ using ChooseType = std::function<DType(DType)>;
 // array.
 Array read_npy(ByteStream& from, const ChooseType& choose);
 ArrayInfo npy_info(ByteStream& from);
+// What stands in a file before the elements, row-major in the machine's byte order.
+std::string npy_head(DType dtype, const std::vector<int64_t>& shape);
 
 }  // namespace gradc::runtime

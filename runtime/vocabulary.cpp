@@ -58,8 +58,9 @@ Coded number_names(const std::vector<std::string>& texts) {
   return out;
 }
 
-Coded read_characters(const std::string& path) {
-  const std::string text = read_file(path);
+Coded read_characters(const std::string& path) { return number_characters(read_file(path), path); }
+
+Coded number_characters(std::string_view text, const std::string& path) {
   int64_t count = 0;
   for (size_t at = 0; at < text.size(); ++count) {
     const size_t n = character_size(text, at);
@@ -72,7 +73,7 @@ Coded read_characters(const std::string& path) {
   int64_t i = 0;
   for (size_t at = 0; at < text.size(); ++i) {
     const size_t n = character_size(text, at);
-    const std::string_view character = std::string_view(text).substr(at, n);
+    const std::string_view character = text.substr(at, n);
     int32_t& id =
         n == 1 ? single[static_cast<size_t>(text[at])] : others.emplace(character, -1).first->second;
     if (id < 0) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/array.h"
@@ -19,6 +20,7 @@ Coded number_names(const std::vector<std::string>& texts);
 
 // The characters of an UTF-8 text, one axis. Throws Error with file, line and byte where it is not UTF-8.
 Coded read_characters(const std::string& path);
+Coded number_characters(std::string_view text, const std::string& path);
 // Its bytes as i32 numbers.
 Array read_bytes(const std::string& path);
 // file:line:column of a character; "\n" ends a line.

@@ -28,6 +28,11 @@ struct Arguments {
   std::string resume, init_from, map, max_time, split = "test", log_format = "text";
   int64_t max_steps = 0, limit_train = 0, overfit = 0;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
+  std::vector<std::string> inputs, results;  // predict
+  std::string format = "csv";
+  std::string prompt;  // generate
+  int64_t tokens = 200, top_k = 0, seed = 0;
+  double temperature = 0;
 };
 
 std::string read_text(const std::string& path);
@@ -35,7 +40,7 @@ void write_text(const std::string& path, const std::string& text);
 
 // opt, compile, bench on a file of graph IR.
 void run_on_ir(const Arguments& a, const std::string& command, Sources& sources);
-// train, eval, predict, check, summary, compile, bench on a model file.
+// train, eval, predict, generate, check, summary, compile, bench on a model file.
 int run_on_model(const Arguments& a, const std::string& command, Sources& sources);
 // runs: what trainings below runs/ did.
 int list_runs(const Arguments& a);

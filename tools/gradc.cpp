@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <limits>
 #include <system_error>
 
 #include "codegen/codegen.h"
@@ -128,6 +129,51 @@ void start_options(CLI::App* train, Arguments& a) {
       ->type_name("FILE");
 }
 
+void predict_options(CLI::App* predict, Arguments& a) {
+  model_options(predict, a);
+  weights_options(predict, a);
+  predict
+      ->add_option(
+          "--input", a.inputs,
+          "a file like those that the model was trained on, labels not needed; INPUT=FILE where each "
+          "input has its own; again for each further file")
+      ->required()
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  predict->add_option("--results", a.results, "which results to write, in this order; all if absent")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+  predict
+      ->add_option("--format", a.format,
+                   "csv; jsonl: one object a row; npy: one result, class numbers as numbers")
+      ->check(CLI::IsMember({"csv", "jsonl", "npy"}))
+      ->capture_default_str();
+  predict->add_option("-o,--output", a.output, "where to write; standard output if absent")
+      ->type_name("FILE");
+}
+
+void generate_options(CLI::App* generate, Arguments& a) {
+  model_options(generate, a);
+  generate->add_option("prompt", a.prompt, "the text to go on with")->required();
+  weights_options(generate, a);
+  generate->add_option("--tokens", a.tokens, "how many characters or bytes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 62))
+      ->capture_default_str();
+  CLI::Option* temperature = generate->add_option(
+      "--temperature", a.temperature, "draw by the likelihoods, sharper below 1; the likeliest if absent");
+  temperature->check(CLI::Range(1e-6, 1e6));
+  generate->add_option("--top-k", a.top_k, "draw from so many of the likeliest; from all if absent")
+      ->needs(temperature)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  generate->add_option("--seed", a.seed, "of the draws")
+      ->needs(temperature)
+      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()))
+      ->capture_default_str();
+  generate->add_option("--results", a.results, "the result that has the logits, if there are several")
+      ->allow_extra_args(false)
+      ->type_name("NAME");
+}
+
 // A value follows --resume after = alone, so that a file's name can stand behind it.
 std::vector<std::string> words_of(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
@@ -163,12 +209,8 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
       ->check(CLI::IsMember({"train", "val", "test"}))
       ->capture_default_str();
   weights_options(eval, a);
-  CLI::App* predict = add("predict", "results for the rows of a table");
-  model_options(predict, a);
-  weights_options(predict, a);
-  predict->add_option("--input", a.input, "a table with the input columns")->required()->type_name("FILE");
-  predict->add_option("-o,--output", a.output, "where to write; standard output if absent")
-      ->type_name("FILE");
+  predict_options(add("predict", "results for the rows of files"), a);
+  generate_options(add("generate", "go on with a text, by a model of windows of characters or bytes"), a);
   model_options(add("check", "find every mistake in a model file"), a);
   model_options(add("summary", "layers, shapes, parameters, operations and memory"), a);
   CLI::App* render = add("render", "the model file with every default written out and overrides applied");

@@ -5,14 +5,11 @@
 #include <iostream>
 
 #include "driver/compiler.h"
-#include "driver/element_type.h"
 #include "driver/header.h"
 #include "driver/load_data.h"
 #include "ir/graph/graph.h"
-#include "runtime/csv.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
-#include "runtime/json.h"
 #include "runtime/memory.h"
 #include "runtime/progress.h"
 #include "runtime/runner.h"
@@ -39,17 +36,15 @@ int show(const Diagnostics& d, const Sources& sources) {
 
 // Numbers mean what they meant in training, or the metrics would be of nothing.
 void check_vocabulary(const LoadedData& data, const Weights& weights) {
+  const FittedFields fitted = fitted_of(weights);
   for (const auto& [field, names] : data.vocabulary) {
-    const auto it = weights.file.metadata.find("gradc.vocabulary." + field);
-    if (it == weights.file.metadata.end()) continue;
-    std::vector<std::string> trained;
-    for (const runtime::Json& j : runtime::parse_json(it->second).items) trained.push_back(j.text);
-    if (trained == names) continue;
+    const auto it = fitted.vocabulary.find(field);
+    if (it == fitted.vocabulary.end() || it->second == names) continue;
     throw runtime::Error(
         runtime::Failure::Mismatch,
         fmt::format(
             "{}: was trained with {} values of '{}', the training split now has {}, not the same ones",
-            weights.path, trained.size(), field, names.size()));
+            weights.path, it->second.size(), field, names.size()));
   }
 }
 
@@ -67,85 +62,6 @@ int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   runner.load(weights.file, weights.path);
   fmt::print("{}  {}\n", a.split, runtime::metrics_text(c.program, runner.evaluate(split, t.batch)));
   return weights.nan ? kDiverged : kOk;
-}
-
-// The columns that training used for an input, from the weights' metadata, else from the data block.
-std::vector<std::string> input_columns(const Compiled& c, const runtime::SafeTensors& weights,
-                                       const frontend::Input& in, const runtime::CsvTable& table) {
-  if (auto it = weights.metadata.find("gradc.columns." + in.name); it != weights.metadata.end()) {
-    std::vector<std::string> names;
-    for (const runtime::Json& j : runtime::parse_json(it->second).items) names.push_back(j.text);
-    return names;
-  }
-  if (c.unit.data)
-    for (const frontend::SourceSpec& s : c.unit.data->sources)
-      for (const frontend::FieldSpec& f : s.fields)
-        if (f.name == in.name && s.kind == "csv") return field_columns(f, table.columns());
-  throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
-}
-
-std::string number_text(const runtime::Array& v, int64_t i) {
-  // From 10^9 on the shortest text would show digits before the point that the f32 does not have.
-  if (v.dtype == runtime::DType::F32 && std::abs(v.at(i)) >= 1e9) return fmt::format("{:.9g}", v.at(i));
-  if (v.dtype == runtime::DType::F32) return fmt::format("{}", static_cast<float>(v.at(i)));
-  if (v.dtype == runtime::DType::F64) return fmt::format("{}", v.at(i));
-  return fmt::format("{}", v.whole_at(i));
-}
-
-int predict(const Arguments& a, const Compiled& c, const Sources&) {
-  runtime::Runner runner(c.program, threads_of(a));
-  const Weights weights = weights_of(a);
-  runner.init(0);
-  runner.load(weights.file, weights.path);
-  const runtime::CsvTable table = runtime::read_csv(a.input);
-  runtime::Dataset rows;
-  rows.rows = table.rows();
-  for (const frontend::Input& in : c.unit.inputs) {
-    if (!in.model_input) continue;
-    const auto t = runtime_type(in.type.dtype);
-    const std::vector<std::string> names = input_columns(c, weights.file, in, table);
-    runtime::Array x = in.type.rank() == 1 ? table.column(names[0], t) : table.columns(names, t);
-    if (in.type.rank() == 2 && !in.type.shape[1].is_constant())
-      throw CompileError(in.loc,
-                         fmt::format("the input '{}' has {} numbers a row, any number of them; tables give "
-                                     "a constant number: write {} in its place",
-                                     in.name, in.type.shape[1].str(), names.size()));
-    if (in.type.rank() == 2 && !(in.type.shape[1] == Dim(static_cast<int64_t>(names.size()))))
-      throw CompileError(in.loc, fmt::format("the input '{}' has {} columns, the table gives {}", in.name,
-                                             in.type.shape[1].str(), names.size()));
-    rows.fields.emplace(in.name, std::move(x));
-  }
-  const int64_t batch = c.program.entry("predict")->max_dims.at(0);
-  std::string out;
-  for (int64_t from = 0; from == 0 || from < rows.rows; from += batch) {
-    const int64_t n = std::min(batch, rows.rows - from);
-    std::vector<int64_t> numbers;
-    for (int64_t i = 0; i < n; ++i) numbers.push_back(from + i);
-    runner.begin("predict", n);
-    for (const auto& [name, x] : rows.fields) runner.set_rows(name, x, numbers);
-    runner.call();
-    std::vector<runtime::Array> results;
-    for (const std::string& name : c.unit.outputs) results.push_back(runner.output(name));
-    if (from == 0)
-      for (size_t r = 0; r < results.size(); ++r) {
-        const Type type = c.unit.module.at("predict").result_types()[r];
-        const int64_t width =
-            type.rank() == 1 ? 0 : element_count({type.shape.begin() + 1, type.shape.end()}).constant_part();
-        for (int64_t i = 0; i < std::max<int64_t>(1, width); ++i)
-          out += (out.empty() ? "" : ",") + c.unit.outputs[r] + (width > 0 ? "." + std::to_string(i) : "");
-      }
-    if (from == 0) out += "\n";
-    for (int64_t i = 0; i < n; ++i) {
-      std::string line;
-      for (const runtime::Array& v : results) {
-        const int64_t each = v.count() / n;
-        for (int64_t k = 0; k < each; ++k) line += (line.empty() ? "" : ",") + number_text(v, i * each + k);
-      }
-      out += line + "\n";
-    }
-  }
-  write_text(a.output, out);
-  return kOk;
 }
 
 int summary(const Arguments& a, const Compiled& c, const Sources&) {
@@ -258,7 +174,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     }
     if (command == "bench") return bench_model(a, o, file, sources, d);
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
-    if (command == "predict") o.only = {"init", "predict"};
+    if (command == "predict" || command == "generate") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
     if (const std::string problem = c.code->cache_problem(); !problem.empty())
@@ -266,6 +182,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);
+    if (command == "generate") return generate(a, c);
     if (command == "summary") return summary(a, c, sources);
     GRADC_CHECK(false, "command {}", command);
   } catch (const CompileError& e) {

@@ -25,6 +25,8 @@ int64_t parameters(const runtime::Program& p);
 const frontend::TrainSpec& trained(const Compiled& c);
 
 int train(const Arguments& a, const Compiled& c, const Sources& sources);
+int predict(const Arguments& a, const Compiled& c, const Sources& sources);
+int generate(const Arguments& a, const Compiled& c);
 int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d);
 
 }  // namespace gradc

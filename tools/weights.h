@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "driver/load_inputs.h"
 #include "runtime/safetensors.h"
 #include "tools/commands.h"
 
@@ -20,5 +21,7 @@ struct Weights {
 };
 // --load, --run, or the best of the latest run, which is said on standard error.
 Weights weights_of(const Arguments& a);
+// What their file says of the data.
+FittedFields fitted_of(const Weights& weights);
 
 }  // namespace gradc

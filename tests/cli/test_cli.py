@@ -359,7 +359,7 @@ class Faults(Folder):
         self.assertIn(":6:10: label -1 in row 3 of the data, but the model needs 0..1; runs/m/1/last.safetensors has the weights after step 2", error)
         (self.dir / "in.csv").write_text("x,k\n1,0\n2,2\n2,1\n2,-1\n")
         error = gradc("predict", m, "--load", "runs/m/1/last.safetensors", "--input", "in.csv", cwd=self.dir, code=1)
-        self.assertIn(":1:87: index -1 in row 4 of the data, but the model needs 0..2", error)
+        self.assertIn("in.csv:5:3: k = -1, but the model needs 0..2", error)
         gradc("compile", m, "-c", "-o", "m.o", "--header", "m.h", cwd=self.dir)
         self.assertIn("#define M_PREDICT_OUT_CHECKS ", (self.dir / "m.h").read_text())
 

@@ -1,0 +1,103 @@
+#include "driver/field_checks.h"
+
+#include <algorithm>
+
+#include "driver/element_type.h"
+#include "runtime/vocabulary.h"
+#include "support/diagnostic.h"
+
+namespace gradc {
+namespace {
+
+using frontend::FieldSpec;
+
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string s;
+  for (int64_t d : shape) s += (s.empty() ? "" : ", ") + std::to_string(d);
+  return "[" + s + "]";
+}
+
+// Every example of a file has one shape.
+[[noreturn]] void refuse_length(const Sources& sources, const frontend::Input& in, const FieldSpec& f,
+                                runtime::DType type, const std::vector<int64_t>& shape,
+                                const std::string& path, size_t axis) {
+  const LineColumn p = sources.position(in.loc.file, in.loc.begin);
+  const bool has = axis < shape.size();
+  throw CompileError(
+      f.loc,
+      fmt::format("axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
+                  in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(type)),
+                  shape_text(std::span<const int64_t>(shape.begin() + 1, shape.end())),
+                  has ? fmt::format("its length, {}, in the input", shape[axis]) : "an input of that shape"));
+}
+
+// Both shapes per example, and where the input is declared.
+void check(const Sources& sources, const frontend::Input& in, const FieldSpec& f, runtime::DType type,
+           const std::vector<int64_t>& shape, const std::string& path) {
+  std::vector<int64_t> want;
+  for (size_t i = 1; i < in.type.shape.size(); ++i) {
+    if (!in.type.shape[i].is_constant()) refuse_length(sources, in, f, type, shape, path, i);
+    want.push_back(in.type.shape[i].constant_part());
+  }
+  const std::span<const int64_t> have(shape.begin() + 1, shape.end());
+  const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
+  if (same && compiler_type(type) == in.type.dtype) return;
+  const LineColumn p = sources.position(in.loc.file, in.loc.begin);
+  throw CompileError(
+      f.loc,
+      fmt::format("{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
+                  in.name, name_of(compiler_type(type)), shape_text(have), path, name_of(in.type.dtype),
+                  shape_text(want), p.line, p.column));
+}
+
+}  // namespace
+
+const frontend::Input* input_named(const frontend::Unit& unit, const std::string& name) {
+  for (const frontend::Input& i : unit.inputs)
+    if (i.name == name) return &i;
+  return nullptr;
+}
+
+void check_shape(const frontend::Input& in, const FieldSpec& f, const SourceData& read,
+                 const runtime::Dataset& data, const Sources& sources) {
+  if (const auto window = data.windows.find(f.name); window != data.windows.end())
+    return check(sources, in, f, data.sequence.dtype, {data.rows, window->second.length},
+                 read.file_of(f.name));
+  const runtime::Array& a = data.fields.at(f.name);
+  check(sources, in, f, a.dtype, a.shape, read.file_of(f.name));
+}
+
+std::string class_problem(const frontend::Input& in, const SourceData& read, const runtime::Dataset& data) {
+  const bool windowed = data.windows.count(in.name) != 0;
+  if (in.classes == 0 || read.names.count(windowed ? "" : in.name) != 0) return "";
+  const runtime::Array& a = windowed ? data.sequence : data.fields.at(in.name);
+  const bool whole = !is_float(compiler_type(a.dtype));
+  for (int64_t i = 0; i < a.count(); ++i) {
+    if (whole ? a.whole_at(i) >= 0 && a.whole_at(i) < in.classes
+              : a.at(i) >= 0 && a.at(i) < static_cast<double>(in.classes))
+      continue;
+    std::string place = read.place(in.name, i);
+    if (place.find(" = ") == place.npos) place += fmt::format(" = {}", a.at(i));
+    return fmt::format("{}, but the model needs 0..{}", place, in.classes - 1);
+  }
+  return "";
+}
+
+std::string give_numbers(const std::vector<std::string>& vocabulary, const std::string& field,
+                         SourceData& read, runtime::Dataset& data) {
+  runtime::Array& ids = field.empty() ? data.sequence : data.fields.at(field);
+  runtime::Coded coded{std::move(ids), std::move(read.names.at(field))};
+  const int64_t missing = runtime::renumber(coded, vocabulary);
+  if (missing >= 0) {
+    const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
+    const std::string place =
+        field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
+    return fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
+                       place, field.empty() ? "the character" : "the label",
+                       name == "\n" ? "\\n" : printable(name, 64), vocabulary.size());
+  }
+  ids = std::move(coded.ids);
+  return "";
+}
+
+}  // namespace gradc

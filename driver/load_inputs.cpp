@@ -1,0 +1,217 @@
+#include "driver/load_inputs.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "driver/field_checks.h"
+#include "driver/sources/source.h"
+#include "frontend/training/source_kinds.h"
+#include "ir/graph/op_def.h"
+#include "runtime/error.h"
+#include "support/diagnostic.h"
+
+namespace gradc {
+namespace {
+
+using frontend::DataOp;
+using frontend::DataSpec;
+using frontend::FieldSpec;
+using frontend::Input;
+using frontend::SourceSpec;
+using runtime::Failure;
+using Names = std::vector<std::string>;
+
+// The bytes of a text are numbers that no training has to fit.
+const Names kBytes = {"bytes"};
+
+template <class... A>
+runtime::Error failure(Failure kind, fmt::format_string<A...> text, A&&... args) {
+  return {kind, fmt::format(text, std::forward<A>(args)...)};
+}
+
+const Names* find(const std::map<std::string, Names>& from, const std::string& field) {
+  const auto it = from.find(field);
+  return it == from.end() ? nullptr : &it->second;
+}
+
+const DataOp* maker_of(const DataSpec& d, int dataset) {
+  for (const DataOp& op : d.ops)
+    if (std::find(op.outputs.begin(), op.outputs.end(), dataset) != op.outputs.end()) return &op;
+  return nullptr;
+}
+
+// The chain that ends in the training split, from its end.
+std::vector<const DataOp*> chain_of_training(const DataSpec& d) {
+  std::vector<const DataOp*> chain;
+  for (const DataOp* op = maker_of(d, d.train); op != nullptr; op = maker_of(d, op->input))
+    chain.push_back(op);
+  return chain;
+}
+
+// A model without a data block takes the columns that its weights name.
+SourceSpec table_of(const frontend::Unit& unit, const FittedFields& fitted) {
+  SourceSpec s;
+  s.kind = "csv";
+  for (const Input& in : unit.inputs) {
+    if (!in.model_input || find(fitted.columns, in.name) == nullptr) continue;
+    FieldSpec f;
+    f.name = in.name;
+    f.form = find(fitted.vocabulary, in.name) != nullptr ? "label"
+             : in.type.rank() == 1                       ? "column"
+                                                         : "columns";
+    f.texts = *find(fitted.columns, in.name);
+    f.dtype = in.type.dtype;
+    f.loc = s.loc = in.loc;
+    s.fields.push_back(std::move(f));
+  }
+  return s;
+}
+
+class InputLoader {
+ public:
+  InputLoader(const frontend::Unit& unit, const FittedFields& fitted, const Sources& sources)
+      : unit_(unit), fitted_(fitted), sources_(sources) {
+    if (unit.data) chain_ = chain_of_training(*unit.data);
+  }
+
+  LoadedInputs run(const Names& files) {
+    const SourceSpec* trained = training_source(unit_);
+    SourceSpec spec = inputs_of(trained == nullptr ? table_of(unit_, fitted_) : *trained);
+    take_files(spec, files);
+    SourceData read =
+        source_reader(spec.kind).read({spec, [](const std::string& path, Loc) { return path; },
+                                       [&](const std::string& field) -> std::optional<DType> {
+                                         const Input* in = input_named(unit_, field);
+                                         return in == nullptr ? std::nullopt : std::optional(in->type.dtype);
+                                       }});
+    LoadedInputs out{std::move(read.data), {}};
+    for (const FieldSpec& f : spec.fields)
+      check_shape(*input_named(unit_, f.name), f, read, out.data, sources_);
+    number_names(spec, read, out.data);
+    for (const FieldSpec& f : spec.fields)
+      if (const std::string p = class_problem(*input_named(unit_, f.name), read, out.data); !p.empty())
+        throw runtime::Error(Failure::Data, p);
+    set_rows(out, read.file);
+    return out;
+  }
+
+ private:
+  // The source with the fields that are inputs, of which every one must be there, and with the columns that
+  // the weights were fitted to.
+  SourceSpec inputs_of(SourceSpec spec) const {
+    std::erase_if(spec.fields, [&](const FieldSpec& f) {
+      const Input* in = input_named(unit_, f.name);
+      return in == nullptr || !in->model_input;
+    });
+    for (FieldSpec& f : spec.fields)
+      if (const Names* columns = find(fitted_.columns, f.name); columns != nullptr && !f.form.empty())
+        f.texts = *columns, f.except.clear();
+    for (const Input& in : unit_.inputs)
+      if (in.model_input && std::none_of(spec.fields.begin(), spec.fields.end(),
+                                         [&](const FieldSpec& f) { return f.name == in.name; }))
+        throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
+    return spec;
+  }
+
+  static void take_files(SourceSpec& spec, const Names& files) {
+    const frontend::SourceKind& kind = *frontend::source_kind(spec.kind);
+    if (kind.most_paths > 0) {
+      if (static_cast<int>(files.size()) > kind.most_paths)
+        throw failure(Failure::Usage, "--input is given {} times, {} takes one file", files.size(),
+                      kind.name);
+      spec.paths = files;
+      return;
+    }
+    Names wanted;
+    for (const FieldSpec& f : spec.fields) wanted.push_back(fmt::format("--input {}=FILE", f.name));
+    for (FieldSpec& f : spec.fields) f.texts.clear();
+    for (const std::string& file : files) take_file(spec, file, fmt::format("{}", fmt::join(wanted, " ")));
+    for (const FieldSpec& f : spec.fields)
+      if (f.texts.empty())
+        throw failure(Failure::Usage, "the input '{}' has no file: write {}", f.name, fmt::join(wanted, " "));
+  }
+
+  static void take_file(SourceSpec& spec, const std::string& file, const std::string& wanted) {
+    const size_t at = file.find('=');
+    for (FieldSpec& f : spec.fields) {
+      const bool named = at != file.npos && file.substr(0, at) == f.name;
+      if (!named && spec.fields.size() > 1) continue;
+      if (!f.texts.empty()) throw failure(Failure::Usage, "the input '{}' has two files", f.name);
+      f.texts = {named ? file.substr(at + 1) : file};
+      return;
+    }
+    throw failure(Failure::Usage, "--input {}: write {}", file, wanted);
+  }
+
+  // By the vocabulary of the weights, and no other.
+  void number_names(const SourceSpec& spec, SourceData& read, runtime::Dataset& data) const {
+    for (const FieldSpec& f : spec.fields) {
+      const std::string key = data.windows.count(f.name) != 0 ? "" : f.name;
+      const Names* known = find(fitted_.vocabulary, f.name);
+      if (key.empty() && known != nullptr && read.raw_bytes != (*known == kBytes))
+        throw failure(Failure::Mismatch, "the weights were trained with {} as '{}', not with {}",
+                      read.raw_bytes ? "characters" : "bytes", f.name,
+                      read.raw_bytes ? "bytes" : "characters");
+      if (read.names.count(key) == 0) continue;
+      if (known == nullptr)
+        throw failure(Failure::Mismatch,
+                      "nothing says what the numbers of '{}' stand for: the weights have no "
+                      "gradc.vocabulary.{}",
+                      f.name, f.name);
+      if (const std::string p = give_numbers(*known, key, read, data); !p.empty())
+        throw runtime::Error(Failure::Data, p);
+    }
+  }
+
+  // Windows follow one another as in training, but need no symbol behind them.
+  void set_rows(LoadedInputs& out, const std::string& file) const {
+    if (out.data.windows.empty()) {
+      out.rows.resize(static_cast<size_t>(out.data.rows));
+      std::iota(out.rows.begin(), out.rows.end(), 0);
+      return;
+    }
+    const auto op = std::find_if(chain_.begin(), chain_.end(),
+                                 [](const DataOp* x) { return x->kind == DataOp::Kind::Windows; });
+    const int64_t length = (*op)->length, n = out.data.sequence.count();
+    for (int64_t at = 0; at + length <= n; at += (*op)->stride) out.rows.push_back(at);
+    if (out.rows.empty())
+      throw failure(Failure::Data, "{}: a window needs {} symbols, the text has {}", file, length, n);
+  }
+
+  const frontend::Unit& unit_;
+  const FittedFields& fitted_;
+  const Sources& sources_;
+  std::vector<const DataOp*> chain_;  // empty without a data block
+};
+
+}  // namespace
+
+LoadedInputs load_inputs(const frontend::Unit& unit, const std::vector<std::string>& files,
+                         const FittedFields& fitted, const Sources& sources) {
+  return InputLoader(unit, fitted, sources).run(files);
+}
+
+const SourceSpec* training_source(const frontend::Unit& unit) {
+  if (!unit.data) return nullptr;
+  const std::vector<const DataOp*> chain = chain_of_training(*unit.data);
+  return chain.empty() ? nullptr : &unit.data->sources[static_cast<size_t>(chain.back()->source)];
+}
+
+const std::vector<std::string>* class_names(const frontend::Unit& unit, size_t i,
+                                            const FittedFields& fitted) {
+  const graph::Function& f = unit.module.at("predict");
+  const graph::Node& node = f[f.results[i].node];
+  if (node.op->name != "argmax" && node.op->name != "argmin") return nullptr;
+  const auto axis = static_cast<size_t>(node.attrs.integers("axes").at(0));
+  const Dim& classes = f.type(node.operands[0]).shape[axis];
+  const std::vector<std::string>* found = nullptr;
+  for (const Input& in : unit.inputs) {
+    const Names* names = find(fitted.vocabulary, in.name);
+    if (in.model_input || names == nullptr || *names == kBytes || !(classes == Dim(in.classes))) continue;
+    if (found != nullptr && *found != *names) return nullptr;  // either might be meant
+    found = names;
+  }
+  return found;
+}
+
+}  // namespace gradc

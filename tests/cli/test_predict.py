@@ -1,0 +1,241 @@
+"""gradc predict over every kind of source, in every format. usage: test_predict.py GRADC SOURCE_DIR"""
+import csv, gzip, io, json, os, struct, subprocess, sys, unittest, wave, zipfile
+
+from test_cli import GRADC, Folder, gradc, tensors, write_tensors
+
+
+def npy(descr, shape, data):
+    head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({''.join(f'{d},' for d in shape)}), }}"
+    head += " " * (63 - (10 + len(head)) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data
+
+
+def read_npy(data):
+    """(descr, shape, values): an independent reader."""
+    assert data[:8] == b"\x93NUMPY\x01\x00", data[:8]
+    n = struct.unpack("<H", data[8:10])[0]
+    assert (10 + n) % 64 == 0 and data[9 + n] == 10
+    head = eval(data[10 : 10 + n])
+    assert head["fortran_order"] is False
+    code = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?", "|u1": "B"}[head["descr"]]
+    return head["descr"], head["shape"], list(struct.unpack(f"<{(len(data) - 10 - n) // struct.calcsize(code)}{code}", data[10 + n :]))
+
+
+class Predict(Folder):
+    def train(self, text, *args):
+        (self.dir / "m.grad").write_text(text)
+        gradc("train", "m.grad", "-q", "--save", "w.safetensors", *args, cwd=self.dir)
+
+    def predict(self, *inputs, code=0, more=()):
+        flags = [x for i in inputs for x in ("--input", i)]
+        return gradc("predict", "m.grad", "--load", "w.safetensors", *flags, *more, cwd=self.dir, code=code)
+
+    def table(self, *inputs, **named):
+        return list(csv.DictReader(io.StringIO(self.predict(*inputs, **named), newline="")))
+
+    TABLE = (
+        "model m(x: f32[B, 2], town: i32[B]) -> (total: [B], pair: [B, 1, 2], kind: i32[B], big: bool[B]) {\n"
+        "  logits = x |> Dense{3} |> plus(Embed{2, 3}(town))\n"
+        "  total = sum(x, over=1)\n  pair = reshape(x, [B, 1, 2])\n  kind = argmax(logits)\n  big = total > 4\n}\n"
+        "fn plus(a, b) = a + b\n"
+        'data d { train = csv("t.csv", x = columns(except=["kind", "town"]), town = label("town"), y = label("kind")) }\n'
+        "train m on d { loss = cross_entropy(logits, y); optimizer = adam{}; lr = 0.2; batch = 3; epochs = 60 }\n"
+    ).replace("-> (total", "-> (logits: [B, 3], total")
+    ROWS = [(0, 0, "Ulm", "a,b"), (5, 0, "Bonn", 'c"d'), (0, 5, "Ulm", "e")] * 3
+
+    def train_table(self):
+        rows = "".join(f'{a},{b},{t},"{k.replace(chr(34), chr(34) * 2)}"\n' for a, b, t, k in self.ROWS)
+        (self.dir / "t.csv").write_text("p,q,town,kind\n" + rows)
+        self.train(self.TABLE)
+
+    def test_names_of_labels_in_every_format(self):
+        self.train_table()
+        # Another order, an extra column, no labels of the training.
+        (self.dir / "in.csv").write_text("town,extra,q,p\nUlm,?,0,0\nBonn,?,0,5\nUlm,?,5,0\nUlm,?,5,0.5\n")
+        got = self.table("in.csv")
+        self.assertEqual(list(got[0]), ["logits.0", "logits.1", "logits.2", "total", "pair.0", "pair.1", "kind", "big"])
+        self.assertEqual([r["kind"] for r in got], ["a,b", 'c"d', "e", "e"])
+        self.assertEqual([(float(r["total"]), float(r["pair.0"]), float(r["pair.1"]), r["big"]) for r in got], [(0, 0, 0, "0"), (5, 5, 0, "1"), (5, 0, 5, "1"), (5.5, 0.5, 5, "1")])
+        # One result for each row whatever the batch.
+        self.assertEqual(got, self.table("in.csv", more=["--batch", 1]))
+        lines = [json.loads(l) for l in self.predict("in.csv", more=["--format", "jsonl"]).splitlines()]
+        self.assertEqual([list(l) for l in lines], [["logits", "total", "pair", "kind", "big"]] * 4)
+        for line, row in zip(lines, got):
+            self.assertEqual([f"{x:.6g}" for x in line["logits"]], [f"{float(row[f'logits.{i}']):.6g}" for i in range(3)])
+            self.assertEqual((line["total"], line["pair"], line["kind"], line["big"]), (float(row["total"]), [[float(row["pair.0"]), float(row["pair.1"])]], row["kind"], row["big"] == "1"))
+        for result, expected in {
+            "total": ("<f4", (4,), [0, 5, 5, 5.5]),
+            "pair": ("<f4", (4, 1, 2), [0, 0, 5, 0, 0, 5, 0.5, 5]),
+            "kind": ("<i4", (4,), [0, 1, 2, 2]),
+            "big": ("|b1", (4,), [False, True, True, True]),
+        }.items():
+            self.predict("in.csv", more=["--format", "npy", "--results", result, "-o", "out.npy"])
+            self.assertEqual(read_npy((self.dir / "out.npy").read_bytes()), expected)
+        to_stdout = subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", "--input", "in.csv", "--format=npy", "--results=big"], cwd=self.dir, env=dict(os.environ, GRADC_CACHE=""), capture_output=True)
+        self.assertEqual(to_stdout.stdout, (self.dir / "out.npy").read_bytes())
+        self.assertEqual(list(self.table("in.csv", more=["--results", "kind", "--results", "total"])[0]), ["kind", "total"])
+        # A table without rows has results of the right form.
+        (self.dir / "none.csv").write_text("town,p,q\n")
+        self.assertEqual(self.predict("none.csv", more=["--results", "kind"]), "kind\n")
+        self.predict("none.csv", more=["--format", "npy", "--results", "pair", "-o", "none.npy"])
+        self.assertEqual(read_npy((self.dir / "none.npy").read_bytes()), ("<f4", (0, 1, 2), []))
+
+    def test_refusals_of_tables(self):
+        self.train_table()
+        (self.dir / "in.csv").write_text("town,p,q\nUlm,0,0\nRome,0,5\n")
+        self.assertIn("in.csv:3:1: town = Rome: the label 'Rome' is in no training example, whose 2 kinds", self.predict("in.csv", code=1))
+        (self.dir / "in.csv").write_text("town,p,q\nUlm,0,x\n")
+        self.assertIn("in.csv:2:7", self.predict("in.csv", code=1))
+        (self.dir / "in.csv").write_text("town,p\nUlm,0\n")
+        self.assertIn("'q'", self.predict("in.csv", code=1))
+        (self.dir / "in.csv").write_text("town,p,q\nUlm,0,1\n")
+        self.assertIn("--format=npy holds one result", self.predict("in.csv", code=2, more=["--format", "npy"]))
+        self.assertIn("the model's results are logits, total, pair, kind, big", self.predict("in.csv", code=2, more=["--results", "size"]))
+        self.assertIn("--input is given 2 times, csv takes one file", self.predict("in.csv", "in.csv", code=2))
+        # Weights of another tool know no names.
+        (self.dir / "in.csv").write_text("town,p,q,kind\nUlm,0,1,e\n")
+        write_tensors(self.dir / "w.safetensors", {k: v for k, v in tensors(self.dir / "w.safetensors").items() if not k.startswith("__")})
+        self.assertIn("the weights have no gradc.vocabulary.town", self.predict("in.csv", code=4))
+
+    def test_numbers_outside_a_table(self):
+        (self.dir / "t.csv").write_text("k,y\n0,0\n2,1\n")
+        self.train(
+            "model m(k: i32[B]) -> (logits: [B, 2]) { logits = Embed{3, 2}(k) }\n"
+            'data d { train = csv("t.csv", k = column("k", i32), y = column("y", i32)) }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = sgd{}; lr = 0.1 }\n")
+        for bad in (3, -1):
+            (self.dir / "in.csv").write_text(f"k\n0\n{bad}\n")
+            self.assertIn(f"in.csv:3:1: k = {bad}, but the model needs 0..2", self.predict("in.csv", code=1))
+        text = (self.dir / "m.grad").read_text()
+        (self.dir / "m.grad").write_text(text.replace("(k)", "(k - 1)"))  # a computed number: found by the entry
+        (self.dir / "in.csv").write_text("k\n1\n3\n0\n")
+        self.assertIn("index -1 in row 3 of the data, but the model needs 0..2", self.predict("in.csv", code=1))
+        (self.dir / "m.grad").write_text(text)
+        (self.dir / "t.csv").write_text("k,y\n0,0\n3,1\n")
+        self.assertIn("t.csv:3:1: k = 3, but the model needs 0..2", gradc("train", "m.grad", "-q", cwd=self.dir, code=1))
+
+    ARRAYS = (
+        "model m(x: f32[B, 2], k: i32[B]) -> (total: [B], logits: [B, 2]) {{\n"
+        "  total = sum(x, over=1)\n  logits = x |> Dense{{2}} |> plus(Embed{{3, 2}}(k))\n}}\n"
+        "fn plus(a, b) = a + b\n"
+        "data d {{ train = {} }}\ntrain m on d {{ loss = cross_entropy(logits, y); optimizer = sgd{{}}; lr = 0.1 }}\n"
+    )
+
+    def arrays(self, ids=(0, 1, 2)):
+        return {
+            "x": npy("<f8", (3, 2), struct.pack("<6d", 1, 2, 3, 4, 5, 6.5)),
+            "k": npy("<i8", (3,), struct.pack("<3q", *ids)),
+            "y": npy("|u1", (3,), bytes([0, 1, 0])),
+        }
+
+    def test_npy(self):
+        for name, data in self.arrays().items():
+            (self.dir / f"{name}.npy").write_bytes(data)
+        self.train(self.ARRAYS.format('npy(x = "x.npy", k = "k.npy", y = "y.npy")'))
+        (self.dir / "y.npy").unlink()
+        (self.dir / "k.npy").rename(self.dir / "a=b.npy")
+        self.assertEqual([float(r["total"]) for r in self.table("k=a=b.npy", "x=x.npy")], [3, 7, 11.5])
+        self.assertIn("the input 'k' has no file: write --input x=FILE --input k=FILE", self.predict("x=x.npy", code=2))
+        self.assertIn("--input x.npy: write --input x=FILE --input k=FILE", self.predict("x.npy", code=2))
+        self.assertIn("the input 'x' has two files", self.predict("x=x.npy", "x=x.npy", code=2))
+        (self.dir / "k.npy").write_bytes(self.arrays(ids=(0, 1, 3))["k"])
+        self.assertIn("k.npy: example 2: k = 3, but the model needs 0..2", self.predict("x=x.npy", "k=k.npy", code=1))
+        (self.dir / "k.npy").write_bytes(npy("<i4", (2,), struct.pack("<2i", 0, 1)))
+        self.assertIn("k.npy has 2 examples, the field before has 3", self.predict("x=x.npy", "k=k.npy", code=1))
+        (self.dir / "k.npy").write_bytes(npy("<i4", (), struct.pack("<i", 0)))
+        self.assertIn("k.npy: is a single number", self.predict("x=x.npy", "k=k.npy", code=1))
+
+    def test_npz(self):
+        def archive(path, **arrays):
+            with zipfile.ZipFile(self.dir / path, "w", zipfile.ZIP_DEFLATED) as z:
+                for name, data in arrays.items():
+                    z.writestr(name + ".npy", data)
+
+        archive("t.npz", **self.arrays())
+        self.train(self.ARRAYS.format('npz("t.npz", x = "x", k = "k", y = "y")'))
+        arrays = self.arrays()
+        archive("in.npz", x=arrays["x"], k=arrays["k"])
+        self.assertEqual([float(r["total"]) for r in self.table("in.npz")], [3, 7, 11.5])
+        archive("bad.npz", x=npy("<f4", (3, 3), bytes(36)), k=arrays["k"])
+        self.assertRegex(self.predict("bad.npz", code=1), r"x is f32\[3\] per example in bad\.npz\S* ?\S*, model input is f32\[2\]")
+        archive("less.npz", x=arrays["x"])
+        self.assertIn("k.npy", self.predict("less.npz", code=1))
+
+    def test_idx(self):
+        images = b"\x00\x00\x08\x03" + struct.pack(">3I", 2, 2, 2)
+        (self.dir / "x.gz").write_bytes(gzip.compress(images + bytes([1, 2, 3, 4, 5, 6, 7, 8])))
+        (self.dir / "y").write_bytes(b"\x00\x00\x08\x01" + struct.pack(">I", 2) + bytes([0, 1]))
+        self.train(
+            "model m(x: u8[B, 2, 2]) -> (total: [B], logits: [B, 2]) {\n  f = float(reshape(x, [B, 4]))\n"
+            "  total = sum(f, over=1)\n  logits = f |> Dense{2}\n}\n"
+            'data d { train = idx(x = "x.gz", y = "y") }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = sgd{}; lr = 0.1 }\n")
+        (self.dir / "in").write_bytes(images + bytes([9, 9, 9, 9, 0, 0, 0, 1]))
+        for name in ("in", "x=in"):
+            self.assertEqual([float(r["total"]) for r in self.table(name)], [36, 1])
+        (self.dir / "cut").write_bytes(images)
+        self.assertIn("cut", self.predict("cut", code=1))
+
+    def test_cifar(self):
+        record = lambda label, first: bytes([label, first]) + bytes(3071)
+        (self.dir / "t.bin").write_bytes(record(0, 10) + record(9, 20))
+        (self.dir / "other.bin").write_bytes(record(7, 30))
+        self.train(
+            "model m(x: f32[B, 32, 32, 3]) -> (total: [B], logits: [B, 10]) {\n  f = reshape(x, [B, 3072])\n"
+            "  total = sum(f, over=1)\n  logits = f / 255 |> Dense{10}\n}\n"
+            'data d { train = cifar10("t.bin") }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = sgd{}; lr = 0.1 }\n")
+        self.assertEqual([float(r["total"]) for r in self.table("other.bin", "t.bin")], [30, 10, 20])
+        (self.dir / "cut.bin").write_bytes(record(0, 1)[:-1])
+        self.assertIn("cut.bin", self.predict("cut.bin", code=1))
+
+    def test_wav_by_table(self):
+        for name, samples in {"a": [16384, -16384, 8192], "b": [8192] * 6}.items():
+            with wave.open(str(self.dir / f"{name}.wav"), "wb") as w:
+                w.setnchannels(1), w.setsampwidth(2), w.setframerate(8000)
+                w.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+        (self.dir / "t.tsv").write_text("file\tword\na.wav\tyes\nb.wav\tno\n")
+        self.train(
+            "model m(x: f32[B, 4], n: i32[B]) -> (total: [B], long: i32[B], logits: [B, 2], word: i32[B]) {\n"
+            "  total = sum(x, over=1)\n  long = n\n  logits = x |> Dense{2}\n  word = argmax(logits)\n}\n"
+            'data d { train = wav("t.tsv", x = audio("file", length=4), n = length("file", length=4), y = label("word")) }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = adam{}; lr = 0.1; epochs = 60 }\n")
+        (self.dir / "in.tsv").write_text("file\nb.wav\na.wav\n")
+        self.assertEqual([(float(r["total"]), r["long"], r["word"]) for r in self.table("in.tsv", more=["--results=total", "--results=long", "--results=word"])], [(1, "4", "no"), (0.25, "3", "yes")])
+        (self.dir / "in.tsv").write_text("file\nb.wav\nc.wav\n")
+        self.assertIn("in.tsv:3:1", self.predict("in.tsv", code=1))
+
+    TEXT = (
+        "model m(x: i32[B, 4]) -> (logits: [B, 4, {0}], first: i32[B], next: i32[B, 4]) {{\n"
+        "  logits = Embed{{{0}, {0}}}(x)\n  next = argmax(logits)\n  first = x[:, 0]\n}}\n"
+        'data d {{ train = {1}("t.txt") |> windows(4{2}) }}\n'
+        "train m on d {{ loss = cross_entropy(logits, y); optimizer = adam{{}}; lr = 0.2; epochs = 60 }}\n"
+    )
+
+    def test_chars(self):
+        (self.dir / "t.txt").write_text("äb\nc" * 8)
+        self.train(self.TEXT.format(4, "chars", ", stride=2"))
+        (self.dir / "in.txt").write_text("bc\näb\nc")  # windows at 0 and 2, the rest fills none
+        got = self.table("in.txt", more=["--results", "first", "--results", "next"])
+        self.assertEqual([r["first"] for r in got], ["1", "0"])  # "\n", "b", "c", "ä" are 0..3
+        self.assertEqual(["".join(r[f"next.{i}"] for i in range(4)) for r in got], ["\näcb", "cb\nc"])
+        (self.dir / "in.txt").write_text("bc\nz")
+        self.assertIn("in.txt:2:1: the character 'z' is in no training example", self.predict("in.txt", code=1))
+        (self.dir / "in.txt").write_text("bcb")
+        self.assertIn("in.txt: a window needs 4 symbols, the text has 3", self.predict("in.txt", code=1))
+        (self.dir / "m.grad").write_text(self.TEXT.format(4, "bytes", ""))
+        self.assertIn("trained with characters as 'x', not with bytes", self.predict("t.txt", code=4))
+
+    def test_bytes(self):
+        (self.dir / "t.txt").write_bytes(bytes([0, 1, 2]) * 8)
+        self.train(self.TEXT.format(3, "bytes", ""))
+        (self.dir / "in.txt").write_bytes(bytes([2, 1, 0, 2, 1, 1, 1, 1]))
+        self.assertEqual([[r["first"]] + [r[f"next.{i}"] for i in range(4)] for r in self.table("in.txt")], [["2", "0", "2", "1", "0"], ["1", "2", "2", "2", "2"]])
+        (self.dir / "in.txt").write_bytes(bytes([2, 1, 0, 3]))
+        self.assertIn("in.txt: byte 4: x = 3, but the model needs 0..2", self.predict("in.txt", code=1))
+        (self.dir / "m.grad").write_text(self.TEXT.format(3, "chars", ""))
+        self.assertIn("trained with bytes as 'x', not with characters", self.predict("in.txt", code=4))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,215 @@
+// gradc generate: a text goes on, symbol by symbol, as a model of its windows has it.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <random>
+
+#include "driver/compiler.h"
+#include "driver/field_checks.h"
+#include "driver/load_inputs.h"
+#include "frontend/training/source_kinds.h"
+#include "runtime/error.h"
+#include "runtime/runner.h"
+#include "runtime/vocabulary.h"
+#include "support/diagnostic.h"
+#include "tools/commands.h"
+#include "tools/model_options.h"
+#include "tools/weights.h"
+
+namespace gradc {
+namespace {
+
+using runtime::Failure;
+using Names = std::vector<std::string>;
+
+template <class... A>
+runtime::Error usage(fmt::format_string<A...> text, A&&... args) {
+  return {Failure::Usage, fmt::format(text, std::forward<A>(args)...)};
+}
+
+// The model's only input, windows of a text.
+const frontend::Input& window_input(const frontend::Unit& unit) {
+  const frontend::SourceSpec* source = training_source(unit);
+  const bool text = source != nullptr &&
+                    frontend::source_kind(source->kind)->fields == frontend::SourceKind::Fields::Windows;
+  const frontend::Input* found = nullptr;
+  int inputs = 0;
+  for (const frontend::Input& in : unit.inputs)
+    if (in.model_input) found = &in, ++inputs;
+  if (!text || inputs != 1 || found->type.rank() != 2 || found->type.dtype != DType::I32 ||
+      !found->type.shape[1].is_constant())
+    throw usage("generate takes a model of one input, trained on windows of chars(...) or bytes(...)");
+  return *found;
+}
+
+// The result with a number for each symbol at each place of the window.
+std::string logits_of(const Arguments& a, const Compiled& c, const frontend::Input& in, int64_t symbols) {
+  if (a.results.size() > 1) throw usage("--results: one result has the logits");
+  Names fitting;
+  const std::vector<Type> types = c.unit.module.at("predict").result_types();
+  for (size_t i = 0; i < c.unit.outputs.size(); ++i) {
+    const Shape& s = types[i].shape;
+    if (is_float(types[i].dtype) && s.size() == 3 && s[0] == in.type.shape[0] && s[1] == in.type.shape[1] &&
+        s[2].is_constant() && (s[2].constant_part() >= symbols || symbols == 0))
+      fitting.push_back(c.unit.outputs[i]);
+  }
+  if (a.results.empty() && fitting.size() == 1) return fitting[0];
+  if (!a.results.empty() && std::find(fitting.begin(), fitting.end(), a.results[0]) != fitting.end())
+    return a.results[0];
+  throw usage("{}", fitting.empty()
+                        ? fmt::format("no result has a number for each of the {} symbols at each "
+                                      "of the {} places of the window",
+                                      symbols, in.type.shape[1].str())
+                        : fmt::format("choose the logits with --results: {}", fmt::join(fitting, ", ")));
+}
+
+// The symbol's number: the likeliest, or drawn.
+class Choice {
+ public:
+  explicit Choice(const Arguments& a)
+      : temperature_(a.temperature), most_(a.top_k), random_(static_cast<uint64_t>(a.seed)) {}
+
+  int32_t next(const std::vector<double>& logits) {
+    for (const double x : logits)
+      if (std::isnan(x)) throw runtime::Error(Failure::Data, "the model gives NaN");
+    std::vector<int32_t> order(logits.size());
+    std::iota(order.begin(), order.end(), 0);
+    // Of equals the first, so that the order is the same everywhere.
+    std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) {
+      return logits[static_cast<size_t>(x)] > logits[static_cast<size_t>(y)];
+    });
+    if (temperature_ == 0) return order[0];
+    if (most_ > 0 && most_ < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(most_));
+    return draw(logits, order);
+  }
+
+ private:
+  int32_t draw(const std::vector<double>& logits, const std::vector<int32_t>& order) {
+    const double largest = logits[static_cast<size_t>(order[0])];
+    auto weight = [&](int32_t i) {
+      const double x = logits[static_cast<size_t>(i)];
+      return x == largest ? 1.0 : std::exp((x - largest) / temperature_);
+    };
+    double sum = 0;
+    for (const int32_t i : order) sum += weight(i);
+    // The standard leaves the bits of its distributions open, those of its engines not.
+    double left = static_cast<double>(random_() >> 11) * 0x1p-53 * sum;
+    for (const int32_t i : order)
+      if ((left -= weight(i)) < 0) return i;
+    return order[0];
+  }
+
+  double temperature_;
+  int64_t most_;
+  std::mt19937_64 random_;
+};
+
+class Window {
+ public:
+  Window(runtime::Runner& runner, const frontend::Input& in, std::string result, int64_t symbols)
+      : runner_(runner),
+        input_(in.name),
+        result_(std::move(result)),
+        length_(static_cast<size_t>(in.type.shape[1].constant_part())),
+        symbols_(symbols) {}
+
+  // The logits behind the last of the symbols, of which as many are looked at as the window holds.
+  std::vector<double> behind(const std::vector<int32_t>& ids) {
+    const std::span<const int32_t> seen =
+        std::span(ids).subspan(ids.size() > length_ ? ids.size() - length_ : 0);
+    const std::vector<double> logits = call(seen, 0);
+    if (seen.size() == length_ || checked_) return logits;
+    // Places that are not yet filled must not matter.
+    checked_ = true;
+    if (call(seen, static_cast<int32_t>(symbols_ - 1)) != logits)
+      throw usage("this model looks at what follows a place: give it a prompt that fills its window of {}",
+                  length_);
+    return logits;
+  }
+
+ private:
+  std::vector<double> call(std::span<const int32_t> seen, int32_t filler) {
+    runtime::Array window = runtime::make_array(runtime::DType::I32, {1, static_cast<int64_t>(length_)});
+    for (size_t i = 0; i < length_; ++i)
+      window.set_whole(static_cast<int64_t>(i), i < seen.size() ? seen[i] : filler);
+    const int64_t row = 0;
+    runner_.begin("predict", 1);
+    runner_.set_rows(input_, window, std::span(&row, 1));
+    runner_.call();
+    const runtime::Array all = runner_.output(result_);
+    std::vector<double> logits;
+    const auto place = static_cast<int64_t>(seen.size()) - 1;
+    for (int64_t i = 0; i < symbols_; ++i) logits.push_back(all.at(place * all.shape[2] + i));
+    return logits;
+  }
+
+  runtime::Runner& runner_;
+  std::string input_, result_;
+  size_t length_;
+  int64_t symbols_;
+  bool checked_ = false;
+};
+
+// Numbers as the weights have them.
+std::vector<int32_t> numbered(const std::string& prompt, const Names& vocabulary, bool bytes) {
+  std::vector<int32_t> ids;
+  if (bytes) {
+    for (const char c : prompt) ids.push_back(static_cast<uint8_t>(c));
+    return ids;
+  }
+  SourceData read;
+  read.file = "the prompt";
+  runtime::Coded coded = runtime::number_characters(prompt, read.file);
+  read.data.sequence = std::move(coded.ids);
+  read.names[""] = std::move(coded.names);
+  if (const std::string p = give_numbers(vocabulary, "", read, read.data); !p.empty())
+    throw runtime::Error(Failure::Data, p);
+  for (int64_t i = 0; i < read.data.sequence.count(); ++i)
+    ids.push_back(static_cast<int32_t>(read.data.sequence.whole_at(i)));
+  return ids;
+}
+
+void print_now(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int generate(const Arguments& a, const Compiled& c) {
+  const frontend::Input& in = window_input(c.unit);
+  const bool bytes = training_source(c.unit)->kind == "bytes";
+  runtime::Runner runner(c.program, threads_of(a));
+  const Weights weights = weights_of(a);
+  runner.init(0);
+  runner.load(weights.file, weights.path);
+  const Names vocabulary = fitted_of(weights).vocabulary[in.name];
+  const bool of_bytes = vocabulary == Names{"bytes"};
+  if (bytes ? !of_bytes && !vocabulary.empty() : of_bytes || vocabulary.empty())
+    throw runtime::Error(Failure::Mismatch,
+                         fmt::format("{}: its gradc.vocabulary.{} is not that of {}", weights.path, in.name,
+                                     bytes ? "bytes" : "characters"));
+  const auto known = static_cast<int64_t>(vocabulary.size());
+  const std::string result = logits_of(a, c, in, bytes ? 0 : known);
+  int64_t symbols = known;
+  if (bytes) {  // as many as the model tells apart
+    runner.begin("predict", 0);
+    symbols = std::min<int64_t>(256, runner.output(result).shape[2]);
+  }
+  std::vector<int32_t> ids = numbered(a.prompt, vocabulary, bytes);
+  if (const int32_t most = *std::max_element(ids.begin(), ids.end()); most >= symbols)
+    throw runtime::Error(
+        Failure::Data, fmt::format("the prompt has a byte {}, but the model needs 0..{}", most, symbols - 1));
+  Window window(runner, in, result, symbols);
+  Choice choice(a);
+  print_now(a.prompt);
+  for (int64_t i = 0; i < a.tokens && std::ferror(stdout) == 0; ++i) {
+    ids.push_back(choice.next(window.behind(ids)));
+    const auto id = static_cast<size_t>(ids.back());
+    print_now(bytes ? std::string(1, static_cast<char>(id)) : vocabulary[id]);
+  }
+  return kOk;
+}
+
+}  // namespace gradc

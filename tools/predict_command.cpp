@@ -1,0 +1,102 @@
+// gradc predict: files in, results out.
+#include <algorithm>
+
+#include "driver/compiler.h"
+#include "driver/load_inputs.h"
+#include "runtime/error.h"
+#include "runtime/json.h"
+#include "runtime/runner.h"
+#include "support/diagnostic.h"
+#include "tools/commands.h"
+#include "tools/model_options.h"
+#include "tools/result_text.h"
+#include "tools/weights.h"
+
+namespace gradc {
+namespace {
+
+using runtime::Failure;
+
+ResultText::Format format_of(const Arguments& a) {
+  return a.format == "npy"     ? ResultText::Format::Npy
+         : a.format == "jsonl" ? ResultText::Format::JsonLines
+                               : ResultText::Format::Csv;
+}
+
+// The outputs of the model that are asked for, by number.
+std::vector<size_t> chosen_results(const Arguments& a, const Compiled& c) {
+  const std::vector<std::string>& all = c.unit.outputs;
+  std::vector<size_t> out;
+  for (const std::string& name : a.results.empty() ? all : a.results) {
+    const auto at = std::find(all.begin(), all.end(), name);
+    if (at == all.end())
+      throw runtime::Error(Failure::Usage, fmt::format("--results {}: the model's results are {}", name,
+                                                       fmt::join(all, ", ")));
+    out.push_back(static_cast<size_t>(at - all.begin()));
+  }
+  if (format_of(a) == ResultText::Format::Npy && out.size() != 1)
+    throw runtime::Error(
+        Failure::Usage,
+        fmt::format("--format=npy holds one result: choose it with --results, of {}", fmt::join(all, ", ")));
+  return out;
+}
+
+ResultColumn column_of(const Compiled& c, size_t result, const FittedFields& fitted) {
+  const Type type = c.unit.module.at("predict").result_types()[result];
+  const std::string& name = c.unit.outputs[result];
+  const bool by_row =
+      type.rank() > 0 && type.shape[0] == c.unit.inputs.at(0).type.shape.at(0) &&
+      std::all_of(type.shape.begin() + 1, type.shape.end(), [](const Dim& d) { return d.is_constant(); });
+  if (!by_row)
+    throw CompileError(
+        {}, fmt::format("the result '{}' is {}: it has no row for each row of the input", name, type.str()));
+  ResultColumn column{name, {}, class_names(c.unit, result, fitted)};
+  for (size_t i = 1; i < type.shape.size(); ++i) column.shape.push_back(type.shape[i].constant_part());
+  return column;
+}
+
+}  // namespace
+
+FittedFields fitted_of(const Weights& weights) {
+  FittedFields out;
+  auto take = [](const std::string& key, const std::string& value, const std::string& prefix,
+                 std::map<std::string, std::vector<std::string>>& to) {
+    if (!key.starts_with(prefix)) return;
+    std::vector<std::string>& names = to[key.substr(prefix.size())];
+    for (const runtime::Json& j : runtime::parse_json(value).items) names.push_back(j.text);
+  };
+  for (const auto& [key, value] : weights.file.metadata) {
+    take(key, value, "gradc.columns.", out.columns);
+    take(key, value, "gradc.vocabulary.", out.vocabulary);
+  }
+  return out;
+}
+
+int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
+  const std::vector<size_t> results = chosen_results(a, c);
+  runtime::Runner runner(c.program, threads_of(a));
+  const Weights weights = weights_of(a);
+  runner.init(0);
+  runner.load(weights.file, weights.path);
+  const FittedFields fitted = fitted_of(weights);
+  std::vector<ResultColumn> columns;
+  for (size_t r : results) columns.push_back(column_of(c, r, fitted));
+  const LoadedInputs in = load_inputs(c.unit, a.inputs, fitted, sources);
+  ResultText text(format_of(a), std::move(columns));
+  const auto batch = static_cast<size_t>(c.program.entry("predict")->max_dims.at(0));
+  // Without a row there is still the type of the results.
+  for (size_t from = 0; from == 0 || from < in.rows.size(); from += batch) {
+    const auto rows = std::span(in.rows).subspan(from, std::min(batch, in.rows.size() - from));
+    const auto n = static_cast<int64_t>(rows.size());
+    runner.begin("predict", n);
+    runner.set_rows(in.data, rows);
+    runner.call();
+    std::vector<runtime::Array> values;
+    for (size_t r : results) values.push_back(runner.output(c.unit.outputs[r]));
+    text.add(values, n);
+  }
+  write_text(a.output, text.finish());
+  return kOk;
+}
+
+}  // namespace gradc

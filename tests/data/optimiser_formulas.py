@@ -19,8 +19,12 @@ F64_EPS = sys.float_info.epsilon
 
 
 class Adam:
-    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-        self.beta1, self.beta2, self.eps, self.decay, self.m, self.v = beta1, beta2, eps, weight_decay, 0.0, 0.0
+    def __init__(self, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=False):
+        self.beta1, self.beta2, self.eps, self.decay, self.decoupled = beta1, beta2, eps, weight_decay, decoupled
+        self.m, self.v = 0.0, 0.0
+
+    def decayed(self, p, g, lr):
+        return (p * (1 - lr * self.decay), g) if self.decoupled else (p, g + self.decay * p)
 
     def means(self, g):
         self.m = self.beta1 * self.m + (1 - self.beta1) * g
@@ -38,7 +42,7 @@ class NAdam(Adam):
         self.psi, self.product = momentum_decay, 1.0
 
     def step(self, p, g, lr, t):
-        d = g + self.decay * p
+        p, d = self.decayed(p, g, lr)
         mu, after = [self.beta1 * (1 - 0.5 * 0.96 ** (n * self.psi)) for n in (t, t + 1)]
         self.product *= mu
         self.means(d)
@@ -48,7 +52,8 @@ class NAdam(Adam):
 
 class RAdam(Adam):
     def step(self, p, g, lr, t):
-        self.means(g + self.decay * p)
+        p, d = self.decayed(p, g, lr)
+        self.means(d)
         m = self.m / (1 - self.beta1**t)
         most = 2 / (1 - self.beta2) - 1
         rho = most - 2 * t * self.beta2**t / (1 - self.beta2**t)
@@ -124,6 +129,8 @@ CASES = [
     ("nadam{weight_decay=0.1, momentum_decay=0.1}", 0.01, lambda: NAdam(weight_decay=0.1, momentum_decay=0.1)),
     ("radam{}", 0.01, RAdam),
     ("radam{beta1=0.8, beta2=0.9, weight_decay=0.1}", 0.01, lambda: RAdam(beta1=0.8, beta2=0.9, weight_decay=0.1)),
+    ("nadam{weight_decay=0.1, decoupled=true}", 0.01, lambda: NAdam(weight_decay=0.1, decoupled=True)),
+    ("radam{weight_decay=0.1, decoupled=true}", 0.01, lambda: RAdam(weight_decay=0.1, decoupled=True)),
     ("adamax{}", 0.002, Adamax),
     ("adamax{beta2=0.9, eps=0.01, weight_decay=0.1}", 0.01, lambda: Adamax(beta2=0.9, eps=0.01, weight_decay=0.1)),
     ("lion{}", 0.001, Lion),

@@ -30,7 +30,8 @@ TEST(Model, EveryOptimiserAgreesWithTheInterpreter) {
   for (const char* o :
        {"sgd{}", "sgd{momentum=0.9, weight_decay=0.01}", "sgd{momentum=0.9, nesterov=true, dampening=0}",
         "rmsprop{}", "rmsprop{momentum=0.5}", "adagrad{lr_decay=0.1}", "adadelta{}", "adam{weight_decay=0.1}",
-        "adamw{weight_decay = 0.1 if rank(param) >= 2 else 0}"}) {
+        "adamw{weight_decay = 0.1 if rank(param) >= 2 else 0}", "nadam{weight_decay=0.1}", "radam{beta2=0.9}",
+        "adamax{}", "lion{weight_decay=0.1}", "lamb{weight_decay=0.1}", "rprop{}", "adafactor{}"}) {
     SCOPED_TRACE(o);
     check(with_training(kPlain, o));
   }

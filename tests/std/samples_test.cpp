@@ -184,8 +184,10 @@ TEST(Samples, EveryDefinitionOfTheStandardLibraryHasOne) {
     EXPECT_FALSE(s.out.empty()) << "line " << s.line;
     (s.kind == "train" ? gradients : values).insert(s.op);
   }
-  std::ifstream optimisers(std::string(GRADC_SOURCE_DIR) + "/tests/data/optimisers.txt");
-  for (std::string line; std::getline(optimisers, line);) values.insert(line.substr(0, line.find('{')));
+  for (const char* file : {"optimisers", "optimiser_formulas"}) {
+    std::ifstream in(std::string(GRADC_SOURCE_DIR) + "/tests/data/" + file + ".txt");
+    for (std::string line; std::getline(in, line);) values.insert(line.substr(0, line.find('{')));
+  }
   int definitions = 0;
   for (const char* file : {"conv", "init", "loss", "nn", "optim"}) {
     const bool differentiable = file != std::string("init") && file != std::string("optim");

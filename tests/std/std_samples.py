@@ -184,18 +184,85 @@ def schedules():
         down = low + (peak - low) * (1 + np.cos(np.pi * t)) / 2
         return np.where(s < warmup, peak * (s + 1) / max(warmup, 1), down)
 
-    value("cosine", "cosine(0.3, 0.01, s, 100)", {"s": steps}, cosine(0.3, 0.01, steps, 100))
-    value("cosine", "cosine(0.3, 0, s, 100, warmup=5)", {"s": steps}, cosine(0.3, 0, steps, 100, 5))
-    value("cosine", "cosine(0.3, 0.01, s, 100, warmup=10, steps=90)", {"s": steps}, cosine(0.3, 0.01, steps, 100, 10, 90))
-    value("step_decay", "step_decay(0.4, 0.5, 10, s, 100)", {"s": steps}, 0.4 * 0.5 ** np.floor(steps / 10))
+    table = [
+        ("cosine", "cosine(0.3, 0.01, {})", cosine(0.3, 0.01, steps, 100)),
+        ("cosine", "cosine(0.3, 0, {}, warmup=5)", cosine(0.3, 0, steps, 100, 5)),
+        ("cosine", "cosine(0.3, 0.01, {}, warmup=10, steps=90)", cosine(0.3, 0.01, steps, 100, 10, 90)),
+        ("step_decay", "step_decay(0.4, 0.5, 10, {})", 0.4 * 0.5 ** np.floor(steps / 10)),
+        ("exponential", "exponential(0.4, 0.95, {})", 0.4 * 0.95**steps),
+        ("linear", "linear(0.4, 10, {})", 0.4 * (1 / 3 + 2 / 3 * np.minimum(10, steps) / 10)),
+        ("linear", "linear(0.4, 9, {}, start=1, end=0.1)", 0.4 * (1 - 0.9 * np.minimum(9, steps) / 9)),
+        ("linear", "linear(cosine(0.3, 0, s, 100), 10, {})", cosine(0.3, 0, steps, 100) * (1 + np.minimum(10, steps) / 5) / 3),
+        ("polynomial", "polynomial(0.4, {})", 0.4 * (1 - np.minimum(steps, 100) / 100)),
+        ("polynomial", "polynomial(0.4, {}, power=1.7, low=0.05, steps=11)", 0.05 + 0.35 * (1 - np.minimum(steps, 11) / 11) ** 1.7),
+    ]
+    for name, text, want in table:
+        value(name, text.format("s, 100"), {"s": steps}, want)
+    cycles()
     for s in (0, 3, 4, 5, 60, 100):
         for name, text, want in [("cosine", "cosine(0.3, 0.01, warmup=5)", cosine(0.3, 0.01, float(s), 100, 5)),
                                  ("step_decay", "step_decay(0.4, 0.5, 7)", 0.4 * 0.5 ** (s // 7))]:
-            body = ("model t(x: f64[B]) -> (r: [B]) {\nparam w: [] = 0\nr = x * w\n}\n"
-                    + TRAIN.format(fields='x = column("x")', loss="mean(r)", more="", optimizer="rate{}", lr=text)
-                    + "\nlayer rate{}(p: [...], g: [...], lr, step) -> p { p = lr + 0 * p }")
-            given = {"x": np.ones(2), "step": np.int64(s), "total": np.int64(100)}
-            sample("train", name, body, given, {"w": np.float64(want)}, "near 1e-14 0")
+            rate_of_step(name, text, s, want)
+    for s in (0, 29, 30, 99):
+        rate_of_step("one_cycle", "one_cycle(0.3)", s, one_cycle(0.3, s, 100), "near 1e-12 0")
+        rate_of_step("warm_restarts", "warm_restarts(0.3, 0.01, 10, times=2)", s, warm_restarts(0.3, 0.01, 10, 2, 100)[s],
+                     "near 1e-12 0")
+
+
+def rate_of_step(name, text, s, want, compare="near 1e-14 0"):
+    """A schedule where it belongs, in a train block, which says step and total."""
+    body = ("model t(x: f64[B]) -> (r: [B]) {\nparam w: [] = 0\nr = x * w\n}\n"
+            + TRAIN.format(fields='x = column("x")', loss="mean(r)", more="", optimizer="rate{}", lr=text)
+            + "\nlayer rate{}(p: [...], g: [...], lr, step) -> p { p = lr + 0 * p }")
+    given = {"x": np.ones(2), "step": np.int64(s), "total": np.int64(100)}
+    sample("train", name, body, given, {"w": np.float64(want)}, compare)
+
+
+def warm_restarts(peak, low, first, times, last):
+    """CosineAnnealingWarmRestarts as PyTorch steps it: a counter that begins again, and a length that grows."""
+    rates, at, length = [], 0, first
+    for _ in range(last + 1):
+        rates.append(low + (peak - low) * (1 + math.cos(math.pi * at / length)) / 2)
+        at += 1
+        if at >= length:
+            at, length = at - length, length * times
+    return rates
+
+
+def one_cycle(peak, s, n, up=0.3, start=25, end=1e4):
+    """OneCycleLR with cos and two phases."""
+    def between(a, b, t):
+        return b + (a - b) / 2 * (1 + math.cos(math.pi * t))
+
+    low, top = peak / start, up * n - 1
+    return between(low, peak, s / top) if s <= top else between(peak, low / end, (s - top) / (n - 1 - top))
+
+
+def cycles():
+    for first, times in [(10, 1), (3, 1), (10, 2), (4, 3), (2, 5)]:  # log(125) / log(5) is above 3, log(243) / log(3) below 5
+        rates = warm_restarts(0.3, 0.01, first, times, 500)
+        near = {s + d for s in range(501) if rates[s] == 0.3 for d in (-1, 0, 1, first // 2)}
+        s = np.array(sorted(near & set(range(501)))[:26] + [499, 500])
+        value("warm_restarts", f"warm_restarts(0.3, 0.01, {first}, s, 100, times={times})", {"s": s.astype(float)},
+              np.array(rates)[s], compare="near 1e-12 1e-15")
+    few = np.array([0.0, 1, 7, 13, 14, 15, 16, 30, 45, 58, 59])
+    table = [
+        ("s, 60", few, 60, {}),
+        ("s, 60, up=0.25, start=10, end=100", few, 60, {"up": 0.25, "start": 10, "end": 100}),
+        ("s, 7, steps=50", np.array([0.0, 14, 15, 49, 50, 70]), 50, {}),
+        ("s, 3", np.arange(0.0, 3), 3, {}),
+    ]
+    for text, s, n, more in table:
+        want = np.array([one_cycle(0.4, min(i, n - 1), n, **more) for i in s])  # PyTorch's ends with the last step, ours stays there
+        value("one_cycle", f"one_cycle(0.4, {text})", {"s": s}, want, compare="near 1e-12 1e-15")
+
+
+def factored():
+    """What adafactor keeps of a matrix, from the outer product of its means (Shazeer and Stern, 2018, algorithm 4)."""
+    a, row, col = some(4, 3, low=0.1), some(4, low=0.1), some(3, low=0.1)
+    r, c = 0.75 * row + 0.25 * a.mean(1), 0.75 * col + 0.25 * a.mean(0)
+    value("factored", "param a: [4, 3] = 0\nr = factored{1e-3}(a, 0.75) + 0 * mean(x)", {"x": np.ones(2)}, np.outer(r, c) / r.mean(),
+          {"a": a, "factored.row": row, "factored.col": col})
 
 
 def initialisers():

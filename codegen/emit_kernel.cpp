@@ -146,7 +146,11 @@ llvm::Type* KernelEmitter::vector_of(llvm::Type* t) const {
 }
 
 void KernelEmitter::emit_body(const Body& body) {
-  for (const Stmt& s : body) std::visit([&](const auto& x) { emit(x); }, s);
+  bool fetched = false;
+  for (size_t i = 0; i < body.size(); ++i) {
+    if (!fetched && fills_tile(body[i])) prefetch(body, i + 1), fetched = true;
+    std::visit([&](const auto& x) { emit(x); }, body[i]);
+  }
 }
 
 void KernelEmitter::emit(const std::shared_ptr<const For>& f) {

@@ -141,6 +141,12 @@ class KernelEmitter {
   void emit(const Store& s);
   void store_lanes(const Store& s, const Index& e, LValue stored);
 
+  // prefetching (emit_prefetch.cpp)
+  bool fills_tile(const Stmt& s) const;
+  void prefetch(const Body& body, size_t from);
+  void prefetch_rows(const For& rows);
+  void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
+
   // blocks that lie transposed (emit_transposed.cpp)
   bool fills_block(const For& rows) const;
   bool lies_transposed(int buffer, const std::vector<Index>& at, int row);

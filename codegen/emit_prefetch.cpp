@@ -1,0 +1,83 @@
+// What stands behind a reduction reads, for each tile, rows of tensors that the loop before it never touched:
+// the weights and moments of an update, values that the forward pass kept. They lie far apart, so that the
+// processor does not foresee them; asked for before the reduction, they are there when it ends. It pays where
+// memory is slow, as beside busy neighbours.
+#include <algorithm>
+
+#include "codegen/kernel_emitter.h"
+
+namespace gradc::codegen {
+namespace {
+
+constexpr int64_t kLine = 64;        // bytes
+constexpr int64_t kWorthwhile = 48;  // iterations that hide a line's way
+
+// Iterations of the loops, as far as they are constants; symbolic ones count as many.
+int64_t iterations(const For& f) {
+  const int64_t n = f.extent.is_constant() ? f.extent.constant_part() : kWorthwhile;
+  int64_t inner = 1;
+  for (const Stmt& s : f.body)
+    if (auto* g = std::get_if<std::shared_ptr<const For>>(&s); g && (*g)->kind == LoopKind::Serial)
+      inner = std::max(inner, iterations(**g));
+  return std::min(n, kWorthwhile) * std::min(inner, kWorthwhile);
+}
+
+}  // namespace
+
+bool KernelEmitter::fills_tile(const Stmt& s) const {
+  auto* f = std::get_if<std::shared_ptr<const For>>(&s);
+  return f && (*f)->kind == LoopKind::Serial && uses_tile(**f) && iterations(**f) >= kWorthwhile;
+}
+
+void KernelEmitter::prefetch(const Body& body, size_t from) {
+  for (size_t i = from; i < body.size(); ++i)
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&body[i])) prefetch_rows(**f);
+}
+
+void KernelEmitter::prefetch_rows(const For& rows) {
+  if (rows.kind == LoopKind::Vector) return;
+  std::vector<const For*> vectors;
+  std::function<void(const Body&)> find = [&](const Body& body) {
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s); f && (*f)->kind == LoopKind::Vector)
+        vectors.push_back(f->get());
+      if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) find((*i)->body);
+    }
+  };
+  find(rows.body);
+  std::vector<std::pair<int, Index>> lines;
+  for (const For* v : vectors) collect_lines(*v, rows.var, lines);
+  if (lines.empty()) return;
+  llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+  loop(rows.var, b_.getInt64(0), index_.value(index_.fold(rows.extent)), !rows.extent.is_constant(), [&] {
+    for (const auto& [buffer, place] : lines)
+      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
+                         {pointer(buffer, place), b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+  });
+}
+
+// The lines that a row's loads touch: of what moves with the row, and along the lanes by one element.
+void KernelEmitter::collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines) {
+  if (!lanes.extent.is_constant()) return;
+  for (const Stmt& s : lanes.body) {
+    auto* l = std::get_if<Load>(&s);
+    if (!l || !l->guards.empty()) continue;
+    const Buffer& b = k_.buffers[l->buffer];
+    if (b.space != Space::In && b.space != Space::InOut) continue;
+    const Index e = element_offset(l->buffer, l->at);
+    const std::optional<Index> step = e.coefficient_of(lanes.var);
+    bool known = step && step->is(1) && e.uses_var(row);
+    e.substitute([&](int v) {
+      known = known && (v == row || v == lanes.var || index_.knows(v));
+      return Index::var(v);
+    });
+    if (!known) continue;
+    for (int64_t at = 0; at < lanes.extent.constant_part(); at += kLine / size_of(b.dtype)) {
+      const Index place = e.substitute([&](int v) { return v == lanes.var ? Index(at) : Index::var(v); });
+      const std::pair<int, Index> line{l->buffer, place};
+      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+    }
+  }
+}
+
+}  // namespace gradc::codegen

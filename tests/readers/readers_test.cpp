@@ -13,6 +13,7 @@
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/npy.h"
+#include "runtime/refusal.h"
 #include "runtime/vocabulary.h"
 #include "runtime/wav.h"
 #include "runtime/zip.h"
@@ -48,14 +49,6 @@ struct Readers : testing::Test {
   std::string write(const std::string& name, const std::string& bytes) {
     std::ofstream(dir / name, std::ios::binary) << bytes;
     return (dir / name).string();
-  }
-  static std::string refusal(const std::function<void()>& f) {
-    try {
-      f();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "";
   }
   static void expect_refusal(const std::string& part, const std::function<void()>& f) {
     EXPECT_NE(refusal(f).find(part), std::string::npos) << part << " / " << refusal(f);

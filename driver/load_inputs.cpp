@@ -114,6 +114,7 @@ class InputLoader {
   }
 
   static void take_files(SourceSpec& spec, const Names& files) {
+    if (spec.kind == "points") spec.kind = "npy";  // there is no file of the training's kind
     const frontend::SourceKind& kind = *frontend::source_kind(spec.kind);
     if (kind.most_paths > 0) {
       if (static_cast<int>(files.size()) > kind.most_paths)

@@ -99,6 +99,8 @@ struct Entry {
 //                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
 //               and, where a metric shifts its sums, of train_step and eval_step: in: shifts f64[K], NaN for
 //               the first batch of a split, then what the batch before gave as    out: next_shifts f64[K]
+//               and, where the model draws random numbers outside training, of eval_step, predict and fit_N:
+//               in: step i64[], the number of the batch
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
 //   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
 //   metrics predict     in: the input fields of the batch                    out: the model's named results

@@ -144,6 +144,10 @@ void Runner::set_rows(const Dataset& data, std::span<const int64_t> rows) {
   for (const auto& [name, window] : data.windows) set_windows(name, data.sequence, window, rows);
 }
 
+void Runner::set_batch_number(int64_t number) {
+  if (entry_->input("step") != nullptr) set("step", static_cast<double>(number));
+}
+
 void Runner::call() {
   const Tensor* shifts = entry_->output("next_shifts") != nullptr ? entry_->input("shifts") : nullptr;
   if (shifts != nullptr) {
@@ -211,9 +215,9 @@ std::vector<double> sum_over(const Split& split, int64_t batch, Each each) {
   std::vector<double> sums;
   const int64_t n = static_cast<int64_t>(split.rows.size());
   for (int64_t from = 0; from < n; from += batch) {
-    const Array part =
-        each(std::span(split.rows)
-                 .subspan(static_cast<size_t>(from), static_cast<size_t>(std::min(batch, n - from))));
+    const Array part = each(from / batch, std::span(split.rows)
+                                              .subspan(static_cast<size_t>(from),
+                                                       static_cast<size_t>(std::min(batch, n - from))));
     sums.resize(static_cast<size_t>(part.count()));
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += part.at(static_cast<int64_t>(i));
   }
@@ -225,12 +229,14 @@ std::vector<double> sum_over(const Split& split, int64_t batch, Each each) {
 void Runner::fit(const Split& train, int64_t batch) {
   for (int phase = 0; phase < program_.fit_phases; ++phase) {
     const std::string name = "fit_" + std::to_string(phase);
-    const std::vector<double> sums = sum_over(train, batch, [&](std::span<const int64_t> rows) {
-      begin(name, static_cast<int64_t>(rows.size()));
-      set_rows(*train.data, rows);
-      call();
-      return output("sums");
-    });
+    const std::vector<double> sums =
+        sum_over(train, batch, [&](int64_t number, std::span<const int64_t> rows) {
+          begin(name, static_cast<int64_t>(rows.size()));
+          set_batch_number(number);
+          set_rows(*train.data, rows);
+          call();
+          return output("sums");
+        });
     begin(name + "_finish");
     set("sums", sums);
     call();
@@ -239,8 +245,9 @@ void Runner::fit(const Split& train, int64_t batch) {
 
 std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
   begin_split();
-  const std::vector<double> sums = sum_over(split, batch, [&](std::span<const int64_t> rows) {
+  const std::vector<double> sums = sum_over(split, batch, [&](int64_t number, std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
+    set_batch_number(number);
     set_rows(*split.data, rows);
     call();
     return output("sums");

@@ -39,6 +39,8 @@ class Runner {
   void begin(const std::string& entry, int64_t rows = 0);
   void set(const std::string& input, double value);
   void set(const std::string& input, std::span<const double> values);
+  // For models that draw random numbers outside training: each batch has its own.
+  void set_batch_number(int64_t number);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
   // All fields of the data.
   void set_rows(const Dataset& data, std::span<const int64_t> rows);

@@ -64,4 +64,11 @@ std::vector<int64_t> permutation(uint64_t seed, uint64_t stream, int64_t n) {
   return order;
 }
 
+std::vector<double> uniform(uint64_t seed, uint64_t stream, int64_t n) {
+  std::vector<double> numbers(size_t(n < 0 ? 0 : n));
+  Random random(seed, stream);
+  for (double& u : numbers) u = double(random.next() >> 11) * 0x1p-53;
+  return numbers;
+}
+
 }  // namespace gradc::runtime

@@ -135,6 +135,7 @@ class Window {
       window.set_whole(static_cast<int64_t>(i), i < seen.size() ? seen[i] : filler);
     const int64_t row = 0;
     runner_.begin("predict", 1);
+    runner_.set_batch_number(static_cast<int64_t>(seen.size()));
     runner_.set_rows(input_, window, std::span(&row, 1));
     runner_.call();
     const runtime::Array all = runner_.output(result_);

@@ -89,6 +89,7 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
     const auto rows = std::span(in.rows).subspan(from, std::min(batch, in.rows.size() - from));
     const auto n = static_cast<int64_t>(rows.size());
     runner.begin("predict", n);
+    runner.set_batch_number(static_cast<int64_t>(from / batch));
     runner.set_rows(in.data, rows);
     runner.call();
     std::vector<runtime::Array> values;

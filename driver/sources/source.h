@@ -56,6 +56,7 @@ std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz
 std::span<const SourceReader> picture_sources();  // cifar.cpp
 std::span<const SourceReader> text_sources();     // text.cpp
 std::span<const SourceReader> sound_sources();    // wav.cpp
+std::span<const SourceReader> drawn_sources();    // points.cpp
 
 // The columns of a field in a table with these columns.
 std::vector<std::string> field_columns(const frontend::FieldSpec& field,

@@ -225,7 +225,7 @@ Value one_hot(Args& a) {
 }
 
 Value random(Args& a) {
-  const Value key = a.e.random_key(a.loc);
+  const Value key = a.e.random_key(a.flag("always"), a.loc);
   graph::Builder& b = a.e.builder();
   return a.e.wrap(b.make("uniform", {b.make("rng_bits", {key.node}, {{"shape", a.shape(a["shape"])}})},
                          {{"dtype", a.e.float_type()}}));
@@ -289,7 +289,7 @@ std::map<std::string, Row> make_table() {
       {"pick", {{"x", "y"}, pick}},
       {"one_hot", {{"y", "n"}, one_hot}},
       {"first_number", {{"x"}, [](Args& a) { return a.e.first_number(a.tensor("x"), a.loc); }}},
-      {"random", {{"shape"}, random}},
+      {"random", {{"shape", "always"}, random}},
       {"grad", {{"loss", "x"}, [](Args& a) { return a.e.gradient(a["loss"], a["x"], a.loc); }}},
       {"blocks", {{"...", "shape"}, blocks}},
       {"stop_gradient",
@@ -362,24 +362,27 @@ void Elaborator::note_index(graph::NodeId index, const Dim& limit, graph::NodeId
 }
 
 // A key of its own for every place where random numbers are drawn: hash(path, place in the body, call), then
-// the step.
-Value Elaborator::random_key(Loc loc) {
+// the step. Outside training the seed is 0 and the hash another, so that no draw is one of the training.
+Value Elaborator::random_key(bool always, Loc loc) {
   auto constant = [&](uint64_t h) {
     return b_.constant(static_cast<double>(h & ((uint64_t(1) << 52) - 1)), DType::I64);
   };
   if (key_node_ != graph::kNone)
     return wrap(b_.make("rng_fold", {key_node_, constant(static_cast<uint64_t>(++key_draws_))}));
-  if (seed_node == graph::kNone || step_node == graph::kNone || stack_.empty())
+  if (!in_model || stack_.empty() || !(training() || always))
     fail(loc,
          "random numbers are drawn by layers while training, and by initialisers; write `if training { ... "
-         "}`");
+         "}`, or random(shape, always=true) to draw in evaluation and prediction too");
+  draws_always = draws_always || always;
+  auto given = [&](graph::NodeId n) { return n == graph::kNone ? b_.constant(0, DType::I64) : n; };
   Instance& owner = *stack_.back();
-  std::string site = fmt::format("{}:{}:{}", owner.path, owner.draws++, owner.calls);
+  std::string site =
+      fmt::format("{}{}:{}:{}", training() ? "" : "always:", owner.path, owner.draws++, owner.calls);
   for (int64_t i : iterations_) site += fmt::format(":{}", i);
   uint64_t h = 14695981039346656037ULL;
   for (char c : site) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  graph::NodeId key =
-      b_.make("rng_fold", {b_.make("rng_fold", {seed_node, constant(h ^ (h >> 52))}), step_node});
+  const graph::NodeId place = b_.make("rng_fold", {given(seed_node), constant(h ^ (h >> 52))});
+  graph::NodeId key = b_.make("rng_fold", {place, given(step_node)});
   for (graph::NodeId step : loop_steps_) key = b_.make("rng_fold", {key, step});
   return wrap(key);
 }

@@ -115,6 +115,8 @@ class Elaborator {
   int fits = 0;                                         // states with fit(...) met so far
   std::optional<std::pair<std::string, Value>> fitted;  // path and finished value
   graph::NodeId step_node = graph::kNone, seed_node = graph::kNone;
+  bool in_model = false;      // the body of a model, whose layers may draw random numbers in every mode
+  bool draws_always = false;  // one of them did
   std::vector<graph::NodeId> accumulators;  // f64 tensors in the main function
   int64_t accumulated = 0;                  // their elements
   graph::NodeId sums_node = graph::kNone;   // of the finishing function
@@ -133,7 +135,7 @@ class Elaborator {
   void expect_sums(int64_t n) { sums_node = finish_.param("sums", {DType::F64, {Dim(n)}}); }
   Value evaluate_make(const Expr& e, Scope& scope, const std::string& bound_name);
   Value accumulate(const Value& sum, Loc loc);  // a tensor without batch axes, added up over a split
-  Value random_key(Loc loc);
+  Value random_key(bool always, Loc loc);       // `always`: outside training too
   bool has_batch(const Shape& shape) const;
 
  private:

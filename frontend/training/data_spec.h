@@ -19,6 +19,7 @@ struct FieldSpec {
   std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
   std::vector<std::string> except;  // columns: all but these
   std::map<std::string, int64_t> numbers;  // the form's settings: length = 8000
+  double low = 0, high = 1;                // drawn numbers
   DType dtype = DType::F32;                // what an input of the model does not decide
   std::optional<Type> type;                // of one example, where no file has to be asked
   Loc loc;
@@ -28,6 +29,7 @@ struct SourceSpec {
   std::string kind;                // the name of its row in source_kinds.cpp
   std::vector<std::string> paths;  // of the whole source
   std::vector<FieldSpec> fields;   // of a text: made by its windows
+  int64_t rows = 0, seed = 0;      // of drawn points
   Loc loc;
 };
 

@@ -22,7 +22,9 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
     p.scope.names[in.name] = v;
     if (in.model_input) arguments.push_back(v);
   }
-  if (e.mode() == Mode::Train) e.step_node = e.builder().param("step", {DType::I64, {}});
+  e.in_model = true;
+  if (e.mode() == Mode::Train || (draws_always_ && e.mode() != Mode::Init))
+    e.step_node = e.builder().param("step", {DType::I64, {}});
   if (e.mode() == Mode::Train || e.mode() == Mode::Init)
     e.seed_node = e.builder().param("seed", {DType::I64, {}});
   if (sums > 0) e.expect_sums(sums);
@@ -155,6 +157,7 @@ void ModelCompiler::elaborate_all() {
   Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
   if (!apply_model(p, true, kManySums)) return;
   unit_.layers = p.e.layers;
+  draws_always_ = p.e.draws_always;
   fits_ = p.e.fits;
   unit_.fit_phases = fits_;
   if (train_ == nullptr) return;

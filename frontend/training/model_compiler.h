@@ -95,6 +95,7 @@ class ModelCompiler {
   TrainingParts parts_;
   std::map<std::string, int> update_of_type_, update_of_path_;  // positions in parts_.updates
   int fits_ = 0;
+  bool draws_always_ = false;  // every entry that runs the model knows the step
   int64_t sums_ = 0, shifts_ = 0;
 };
 

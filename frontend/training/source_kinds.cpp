@@ -1,6 +1,7 @@
 #include "frontend/training/source_kinds.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace gradc::frontend {
 namespace {
@@ -53,6 +54,7 @@ const std::vector<SourceKind>& table() {
        {audio, length, label, column},
        {},
        "wav(\"train.tsv\", x = audio(\"file\", length=8000), y = label(\"transcript\"))"},
+      {"points", 0, 0, Fields::Drawn, {}, {}, "points(10000, x = uniform(0, 1), seed=1)"},
   };
   return rows;
 }
@@ -66,7 +68,9 @@ class SourceReader {
     s.kind = kind_.name;
     s.loc = call.loc;
     for (const Argument& a : call.arguments) {
-      if (!a.name.empty())
+      if (kind_.fields == Fields::Drawn && (a.name.empty() || a.name == "seed"))
+        number(a, s);
+      else if (!a.name.empty())
         s.fields.push_back(field(a));
       else if (static_cast<int>(s.paths.size()) == kind_.most_paths)
         misuse(a.loc);
@@ -83,6 +87,8 @@ class SourceReader {
     }
     if (s.fields.empty() && kind_.fields != Fields::Windows)
       e_.fail(call.loc, fmt::format("a source needs a field: {}", kind_.usage));
+    if (kind_.fields == Fields::Drawn && s.rows == 0)
+      e_.fail(call.loc, fmt::format("points needs a number of rows: {}", kind_.usage));
     return s;
   }
 
@@ -107,11 +113,45 @@ class SourceReader {
     f.name = a.name;
     f.loc = a.value.loc;
     f.dtype = e_.float_type();
-    if (kind_.fields == Fields::Texts)
+    if (kind_.fields == Fields::Drawn)
+      uniform(a.value, f);
+    else if (kind_.fields == Fields::Texts)
       f.texts.push_back(text(a.value, kind_.most_paths > 0 ? "the member" : "the path"));
     else
       form(a.value, f);
     return f;
+  }
+
+  // Of drawn points: how many, and from which numbers.
+  void number(const Argument& a, SourceSpec& s) {
+    constexpr int64_t kMostRows = int64_t(1) << 32;
+    const bool rows = a.name.empty();
+    if (rows && s.rows != 0) misuse(a.loc);
+    const int64_t n =
+        e_.constant_int(e_.evaluate(a.value, scope_), rows ? "the number of rows" : "the seed", a.loc);
+    if (rows && (n < 1 || n > kMostRows)) e_.fail(a.loc, fmt::format("points: {} rows", n));
+    (rows ? s.rows : s.seed) = n;
+  }
+
+  // uniform(low, high), or several numbers a row: uniform(low, high, 2)
+  void uniform(const Expr& e, FieldSpec& f) {
+    const bool call = e.is(Expr::Kind::Call) && e.kids[0].is_name("uniform");
+    if (!call || e.arguments.size() < 2 || e.arguments.size() > 3) misuse(e.loc);
+    for (const Argument& a : e.arguments)
+      if (!a.name.empty()) misuse(a.loc);
+    auto real = [&](size_t i) {
+      const Expr& x = e.arguments[i].value;
+      return e_.constant_real(e_.evaluate(x, scope_), "a bound", x.loc);
+    };
+    f.low = real(0), f.high = real(1);
+    if (!(f.low < f.high) || !std::isfinite(f.high - f.low))
+      e_.fail(e.loc, fmt::format("uniform({:g}, {:g}): the first bound is below the second", f.low, f.high));
+    f.type = Type{f.dtype, {}};
+    if (e.arguments.size() < 3) return;
+    const Argument& a = e.arguments[2];
+    const int64_t n = e_.constant_int(e_.evaluate(a.value, scope_), "a number of values", a.loc);
+    if (n < 1 || n > (int64_t(1) << 20)) e_.fail(a.loc, fmt::format("uniform: {} values a row", n));
+    f.type->shape.push_back(Dim(n));
   }
 
   const FieldForm& form_of(const Expr& e) {

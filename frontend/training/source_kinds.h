@@ -25,6 +25,7 @@ struct SourceKind {
     Texts,    // x = "a.npy"
     Fixed,    // the format says them
     Windows,  // a text: windows(...) makes x and y
+    Drawn,    // x = uniform(0, 1): no file, the program draws
   };
   std::string_view name;
   int least_paths = 0, most_paths = 0;

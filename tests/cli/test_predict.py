@@ -145,6 +145,19 @@ class Predict(Folder):
         (self.dir / "k.npy").write_bytes(npy("<i4", (), struct.pack("<i", 0)))
         self.assertIn("k.npy: is a single number", self.predict("x=x.npy", "k=k.npy", code=1))
 
+    def test_points_and_draws(self):
+        """A model of drawn points reads NPY; each batch has draws of its own, and a second prediction the same."""
+        self.train(
+            "model m(x: f32[B]) -> (y: [B], z: [B]) {\n  param a: [] = 1\n  y = a * x\n  z = random([B], always=true)\n}\n"
+            "data d { train = points(8, x = uniform(0, 1)) }\n"
+            "train m on d { loss = mean(y); optimizer = sgd{}; lr = 0; batch = 4 }\n"
+        )
+        (self.dir / "x.npy").write_bytes(npy("<f8", (4,), struct.pack("<4d", 1, 2, 3, 4.5)))
+        got = self.table("x=x.npy", more=["--batch", 2])
+        self.assertEqual([float(r["y"]) for r in got], [1, 2, 3, 4.5])
+        self.assertEqual(len({r["z"] for r in got}), 4)
+        self.assertEqual(got, self.table("x=x.npy", more=["--batch", 2]))
+
     def test_npz(self):
         def archive(path, **arrays):
             with zipfile.ZipFile(self.dir / path, "w", zipfile.ZIP_DEFLATED) as z:

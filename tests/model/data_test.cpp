@@ -1,6 +1,7 @@
 // Data blocks carried out: splits, the search for files, and messages that name both sides.
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <limits>
 
@@ -290,6 +291,44 @@ TEST_F(Data, RecordingsOfATable) {
   expect(sound("../one.wav\ta\n"), "t.tsv:2:1: '../one.wav' is no file below the folder of the table");
   expect(sound("/etc/passwd\ta\n"), "is no file below the folder");
   expect(sound("none.wav\ta\n"), "t.tsv:2:1: ");
+}
+
+// Drawn numbers depend on seed and name alone, fill their range evenly, and are of the input's type.
+TEST_F(Data, PointsAreDrawn) {
+  auto fields = [&](const std::string& train) {
+    const TestModel m(
+        "model m(x: f32[B], t: f32[B, 2]) -> (p: [B]) { p = x * sum(t, over=1) |> reshape([B, 1]) |> "
+        "Dense{1} |> "
+        "squeeze(over=1) }\ndata d { train = points(" +
+        train + ") }\ntrain m on d { loss = mean(p); optimizer = sgd{}; lr = 0.1 }\n");
+    return load_data(m.compiled.unit, {dir.string(), ""}, m.sources).splits.train.data->fields;
+  };
+  constexpr int64_t kRows = 4000;
+  auto a = fields("4000, x = uniform(-1, 3), t = uniform(0, 1, 2), seed=1");
+  auto b = fields("4000, t = uniform(0, 1, 2), w = uniform(0, 1), x = uniform(-1, 3), seed=1");
+  auto c = fields("4000, x = uniform(-1, 3), t = uniform(0, 1, 2), seed=2");
+  EXPECT_EQ(a.at("x").bytes, b.at("x").bytes);
+  EXPECT_EQ(a.at("t").bytes, b.at("t").bytes);
+  EXPECT_NE(a.at("x").bytes, c.at("x").bytes);
+  EXPECT_EQ(a.at("x").dtype, runtime::DType::F32);
+  EXPECT_EQ(a.at("t").shape, (std::vector<int64_t>{kRows, 2}));
+  double sum = 0, square = 0, with_t = 0;
+  for (int64_t i = 0; i < kRows; ++i) {
+    const double x = (a.at("x").at(i) - 1) / 2, t = 2 * a.at("t").at(2 * i) - 1;
+    ASSERT_TRUE(x >= -1 && x <= 1) << x;
+    sum += x, square += x * x, with_t += x * t;
+  }
+  EXPECT_NEAR(sum / kRows, 0, 4 / std::sqrt(3.0 * kRows));
+  EXPECT_NEAR(square / kRows, 1.0 / 3, 0.02);
+  EXPECT_NEAR(with_t / kRows, 0, 4 / (3 * std::sqrt(1.0 * kRows)));
+}
+
+TEST_F(Data, PointsAreNoWholeNumbers) {
+  const std::string text = refusal(
+      "model m(x: i32[B]) -> (p: [B]) { p = float(x) |> reshape([B, 1]) |> Dense{1} |> squeeze(over=1) }\n"
+      "data d { train = points(10, x = uniform(0, 3)) }\n"
+      "train m on d { loss = mean(p); optimizer = sgd{}; lr = 0.1 }\n");
+  EXPECT_NE(text.find("points are floats, and the input x is i32"), std::string::npos) << text;
 }
 
 TEST_F(Data, CifarFilesOneBehindTheOther) {

@@ -264,5 +264,57 @@ TEST(Language, ClippingMeasuresInF64) {
   EXPECT_NEAR(r.state.at("/w").at(1), 0.4, 1e-6);
 }
 
+// random(..., always=true) draws in evaluation and prediction by the number of the batch, which those entries
+// are given under a name that an input of the model may have too; other models have no such parameter.
+TEST(Language, RandomNumbersOutsideTraining) {
+  auto text = [](const std::string& drawn) {
+    return "model m(step: f32[B]) -> (z: [B]) {\n  param a: [] = 1\n  z = a * step + " + drawn +
+           "\n}\ndata d { train = points(8, step = uniform(0, 1)) }\n"
+           "train m on d { loss = mean(z); optimizer = sgd{}; lr = 0; batch = 4 }\n";
+  };
+  const TestModel plain(text("1"));
+  for (const char* entry : {"eval_step", "predict"})
+    EXPECT_EQ(plain.compiled.program.entry(entry)->input("step"), nullptr) << entry;
+  const TestModel m(text("random([B], always=true)"));
+  ASSERT_TRUE(m.ok());
+  runtime::Runner runner(m.compiled.program, 2);
+  runner.init(3);
+  Reference reference(m.compiled);
+  std::map<std::string, Tensor> seed;
+  seed["seed"] = scalar(DType::I64, 3);
+  reference.call("init", seed);
+  const runtime::Dataset data = made_up(m.compiled.unit, 8, 7);
+  const std::vector<int64_t> rows = {4, 5, 6, 7};
+  std::vector<std::vector<double>> drawn;
+  for (int64_t batch : {1, 0, 1}) {
+    runner.begin("predict", 4);
+    runner.set_batch_number(batch);
+    runner.set_rows(data, rows);
+    runner.call();
+    std::map<std::string, Tensor> inputs;
+    inputs["step"] = scalar(DType::I64, static_cast<double>(batch));
+    Tensor x(DType::F32, {4});
+    for (int64_t i = 0; i < 4; ++i) x.set(i, data.fields.at("step").at(rows[static_cast<size_t>(i)]));
+    inputs[".step"] = x.clone();
+    const Tensor z = to_tensor(runner.output("z"));
+    std::string why;
+    EXPECT_TRUE(bit_equal(z, reference.call("predict", inputs).at("z"), &why)) << why;
+    drawn.emplace_back();
+    for (int64_t i = 0; i < 4; ++i) drawn.back().push_back(z.at(i) - x.at(i));
+  }
+  EXPECT_EQ(drawn[0], drawn[2]);
+  for (size_t i = 0; i < 4; ++i) EXPECT_GT(std::fabs(drawn[0][i] - drawn[1][i]), 1e-6);
+  const runtime::Split split{&data, {0, 1, 2, 3, 4, 5, 6, 7}};
+  const double loss = runner.evaluate(split, 4)[0];
+  EXPECT_EQ(loss, runner.evaluate(split, 4)[0]);
+  double inputs = 0, second = 0;
+  for (int64_t i = 0; i < 8; ++i) inputs += data.fields.at("step").at(i);
+  for (double u : drawn[0]) second += u;
+  const runtime::Split half{&data, {0, 1, 2, 3}};
+  double first = 4 * runner.evaluate(half, 4)[0];
+  for (int64_t i = 0; i < 4; ++i) first -= data.fields.at("step").at(i);
+  EXPECT_NEAR(8 * loss - inputs, first + second, 1e-5);  // the second batch's draws are those of batch 1
+}
+
 }  // namespace
 }  // namespace gradc

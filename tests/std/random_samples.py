@@ -36,6 +36,25 @@ def known_draws():
     value("Dropout", "x |> Dropout{0.9}", {"x": x}, x, compare="exact")
     for step, seed in [(0, 0), (7, 0), (7, 123456789)]:
         dropout(step, seed, 0.3)
+    for step, seed in [(0, 0), (7, 0), (7, 123456789)]:
+        randn(step, seed)
+
+
+def normal_numbers(seed, sites, step, n):
+    u, v = (uniform(bits(bits(seed, name_hash(site)), step), n) for site in sites)
+    return np.sqrt(-2 * np.log(1 - u)) * np.cos(2 * np.pi * v)
+
+
+def randn(step, seed):
+    """While training by its seed; otherwise by seed 0 and other keys."""
+    z, k = np.zeros(5), some(5)
+    given = {"z": z, "k": k, "step": np.int64(step), "seed": np.int64(seed), "total": np.int64(10)}
+    if seed == 0:
+        value("randn", "z + randn(shape(z))", {"z": z}, normal_numbers(0, ("always::0:0", "always::1:0"), step, 5),
+              {"step": np.int64(step)})
+    text = ("model t(z: f64[B]) -> (r: [...]) {\nparam k: [5] = 0\nr = sum(k * randn([5])) + 0 * z[0]\n}\n"
+            + TRAIN.format(fields='z = column("z")', loss="r + 0 * mean(z)", more="", optimizer="gradient{}", lr=1))
+    sample("train", "randn", text, given, {"k": normal_numbers(seed, (":0:0", ":1:0"), step, 5)}, "near 1e-13 1e-14")
 
 
 def dropout(step, seed, p):

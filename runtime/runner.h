@@ -40,8 +40,9 @@ class Runner {
   void set(const std::string& input, double value);
   void set(const std::string& input, std::span<const double> values);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
-  // All fields of the data.
-  void set_rows(const Dataset& data, std::span<const int64_t> rows);
+  // All fields of the data; of those in `instead` what the rows hold there.
+  void set_rows(const Dataset& data, std::span<const int64_t> rows,
+                const std::map<std::string, Array>& instead = {});
   // Throws Error (Data) when the entry found an index outside its range.
   void call();
   // The next batch is the first of a split: metrics that shift their sums take its first row.

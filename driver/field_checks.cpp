@@ -67,6 +67,20 @@ void check_shape(const frontend::Input& in, const FieldSpec& f, const SourceData
   check(sources, in, f, a.dtype, a.shape, read.file_of(f.name));
 }
 
+void check_picture(const frontend::PictureChangeSpec& c, const std::string& field, const runtime::Array& a,
+                   const std::string& path) {
+  const std::span<const int64_t> example(a.shape.begin() + 1, a.shape.end());
+  if (example.size() != 2 && example.size() != 3)
+    throw CompileError(
+        c.loc, fmt::format("{} changes pictures, [H, W] or [H, W, C], and {} is {} per example in {}", c.form,
+                           field, example.empty() ? "one number" : shape_text(example), path));
+  const int64_t least = std::min(example[0], example[1]);
+  if (c.most >= least)
+    throw CompileError(c.loc, fmt::format("{} by up to {} pixels moves a picture out of sight: {} is {} per "
+                                          "example in {}; at most {}",
+                                          c.form, c.most, field, shape_text(example), path, least - 1));
+}
+
 std::string class_problem(const frontend::Input& in, const SourceData& read, const runtime::Dataset& data) {
   const bool windowed = data.windows.count(in.name) != 0;
   if (in.classes == 0 || read.names.count(windowed ? "" : in.name) != 0) return "";

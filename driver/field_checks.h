@@ -17,6 +17,10 @@ const frontend::Input* input_named(const frontend::Unit& unit, const std::string
 // `read` brought.
 void check_shape(const frontend::Input& in, const frontend::FieldSpec& f, const SourceData& read,
                  const runtime::Dataset& data, const Sources& sources);
+// Throws CompileError where a field holds no pictures [H, W] or [H, W, C], or a change could move one out of
+// sight.
+void check_picture(const frontend::PictureChangeSpec& c, const std::string& field, const runtime::Array& a,
+                   const std::string& path);
 // The first number that is no class of the input and where it is; "" where there is none. Numbers that stand
 // for names are left to give_numbers.
 std::string class_problem(const frontend::Input& in, const SourceData& read, const runtime::Dataset& data);

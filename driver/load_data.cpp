@@ -64,6 +64,8 @@ class Loader {
         return split(op);
       case DataOp::Kind::Windows:
         return windows(op);
+      case DataOp::Kind::Augment:
+        return augment(op);
     }
   }
   Set& set(int n) { return sets_[static_cast<size_t>(n)]; }
@@ -210,6 +212,7 @@ class Loader {
                                                from.text ? "symbols" : "rows", n));
       Set& part = set(op.outputs[i]);
       part = {from.source, {from.split.data, {}}, from.begin + at, from.begin + at + size, from.text};
+      part.split.changes = from.split.changes;
       if (!from.text) part.split.rows = {from.split.rows.begin() + at, from.split.rows.begin() + at + size};
       at += size;
     }
@@ -220,6 +223,19 @@ class Loader {
     Set to = set(op.input);
     to.text = false;
     for (int64_t at = to.begin; at + op.length < to.end; at += op.stride) to.split.rows.push_back(at);
+    set(op.outputs[0]) = std::move(to);
+  }
+
+  void augment(const DataOp& op) {
+    Set to = set(op.input);
+    for (const auto& [field, changes] : op.changes)
+      for (const frontend::PictureChangeSpec& c : changes) {
+        check_picture(c, field, to.split.data->fields.at(field),
+                      read_[static_cast<size_t>(to.source)].file_of(field));
+        to.split.changes[field].push_back({c.form == "random_flip" ? runtime::PictureChange::Kind::Flip
+                                                                   : runtime::PictureChange::Kind::Shift,
+                                           c.most});
+      }
     set(op.outputs[0]) = std::move(to);
   }
 

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <vector>
 
+#include "runtime/augment.h"
 #include "runtime/shuffle.h"
 
 namespace gradc::runtime {
 namespace {
 
 SafeTensors file_of(const Runner& r, std::span<const std::byte> before, const StepNumbers& n,
-                    int64_t per_epoch, std::span<const int64_t> rows) {
+                    std::span<const int64_t> rows) {
   SafeTensors file = r.unpack(before);
   for (const Tensor& t : r.program().entry("train_step")->inputs)
     file.tensors.emplace(kStepInput + t.name, r.input(t));
@@ -18,7 +19,7 @@ SafeTensors file_of(const Runner& r, std::span<const std::byte> before, const St
   for (size_t i = 0; i < rows.size(); ++i) numbers.set_whole(static_cast<int64_t>(i), rows[i]);
   file.tensors.emplace(kStepRows, std::move(numbers));
   file.metadata = {{"gradc.step", std::to_string(n.step)},
-                   {"gradc.epoch", std::to_string(n.step / per_epoch)},
+                   {"gradc.epoch", std::to_string(n.epoch)},
                    {"gradc.seed", std::to_string(n.seed)},
                    {"gradc.model_hash", std::to_string(r.program().model_hash)}};
   file.metadata[kChecksum] = checksum(file);
@@ -29,7 +30,7 @@ SafeTensors file_of(const Runner& r, std::span<const std::byte> before, const St
 
 void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows) {
   r.begin("train_step", static_cast<int64_t>(rows.size()));
-  r.set_rows(*train.data, rows);
+  r.set_rows(*train.data, rows, augmented(train, static_cast<uint64_t>(n.seed), n.epoch, rows));
   r.set("step", static_cast<double>(n.step));
   r.set("total", static_cast<double>(n.total));
   r.set("seed", static_cast<double>(n.seed));
@@ -42,7 +43,7 @@ int64_t RowOrder::steps_per_epoch() const {
 }
 
 std::span<const int64_t> RowOrder::of_step(int64_t step) {
-  if (const int64_t epoch = step / steps_per_epoch(); epoch != epoch_) {
+  if (const int64_t epoch = epoch_of(step); epoch != epoch_) {
     epoch_ = epoch;
     rows_.clear();
     for (int64_t i : permutation(static_cast<uint64_t>(seed_), static_cast<uint64_t>(epoch),
@@ -64,9 +65,10 @@ std::optional<SafeTensors> find_bad_step(Runner& r, const Split& train, const Ke
     const std::span<const int64_t> rows = order.of_step(n.step);
     if (n.step % order.steps_per_epoch() == 0) r.begin_split();
     r.snapshot_into(before);
+    n.epoch = order.epoch_of(n.step);
     run_step(r, n, train, rows);
     if (std::isfinite(r.output("loss").at(0)) && (!finite_before || r.not_finite() == nullptr)) continue;
-    return file_of(r, before, n, order.steps_per_epoch(), rows);
+    return file_of(r, before, n, rows);
   }
   return std::nullopt;
 }

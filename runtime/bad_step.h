@@ -14,6 +14,7 @@ namespace gradc::runtime {
 // What a training step is called with beside its rows.
 struct StepNumbers {
   int64_t step = 0, total = 0, seed = 0;
+  int64_t epoch = 0;  // of the rows' order
 };
 void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows);
 
@@ -22,6 +23,7 @@ class RowOrder {
  public:
   RowOrder(const Split& train, int64_t batch, int64_t seed) : train_(train), batch_(batch), seed_(seed) {}
   int64_t steps_per_epoch() const;
+  int64_t epoch_of(int64_t step) const { return step / steps_per_epoch(); }
   std::span<const int64_t> of_step(int64_t step);
 
  private:

@@ -23,9 +23,20 @@ struct Dataset {
   int64_t rows = 0;
 };
 
+// One random change of a picture.
+struct PictureChange {
+  enum class Kind {
+    Shift,  // by up to `most` pixels, down or up and right or left
+    Flip    // left and right, of every second picture
+  } kind = Kind::Shift;
+  int64_t most = 0;
+};
+
 struct Split {
   const Dataset* data = nullptr;  // null: there is no such split
   std::vector<int64_t> rows;
+  // By field, each at least of rank 3 with its rows; made in training steps alone (augment.h).
+  std::map<std::string, std::vector<PictureChange>> changes = {};
   explicit operator bool() const { return data != nullptr; }
 };
 

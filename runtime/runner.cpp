@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "runtime/error.h"
 #include "runtime/packing.h"
@@ -139,8 +140,16 @@ void Runner::set_windows(const std::string& input, const Array& sequence, const 
       .pack_rows(sequence.bytes.data() + window.offset * element, rows, place(*t), element);
 }
 
-void Runner::set_rows(const Dataset& data, std::span<const int64_t> rows) {
-  for (const auto& [name, field] : data.fields) set_rows(name, field, rows);
+void Runner::set_rows(const Dataset& data, std::span<const int64_t> rows,
+                      const std::map<std::string, Array>& instead) {
+  std::vector<int64_t> all(instead.empty() ? 0 : rows.size());
+  std::iota(all.begin(), all.end(), int64_t(0));
+  for (const auto& [name, field] : data.fields)
+    if (const auto other = instead.find(name); other != instead.end())
+      set_rows(name, other->second, all);
+    else
+      set_rows(name, field, rows);
+  if (!entry_->checks.empty()) rows_.assign(rows.begin(), rows.end());
   for (const auto& [name, window] : data.windows) set_windows(name, data.sequence, window, rows);
 }
 

@@ -42,8 +42,9 @@ class Runner {
   // For models that draw random numbers outside training: each batch has its own.
   void set_batch_number(int64_t number);
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
-  // All fields of the data.
-  void set_rows(const Dataset& data, std::span<const int64_t> rows);
+  // All fields of the data; of those in `instead` what the rows hold there.
+  void set_rows(const Dataset& data, std::span<const int64_t> rows,
+                const std::map<std::string, Array>& instead = {});
   // Throws Error (Data) when the entry found an index outside its range.
   void call();
   // The next batch is the first of a split: metrics that shift their sums take its first row.

@@ -265,7 +265,7 @@ class Trainer {
 
   void step(std::span<const int64_t> rows) {
     if (now() - remembered_ > kRememberSeconds) remember();
-    run_step(r_, {result_.step, total_, o_.seed}, data_.train, rows);
+    run_step(r_, {result_.step, total_, o_.seed, order_.epoch_of(result_.step)}, data_.train, rows);
     if (!o_.quiet && !threads_told_) tell_threads();
     const double loss = r_.output("loss").at(0);
     if (!std::isfinite(loss))

@@ -197,7 +197,8 @@ void limit_data(const Arguments& a, int64_t batch, LoadedData& data) {
   runtime::Splits& s = data.splits;
   if (a.limit_train > 0) keep_rows(s.train, a.limit_train);
   if (a.overfit > 0 && !s.train.rows.empty()) {
-    // As many steps as before, on few rows: they come again and again.
+    // As many steps as before, on few rows: they come again and again, and unchanged, to be learnt by heart.
+    s.train.changes.clear();
     const size_t all = s.train.rows.size(), few = std::min(all, static_cast<size_t>(a.overfit));
     for (size_t i = few; i < all; ++i) s.train.rows[i] = s.train.rows[i % few];
     runtime::Split once = s.train;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "frontend/training/picture_changes.h"
 #include "frontend/training/source_kinds.h"
 
 namespace gradc::frontend {
@@ -28,6 +29,12 @@ class DataReader {
       return names_.count(name) != 0 && names_[name].size() == 1 ? names_[name][0] : -1;
     };
     spec_.train = split("train"), spec_.val = split("val"), spec_.test = split("test");
+    for (const auto& [name, set] : {std::pair("val", spec_.val), std::pair("test", spec_.test)})
+      if (auto it = augmented_.find(set); it != augmented_.end())
+        e_.session().diagnostics.error(
+            it->second, fmt::format("'{}' is measured on what the files hold, and is augmented here; split "
+                                    "first, then train = train |> augment(...)",
+                                    name));
     for (int set : {spec_.train, spec_.val, spec_.test})
       if (auto it = texts_.find(set); it != texts_.end())
         e_.session().diagnostics.error(spec_.sources[static_cast<size_t>(it->second)].loc,
@@ -72,15 +79,15 @@ class DataReader {
     if (f == "shuffle") return {shuffle(e)};
     if (f == "split") return split(e);
     if (f == "windows") return windows(e);
-    for (const char* later : {"augment", "token_bins"})
-      if (f == later) e_.fail(e.kids[0].loc, fmt::format("'{}' is not available yet", f));
+    if (f == "augment") return {augment(e)};
+    if (f == "token_bins") e_.fail(e.kids[0].loc, "'token_bins' is not available yet");
     unknown_function(e.kids[0]);
   }
 
   [[noreturn]] void unknown_function(const Expr& name) {
     std::vector<std::string> known;
     for (const SourceKind& k : source_kinds()) known.emplace_back(k.name);
-    known.insert(known.end(), {"shuffle", "split", "windows"});
+    known.insert(known.end(), {"shuffle", "split", "windows", "augment"});
     std::string list = known[0];
     for (size_t i = 1; i < known.size(); ++i) list += (i + 1 == known.size() ? " and " : ", ") + known[i];
     const std::string near = nearest(name.text, known);
@@ -90,7 +97,15 @@ class DataReader {
   }
 
   int add(DataOp op, int outputs = 1) {
-    for (int i = 0; i < outputs; ++i) op.outputs.push_back(spec_.datasets++);
+    for (int i = 0; i < outputs; ++i) {
+      const int set = spec_.datasets++;
+      op.outputs.push_back(set);
+      sources_.push_back(op.input < 0 ? op.source : sources_[static_cast<size_t>(op.input)]);
+      if (op.kind == DataOp::Kind::Augment)
+        augmented_.emplace(set, op.loc);
+      else if (const auto it = augmented_.find(op.input); it != augmented_.end())
+        augmented_.emplace(set, it->second);
+    }
     spec_.ops.push_back(op);
     return op.outputs[0];
   }
@@ -128,6 +143,35 @@ class DataReader {
       op.seed = e_.constant_int(e_.evaluate(e.arguments[i].value, scope_), "the seed", e.arguments[i].loc);
     }
     return add(op);
+  }
+
+  int augment(const Expr& e) {
+    DataOp op;
+    op.kind = DataOp::Kind::Augment;
+    op.input = input(e);
+    op.loc = e.loc;
+    const SourceSpec& source = spec_.sources[static_cast<size_t>(sources_[static_cast<size_t>(op.input)])];
+    for (size_t i = 1; i < e.arguments.size(); ++i) {
+      const Argument& a = e.arguments[i];
+      if (a.name.empty()) e_.fail(a.loc, "a change is of a field: augment(x = random_shift(2))");
+      if (op.changes.count(a.name) != 0) e_.fail(a.loc, fmt::format("'{}' is given twice", a.name));
+      check_augmented(source, a);
+      op.changes.emplace(a.name, read_changes(a, e_, scope_));
+    }
+    if (op.changes.empty()) e_.fail(e.loc, "augment needs a field: augment(x = random_shift(2))");
+    return add(op);
+  }
+
+  void check_augmented(const SourceSpec& source, const Argument& field) {
+    if (source_kind(source.kind)->fields == SourceKind::Fields::Windows)
+      e_.fail(field.loc, fmt::format("{} gives a text, and augment changes pictures", source.kind));
+    std::vector<std::string> known;
+    for (const FieldSpec& f : source.fields) known.push_back(f.name);
+    if (std::find(known.begin(), known.end(), field.name) != known.end()) return;
+    const std::string near = nearest(field.name, known);
+    e_.fail(field.loc, fmt::format("'{}' is no field of this dataset; {}", field.name,
+                                   near.empty() ? fmt::format("it has {}", fmt::join(known, ", "))
+                                                : fmt::format("did you mean '{}'?", near)));
   }
 
   std::vector<int> split(const Expr& e) {
@@ -207,7 +251,9 @@ class DataReader {
   Scope& scope_;
   DataSpec spec_;
   std::map<std::string, std::vector<int>> names_;
-  std::map<int, int> texts_;  // the source of each dataset that is a text not yet cut into windows
+  std::vector<int> sources_;      // of each dataset
+  std::map<int, Loc> augmented_;  // datasets that are, or come from, an augmented one
+  std::map<int, int> texts_;      // the source of each dataset that is a text not yet cut into windows
 };
 
 }  // namespace

@@ -33,16 +33,24 @@ struct SourceSpec {
   Loc loc;
 };
 
+// One of the changes of `augment(x = [random_shift(2), random_flip()])`.
+struct PictureChangeSpec {
+  std::string form;  // random_shift, random_crop, random_flip
+  int64_t most = 0;  // pixels, where the form says some
+  Loc loc;
+};
+
 // One step of the chain from sources to splits, over numbered datasets.
 struct DataOp {
-  enum class Kind { Source, Shuffle, Split, Windows } kind = Kind::Source;
-  int input = -1;                  // dataset that a shuffle, a split or windows read
+  enum class Kind { Source, Shuffle, Split, Windows, Augment } kind = Kind::Source;
+  int input = -1;                  // dataset that the others read
   int source = -1;                 // index into sources
   int64_t seed = 0;                // shuffle
   std::vector<double> parts;       // split: fractions (percent / 100) or counts
   bool fractions = true;           // split
   int64_t length = 0, stride = 0;  // windows
-  std::vector<int> outputs;        // numbers of the datasets it makes
+  std::map<std::string, std::vector<PictureChangeSpec>> changes;  // augment: by field
+  std::vector<int> outputs;                                       // numbers of the datasets it makes
   Loc loc;
 };
 

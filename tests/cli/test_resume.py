@@ -2,6 +2,7 @@
 import csv, json, math, os, pathlib, random, signal, struct, subprocess, sys, time, unittest
 
 from test_cli import GRADC, Folder, gradc, metadata, tensors, write_tensors
+from test_predict import npy
 
 KILLS = int(os.environ.get("GRADC_KILLS", "25"))
 
@@ -27,6 +28,10 @@ NORM = TABLE.replace("Standardize{} |> Dense{8}", "Dense{8} |> BatchNorm{}").rep
 # Validations within epochs, of which some stop it; numbered weights; a layer that does not train.
 EVERY = (TABLE.replace("keep = best(max = val.r2)", "keep = [best(max = val.r2), every(5, last = 3)]; validate = every(4); stop = patience(60, min = val.loss)")
          .replace("Dense{8}", 'Dense{8} as "encoder" |> LayerNorm{}').replace("adam{}", 'adam{}; freeze = ["enc*.weight", "encoder.bias"]'))
+# Pictures that change in every epoch, which stops may part.
+PICTURES = (TABLE.replace("x: f32[B, 3]", "x: u8[B, 6, 5]").replace("x |> Standardize{}", "f32(x) / 255 |> flatten")
+            .replace('csv("rows.csv", x = columns("a", "b", "c"), y = column("y"))', 'npy(x = "x.npy", y = "y.npy")')
+            .replace("15%)\n", "15%)\n  train = train |> augment(x = [random_shift(2), random_flip()])\n"))
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
@@ -38,6 +43,8 @@ class Resume(Folder):
         draw = random.Random(5)
         rows = [[draw.uniform(-1, 1) for _ in range(3)] for _ in range(61)]
         (self.dir / "rows.csv").write_text("a,b,c,y\n" + "".join(f"{a:.4f},{b:.4f},{c:.4f},{a * b + math.sin(3 * c):.4f}\n" for a, b, c in rows))
+        (self.dir / "x.npy").write_bytes(npy("|u1", (61, 6, 5), bytes(draw.randrange(256) for _ in range(61 * 30))))
+        (self.dir / "y.npy").write_bytes(npy("<f4", (61,), struct.pack("<61f", *(draw.uniform(-1, 1) for _ in range(61)))))
 
     def model(self, text=TABLE, epochs=8):
         (self.dir / "m.grad").write_text(text.replace("EPOCHS", str(epochs)))
@@ -82,7 +89,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, PLAIN):
+        for text in (TABLE, NORM, EVERY, PICTURES, PLAIN):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")

@@ -3,9 +3,12 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <limits>
 
 #include "model/model.h"
+#include "runtime/augment.h"
+#include "runtime/bad_step.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
 
@@ -341,6 +344,93 @@ TEST_F(Data, CifarFilesOneBehindTheOther) {
   EXPECT_EQ(d.splits.train.rows.size(), 3u);
   EXPECT_EQ(d.splits.train.data->fields.at("y").at(3), 9);
   EXPECT_EQ(d.splits.train.data->fields.at("x").dtype, runtime::DType::U8);
+}
+
+// IDX of bytes.
+std::string idx(std::vector<int64_t> shape, const std::function<int64_t(int64_t)>& at) {
+  std::string out{0, 0, 8, static_cast<char>(shape.size())};
+  int64_t n = 1;
+  for (int64_t d : shape) {
+    out += std::string(3, '\0') + static_cast<char>(d);
+    n *= d;
+  }
+  for (int64_t i = 0; i < n; ++i) out += static_cast<char>(at(i));
+  return out;
+}
+
+struct Pictures : Data {
+  void SetUp() override {
+    Data::SetUp();
+    write("x.idx", idx({20, 6, 5}, [](int64_t i) { return 1 + i % 251; }));
+    write("y.idx", idx({20}, [](int64_t i) { return i % 3; }));
+  }
+  static std::string pictures(const std::string& chain) {
+    return model("  all = idx(x = \"x.idx\", y = \"y.idx\")\n  train, val = all" + chain, "x: u8[B, 6, 5]",
+                 "(f32(x) |> flatten)");
+  }
+};
+
+// Training steps read changed pictures; what is measured and fitted, and the labels, are those of the files.
+TEST_F(Pictures, ChangedOnesReachTrainingStepsAlone) {
+  const TestModel m(
+      model("  all = idx(x = \"x.idx\", y = \"y.idx\")\n  part, val = all |> split(60%, 40%)\n"
+            "  train = part |> augment(x = random_shift(2)) |> shuffle(seed=4) |> augment(x = random_flip())",
+            "x: u8[B, 6, 5]", "(f32(x) |> flatten)"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  const runtime::Split& train = d.splits.train;
+  using Kind = runtime::PictureChange::Kind;
+  const std::vector<runtime::PictureChange> changes = {{Kind::Shift, 2}, {Kind::Flip, 0}};
+  ASSERT_EQ(train.rows.size(), 12u);
+  EXPECT_TRUE(d.splits.val.changes.empty());
+  runtime::Runner runner(m.compiled.program, 2);
+  runner.init(3);
+  const std::span<const int64_t> rows = std::span(train.rows).subspan(2, 7);
+  auto input = [&](const char* name) {
+    return runner.input(*m.compiled.program.entry("train_step")->field(name));
+  };
+  for (int64_t epoch : {0, 1}) {
+    runtime::run_step(runner, {epoch * 2, 4, 9, epoch}, train, rows);
+    EXPECT_EQ(input("x").bytes,
+              runtime::augment_rows(train.data->fields.at("x"), changes, 9, epoch, rows).bytes);
+    for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(input("y").at(i), static_cast<double>(rows[size_t(i)] % 3));
+  }
+  const std::vector<double> measured = runner.evaluate(train, 4);
+  runtime::Split plain = train;
+  plain.changes.clear();
+  EXPECT_EQ(runner.evaluate(plain, 4), measured);
+}
+
+// The trainer gives each step the number of its epoch, also where the last batch is short.
+TEST_F(Pictures, EveryEpochChangesThemAnew) {
+  const TestModel m(pictures(" |> split(60%, 40%)\n  train = train |> augment(x = random_crop(padding=3))"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), ""}, m.sources);
+  runtime::TrainOptions o;
+  o.batch = 5, o.epochs = 3, o.seed = 8, o.quiet = true;
+  runtime::Runner trained(m.compiled.program, 1), stepped(m.compiled.program, 1);
+  runtime::train(trained, d.splits, o, stdout);
+  runtime::RowOrder order(d.splits.train, 5, 8);
+  stepped.init(8);
+  for (int64_t step = 0; step < 9; ++step)
+    runtime::run_step(stepped, {step, 9, 8, step / 3}, d.splits.train, order.of_step(step));
+  EXPECT_EQ(trained.snapshot(), stepped.snapshot());
+}
+
+TEST_F(Pictures, WhatIsNoPictureIsRefused) {
+  auto expect = [&](const std::string& changes, const std::string& part) {
+    const std::string text =
+        refusal(pictures(" |> split(60%, 40%)\n  train = train |> augment(" + changes + ")"));
+    EXPECT_NE(text.find(part), std::string::npos) << part << " / " << text;
+  };
+  expect("y = random_flip()",
+         "random_flip changes pictures, [H, W] or [H, W, C], and y is one number per example in");
+  expect("x = random_shift(5)",
+         "random_shift by up to 5 pixels moves a picture out of sight: x is [6, 5] per example in");
+  expect("x = [random_flip(), random_crop(padding=9)]", "random_crop by up to 9 pixels");
+  expect("x = random_shift(7)", "at most 4");
+  EXPECT_EQ(refusal(pictures(" |> split(60%, 40%)\n  train = train |> augment(x = random_shift(4))")), "");
+  write("t.csv", "a,b,y\n1,2,0\n");
+  const std::string text = refusal(model(std::string(kCsv) + " |> augment(x = random_shift(1))"));
+  EXPECT_NE(text.find("and x is [2] per example in"), std::string::npos) << text;
 }
 
 }  // namespace

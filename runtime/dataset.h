@@ -26,6 +26,7 @@ struct Dataset {
 struct Split {
   const Dataset* data = nullptr;  // null: there is no such split
   std::vector<int64_t> rows;
+  bool in_order = false;  // what follows what matters: no epoch shuffles the rows
   explicit operator bool() const { return data != nullptr; }
 };
 

@@ -46,7 +46,7 @@ TEST(Docs, ExamplesOnLargeDataTrain) {
   const char* env = std::getenv("GRADC_DATA");
   const std::string root = env != nullptr ? env : std::string(GRADC_SOURCE_DIR) + "/../shared/data";
   if (!std::filesystem::is_directory(root)) GTEST_SKIP() << "no data below " << root;
-  for (const char* name : {"lenet", "gpt", "resnet"}) {
+  for (const char* name : {"lenet", "gpt", "resnet", "charlstm"}) {
     SCOPED_TRACE(name);
     const TestModel m(read_example(std::string(name) + ".grad"));
     ASSERT_TRUE(m.ok());

@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
+#include "model/model.h"
 #include "runtime/error.h"
-#include "tests/model/model.h"
 
 namespace gradc {
 namespace {

@@ -75,6 +75,7 @@ runtime::Role role_of(frontend::StateSpec::Role r) {
   using From = frontend::StateSpec::Role;
   return r == From::Param   ? runtime::Role::Param
          : r == From::State ? runtime::Role::State
+         : r == From::Carry ? runtime::Role::Carry
                             : runtime::Role::OptimizerSlot;
 }
 
@@ -111,7 +112,7 @@ void fill_program(Compiled& c, const passes::StateTable& state, const Sources& s
   }
   p.model_hash = hash_onto(14695981039346656037ULL, c.unit.model_name);
   for (const frontend::StateSpec& s : c.unit.state)
-    if (s.role != frontend::StateSpec::Role::OptimizerSlot)
+    if (s.role == frontend::StateSpec::Role::Param || s.role == frontend::StateSpec::Role::State)
       p.model_hash = hash_onto(p.model_hash, s.path + " " + s.type.str());
 }
 

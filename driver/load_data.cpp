@@ -48,6 +48,10 @@ class Loader {
       for (size_t i = 0; i < op.outputs.size(); ++i) check_rows(op, i);
     fit_vocabularies();
     out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    if (unit_.carries())
+      for (auto [split, name] :
+           {std::pair{&out_.splits.train, "train"}, {&out_.splits.val, "val"}, {&out_.splits.test, "test"}})
+        follow_on(*split, name);
     for (auto& d : data_)
       if (d) out_.sources.push_back(std::move(d));
     return std::move(out_);
@@ -216,6 +220,27 @@ class Loader {
       if (!from.text) part.split.rows = {from.split.rows.begin() + at, from.split.rows.begin() + at + size};
       at += size;
     }
+  }
+
+  // Row r of a batch goes on where row r of the batch before ended: the text is cut into as many parts as a
+  // batch has rows, and what is left is dropped.
+  void follow_on(runtime::Split& split, const char* name) {
+    if (!split) return;
+    const int64_t batch = unit_.train->batch, all = static_cast<int64_t>(split.rows.size());
+    const int64_t steps = all / batch;
+    if (steps == 0)
+      throw CompileError(unit_.train->loc,
+                         fmt::format("the split {} has {} windows; a state is carried in {} rows, the batch, "
+                                     "which needs a window for each",
+                                     name, all, batch));
+    if (all > steps * batch)
+      out_.remarks.push_back(fmt::format("{}: {} of {} windows are left out, which fill no batch of {} rows",
+                                         name, all - steps * batch, all, batch));
+    std::vector<int64_t> rows;
+    for (int64_t step = 0; step < steps; ++step)
+      for (int64_t row = 0; row < batch; ++row)
+        rows.push_back(split.rows[static_cast<size_t>(row * steps + step)]);
+    split.rows = std::move(rows), split.in_order = true;
   }
 
   // A row is named by the position of its first symbol. The last label, one symbol on, is still of this part.

@@ -25,6 +25,7 @@ struct LoadedData {
   std::map<std::string, std::vector<std::string>> columns;
   // What the numbers of a field stand for, in order: characters, labels. Fitted on the training split.
   std::map<std::string, std::vector<std::string>> vocabulary;
+  std::vector<std::string> remarks;  // what a person should know of it, one a line
 };
 
 // The folder below which data files are found: the given one, else GRADC_DATA, else ../shared/data.

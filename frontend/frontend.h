@@ -2,6 +2,7 @@
 // runtime/program.h: @init, @train_step, @eval_step, @finish, @predict, @fit_N, @fit_N_finish.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -28,9 +29,10 @@ struct Options {
   std::function<std::optional<Type>(const SourceSpec&, const FieldSpec&)> example_type;
 };
 
-// A tensor of the state region. `path` is the stable name: dense.weight, __opt__/m/dense.weight.
+// A tensor of the state region. `path` is the stable name: dense.weight, __opt__/m/dense.weight,
+// __carry__/lstm.h (rows for the largest batch).
 struct StateSpec {
-  enum class Role { Param, State, OptimizerSlot } role = Role::Param;
+  enum class Role { Param, State, Carry, OptimizerSlot } role = Role::Param;
   std::string path;
   Type type;
   Loc loc;
@@ -99,6 +101,13 @@ struct Unit {
   int fit_phases = 0;
   std::string model_name;
   std::string rendered;  // the file with every default
+
+  // Whether a state goes on from batch to batch, so that rows do: row r of a batch follows row r of the one
+  // before.
+  bool carries() const {
+    return std::any_of(state.begin(), state.end(),
+                       [](const StateSpec& s) { return s.role == StateSpec::Role::Carry; });
+  }
 };
 
 // Parses, checks and elaborates the file. Errors go to `diagnostics`; the unit is meaningful only without

@@ -46,9 +46,12 @@ std::span<const int64_t> RowOrder::of_step(int64_t step) {
   if (const int64_t epoch = epoch_of(step); epoch != epoch_) {
     epoch_ = epoch;
     rows_.clear();
-    for (int64_t i : permutation(static_cast<uint64_t>(seed_), static_cast<uint64_t>(epoch),
-                                 static_cast<int64_t>(train_.rows.size())))
-      rows_.push_back(train_.rows[static_cast<size_t>(i)]);
+    if (train_.in_order)
+      rows_ = train_.rows;
+    else
+      for (int64_t i : permutation(static_cast<uint64_t>(seed_), static_cast<uint64_t>(epoch),
+                                   static_cast<int64_t>(train_.rows.size())))
+        rows_.push_back(train_.rows[static_cast<size_t>(i)]);
   }
   const auto from = static_cast<size_t>(step % steps_per_epoch() * batch_);
   return std::span(rows_).subspan(from, std::min(static_cast<size_t>(batch_), rows_.size() - from));
@@ -58,7 +61,7 @@ std::optional<SafeTensors> find_bad_step(Runner& r, const Split& train, const Ke
                                          int64_t batch, int64_t end) {
   RowOrder order(train, batch, n.seed);
   r.restore(from.state);
-  r.set_shifts(from.standing.shifts);
+  r.continue_split(from.standing.shifts);
   const bool finite_before = r.not_finite() == nullptr;
   std::vector<std::byte> before;
   for (n.step = from.step; n.step < end; ++n.step) {

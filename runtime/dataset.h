@@ -37,6 +37,7 @@ struct Split {
   std::vector<int64_t> rows;
   // By field, each at least of rank 3 with its rows; made in training steps alone (augment.h).
   std::map<std::string, std::vector<PictureChange>> changes = {};
+  bool in_order = false;  // what follows what matters: no epoch shuffles the rows
   explicit operator bool() const { return data != nullptr; }
 };
 

@@ -56,7 +56,8 @@ struct Tensor {
   int derived_from = -1;  // the row of Program::state of which this one is a copy in another layout
 };
 
-enum class Role : uint8_t { Param, State, OptimizerSlot };  // where a state tensor comes from
+// Where a state tensor comes from. Carry: rows that go on from batch to batch of a split; no weights.
+enum class Role : uint8_t { Param, State, Carry, OptimizerSlot };
 
 struct StateTensor {
   Tensor tensor;
@@ -101,6 +102,8 @@ struct Entry {
 //               the first batch of a split, then what the batch before gave as    out: next_shifts f64[K]
 //               and, where the model draws random numbers outside training, of eval_step, predict and fit_N:
 //               in: step i64[], the number of the batch
+//               and, where a state is carried, of both: in: fresh bool[], true for the first batch of a
+//               split; eval_step writes such states too, and those of a training under way must be put back
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
 //   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
 //   metrics predict     in: the input fields of the batch                    out: the model's named results

@@ -39,6 +39,14 @@ std::string shape_text(std::span<const int64_t> shape) {
   return s + "]";
 }
 
+// What a model is used with; the rest goes on with its training.
+bool is_weight(Role r) { return r == Role::Param || r == Role::State; }
+bool is_weight(const std::string& name) {
+  for (const char* other : {"__opt__/", "__carry__/", "__step__/"})
+    if (name.starts_with(other)) return false;
+  return true;
+}
+
 // " in row 3 of the data, element [0]": rows are counted from 1, as in a table; positions from 0.
 std::string place_text(const IndexCheck& c, int64_t position, const std::vector<int64_t>& dims,
                        std::span<const int64_t> rows) {
@@ -163,8 +171,11 @@ void Runner::call() {
     if (shifts_.empty()) shifts_.assign(static_cast<size_t>(shifts->shape[0].scale), std::nan(""));
     set("shifts", shifts_);
   }
+  const bool carries = entry_->input("fresh") != nullptr;
+  if (carries) set("fresh", fresh_ ? 1 : 0);
   run_entry();
   if (!entry_->checks.empty()) check_indices();
+  if (shifts != nullptr || carries) fresh_ = false;
   if (shifts == nullptr) return;
   const Array used = output("next_shifts");
   for (size_t i = 0; i < shifts_.size(); ++i) shifts_[i] = used.at(static_cast<int64_t>(i));
@@ -252,7 +263,37 @@ void Runner::fit(const Split& train, int64_t batch) {
   }
 }
 
+// A split under way, put aside for another one, with the bytes of the carried states and their copies.
+class Runner::Aside {
+ public:
+  explicit Aside(Runner& r) : r_(r), shifts_(r.shifts_), fresh_(r.fresh_) {
+    each([this](std::byte* at, int64_t bytes) { states_.insert(states_.end(), at, at + bytes); });
+  }
+  ~Aside() {
+    r_.shifts_ = std::move(shifts_), r_.fresh_ = fresh_;
+    const std::byte* from = states_.data();
+    each([&](std::byte* at, int64_t bytes) {
+      std::copy(from, from + bytes, at);
+      from += bytes;
+    });
+  }
+  Aside(const Aside&) = delete;
+  Aside& operator=(const Aside&) = delete;
+
+ private:
+  void each(auto with) {
+    for (const StateTensor& s : r_.program_.state)
+      if (s.role == Role::Carry)
+        with(r_.state_.data() + s.tensor.offset, packing_of(s.tensor, {}).packed_bytes());
+  }
+  Runner& r_;
+  std::vector<double> shifts_;
+  bool fresh_;
+  std::vector<std::byte> states_;
+};
+
 std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
+  const Aside under_way(*this);
   begin_split();
   const std::vector<double> sums = sum_over(split, batch, [&](int64_t number, std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
@@ -280,7 +321,7 @@ SafeTensors Runner::unpack(std::span<const std::byte> snapshot) const {
 SafeTensors Runner::unpack(const std::byte* state, bool all) const {
   SafeTensors out;
   for (const StateTensor& s : program_.state) {
-    if (s.tensor.derived_from >= 0 || (!all && s.role == Role::OptimizerSlot)) continue;
+    if (s.tensor.derived_from >= 0 || (!all && !is_weight(s.role))) continue;
     Array a = make_array(s.tensor.dtype, at(s.tensor.shape, {}));
     packing_of(s.tensor, {}).unpack(state + s.tensor.offset, a.bytes.data());
     out.tensors.emplace(s.tensor.name, std::move(a));
@@ -298,8 +339,10 @@ std::string Runner::misfits(const SafeTensors& from, bool slots) const {
   for (const StateTensor& s : program_.state) {
     if (s.tensor.derived_from >= 0) continue;
     auto it = from.tensors.find(s.tensor.name);
-    if (it == from.tensors.end()) {
-      if (slots || s.role != Role::OptimizerSlot) add(missing, s.tensor.name);
+    if (!slots && s.role == Role::Carry) {
+      continue;  // a batch of another size has others
+    } else if (it == from.tensors.end()) {
+      if (slots || is_weight(s.role)) add(missing, s.tensor.name);
     } else if (!fits(s, it->second)) {
       const auto narrow = from.narrow.find(s.tensor.name);
       add(shapes, s.tensor.name + " is " +
@@ -312,8 +355,7 @@ std::string Runner::misfits(const SafeTensors& from, bool slots) const {
     const bool known = std::any_of(program_.state.begin(), program_.state.end(), [&](const StateTensor& s) {
       return s.tensor.derived_from < 0 && s.tensor.name == name;
     });
-    if (!known && (slots || (!name.starts_with("__opt__/") && !name.starts_with("__step__/"))))
-      add(unexpected, name);
+    if (!known && (slots || is_weight(name))) add(unexpected, name);
   }
   std::string text = shapes;
   if (!missing.empty()) text += (text.empty() ? "missing " : "; missing ") + missing;

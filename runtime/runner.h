@@ -47,8 +47,9 @@ class Runner {
                 const std::map<std::string, Array>& instead = {});
   // Throws Error (Data) when the entry found an index outside its range.
   void call();
-  // The next batch is the first of a split: metrics that shift their sums take its first row.
-  void begin_split() { shifts_.clear(); }
+  // The next batch is the first of a split: metrics that shift their sums take its first row, and carried
+  // states their first value.
+  void begin_split() { shifts_.clear(), fresh_ = true; }
   Array output(const std::string& name) const;  // of the last call
   Array input(const Tensor& t) const;           // of the last call's entry
 
@@ -56,7 +57,7 @@ class Runner {
   void init(int64_t seed);
   // Fits the states that come from the training split, one pass each.
   void fit(const Split& train, int64_t batch);
-  // Loss and metrics over a whole split.
+  // Loss and metrics over a whole split. One under way goes on behind it as if it had not been.
   std::vector<double> evaluate(const Split& split, int64_t batch);
 
   // Parameters and states by path; optimiser slots too when `all`.
@@ -72,7 +73,8 @@ class Runner {
   std::string load(const SafeTensors& from, const std::string& file, Wanted wanted = Wanted::Weights);
   // What the metrics of the split under way carry from batch to batch.
   const std::vector<double>& shifts() const { return shifts_; }
-  void set_shifts(std::vector<double> shifts) { shifts_ = std::move(shifts); }
+  // A split under way is gone on with: what its metrics carry is this, its states are those at hand.
+  void continue_split(std::vector<double> shifts) { shifts_ = std::move(shifts), fresh_ = false; }
   std::vector<std::byte> snapshot() const;
   void snapshot_into(std::vector<std::byte>& state) const;
   // The first parameter that holds a NaN or an infinity; null when all are finite.
@@ -85,6 +87,7 @@ class Runner {
   void check_indices() const;
   SafeTensors unpack(const std::byte* state, bool all) const;
   void run_entry();
+  class Aside;
   void set_windows(const std::string& input, const Array& sequence, const Window& window,
                    std::span<const int64_t> rows);
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
@@ -102,6 +105,7 @@ class Runner {
   const Entry* entry_ = nullptr;
   std::vector<int64_t> table_, dims_;
   std::vector<double> shifts_;  // of the split under way
+  bool fresh_ = true;           // no batch of it yet
   std::vector<int64_t> rows_;   // of the data set, in this batch; kept for entries with checks
 };
 

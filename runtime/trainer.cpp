@@ -106,13 +106,13 @@ class Trainer {
     const int64_t done = std::max<int64_t>(0, k.step - result_.epochs * per_epoch_);
     if (done > per_epoch_)
       throw Error(Failure::Data, from.file + ": its steps and epochs do not fit the data");
-    if (!same_metrics(s)) {
+    const bool same = same_metrics(s);
+    if (done > 0) r_.continue_split(same ? s.shifts : std::vector<double>());
+    if (!same) {
       epoch_sums_.clear();
       if (done > 0)
         result_.warnings.push_back("the metrics are others than in " + from.file +
                                    "; those of the epoch under way are of its rest alone");
-    } else if (done > 0) {
-      r_.set_shifts(s.shifts);
     }
     if (done == 0 && result_.epochs > 0 && !epoch_sums_.empty()) result_.train = train_values();
     if (const auto it = from.state.metadata.find("gradc.total");
@@ -176,8 +176,7 @@ class Trainer {
   void validate_within() {
     if (o_.validate_every == 0 || !data_.val || result_.step % o_.validate_every != 0 || epoch_ends()) return;
     const double from = now();
-    const std::vector<double> shifts = r_.shifts();
-    validate(train_values(), result_.epochs + 1, &shifts);
+    validate(train_values(), result_.epochs + 1, true);
     within_seconds_ += now() - from;
   }
   bool epoch_ends() const {
@@ -303,13 +302,11 @@ class Trainer {
     return !best || (rule.maximize ? value > *best + rule.delta : value < *best - rule.delta);
   }
 
-  // The weights at hand. `shifts`: those of the epoch under way, which goes on behind it.
-  void validate(const std::vector<double>& train, int64_t epoch,
-                const std::vector<double>* shifts = nullptr) {
+  // The weights at hand; `within` an epoch, which goes on behind it.
+  void validate(const std::vector<double>& train, int64_t epoch, bool within = false) {
     if (const StateTensor* s = weights_finite_ ? r_.not_finite() : nullptr)
       diverge("'" + s->tensor.name + "' is no longer finite after step " + std::to_string(result_.step - 1));
     const double from = now();
-    const bool within = shifts != nullptr;
     const int64_t done = result_.step - (epoch - 1) * per_epoch_;
     const auto rows = static_cast<int64_t>(data_.val.rows.size());
     Report report{result_,
@@ -322,7 +319,6 @@ class Trainer {
                   (rows + o_.batch - 1) / o_.batch};
     if (data_.val) {
       result_.val = r_.evaluate(data_.val, o_.batch);
-      if (within) r_.set_shifts(*shifts);
       report.val_seconds = now() - from;
       value_now_ = metric(result_.val, o_.keep ? o_.keep->metric : "loss");
       count_wait();  // before the best weights are taken, which say it

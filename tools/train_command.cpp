@@ -168,6 +168,7 @@ void print_start(const Arguments& a, const Compiled& c, const LoadedData& data, 
              threads_of(a) == 0 && runner.threads() > 1 ? " at most" : "");
   fmt::print("data    train {}  val {}  test {}  batch {}  seed {}  run {}\n", data.splits.train.rows.size(),
              data.splits.val.rows.size(), data.splits.test.rows.size(), t.batch, t.seed, run);
+  for (const std::string& remark : data.remarks) fmt::print("        {}\n", printable(remark));
 }
 
 void print_end(const Arguments& a, const Compiled& c, const runtime::TrainOptions& o,

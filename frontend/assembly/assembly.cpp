@@ -78,6 +78,8 @@ class TrainingStep {
     for (size_t i = 0; i < loss.params.size(); ++i)
       if (parts_.loss.parameters[i].kind == Source::Kind::Shifts)
         shifts_ = b_.param("shifts", loss.type(loss.params[i]));
+      else if (parts_.loss.parameters[i].kind == Source::Kind::Fresh)
+        fresh_ = b_.param("fresh", {DType::Bool, {}});
     if (parts_.schedule.empty()) {
       rate_ = b_.param("lr", {DType::F64, {}});
     } else {
@@ -100,6 +102,8 @@ class TrainingStep {
         return seed_;
       case Source::Kind::Shifts:
         return shifts_;
+      case Source::Kind::Fresh:
+        return fresh_;
     }
     return kNone;
   }
@@ -189,7 +193,7 @@ class TrainingStep {
   Builder b_;
   Found found_;
   std::vector<NodeId> inputs_, states_;
-  NodeId step_ = kNone, seed_ = kNone, shifts_ = kNone, rate_ = kNone;
+  NodeId step_ = kNone, seed_ = kNone, shifts_ = kNone, fresh_ = kNone, rate_ = kNone;
   std::vector<std::pair<NodeId, NodeId>> updates_;  // new value, state
 };
 

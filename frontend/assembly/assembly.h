@@ -13,7 +13,7 @@ namespace gradc::frontend {
 
 // What a parameter of a function stands for in the entry point that calls it.
 struct Source {
-  enum class Kind : uint8_t { Input, State, Step, Seed, Shifts };
+  enum class Kind : uint8_t { Input, State, Step, Seed, Shifts, Fresh };
   Kind kind = Kind::Input;
   size_t index = 0;  // of the unit's inputs or states
 };

@@ -377,15 +377,16 @@ std::map<std::string, Value> Elaborator::bind_config(const Callable& c, const Fi
 std::string Elaborator::child_path(Instance* parent, const std::string& type_name, const std::string& segment,
                                    Loc loc) {
   std::string name = segment;
-  // What starts with '/' or __opt__ is the compiler's, a '.' at an end would reach into another layer.
+  // What starts with '/', __opt__ or __carry__ is the compiler's, a '.' at an end would reach into another
+  // layer.
   const bool plain = std::none_of(name.begin(), name.end(),
                                   [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; });
-  if (!plain || name.starts_with("/") || name.starts_with("__opt__") || name.starts_with(".") ||
-      name.ends_with("."))
+  if (!plain || name.starts_with("/") || name.starts_with("__opt__") || name.starts_with("__carry__") ||
+      name.starts_with(".") || name.ends_with("."))
     fail(loc,
          fmt::format(
              "a layer named '{}'; a name has no control characters, no dot at an end, and does not start "
-             "with / or __opt__",
+             "with /, __opt__ or __carry__",
              name));
   if (name.empty()) {
     name = snake_case(type_name);
@@ -484,19 +485,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
   const size_t before = slot_order_.size();
   run_body(c, scope, loc);
   Value r = results_of(c, scope, loc);
-  // The last binding of a state is what the training step stores.
-  for (const auto& [name, member] : instance->members) {
-    const Value* last = scope.find(name);
-    const std::string path = parameter_path.empty()
-                                 ? (instance->path.empty() ? name : instance->path + "." + name)
-                                 : "__opt__/" + name + "/" + parameter_path;
-    auto it = slots_.find(path);
-    if (it == slots_.end() || it->second.spec.role == StateSpec::Role::Param || last == nullptr ||
-        last->is(Kind::None))  // a mistake that was reported
-      continue;
-    if (!last->is_tensor() || last->node != it->second.node)
-      it->second.stored = last_value(name, it->second.spec.type, *last);
-  }
+  store_states(*instance, scope);
   iterations_ = outer;
   scan_ = scan;
   stack_.pop_back();

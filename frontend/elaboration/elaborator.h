@@ -19,7 +19,8 @@ enum class Mode : uint8_t { Init, Train, Eval, Predict, Fit };
 // A parameter, state or optimiser slot as the function under construction sees it.
 struct Slot {
   StateSpec spec;
-  graph::NodeId node = graph::kNone;     // the function's parameter
+  graph::NodeId node = graph::kNone;     // the function's parameter; none where a carried state begins anew
+  std::optional<Value> begin;            // of a carried state: the rows of this batch
   std::optional<Value> stored, initial;  // the last binding; Mode::Init: the first value
   bool fitted = false;
 };
@@ -104,6 +105,8 @@ class Elaborator {
   const std::map<std::string, Slot>& slots() const { return slots_; }
   const std::vector<std::string>& slot_order() const { return slot_order_; }
 
+  graph::NodeId carried_on(const Slot& s);  // carried.cpp
+
   // Reductions over the batch become accumulators that are finished once: in loss, metrics and fit(...).
   bool deferring = false;
   bool wide = false;  // in metrics: every float is f64
@@ -114,7 +117,7 @@ class Elaborator {
   int fit_phase = -1;                                   // Mode::Fit: the state to fit
   int fits = 0;                                         // states with fit(...) met so far
   std::optional<std::pair<std::string, Value>> fitted;  // path and finished value
-  graph::NodeId step_node = graph::kNone, seed_node = graph::kNone;
+  graph::NodeId step_node = graph::kNone, seed_node = graph::kNone, fresh_node = graph::kNone;
   bool in_model = false;      // the body of a model, whose layers may draw random numbers in every mode
   bool draws_always = false;  // one of them did
   std::vector<graph::NodeId> accumulators;  // f64 tensors in the main function
@@ -168,6 +171,10 @@ class Elaborator {
   void bind(const Target& t, Value v, Scope& scope);
   void parameter(const Stmt& st, Scope& scope);
   void state(const Stmt& st, Scope& scope);
+  Type carried_type(const Stmt& st, Scope& scope);  // carried.cpp
+  Value carried(const Stmt& st, Scope& scope);
+  std::string state_path(const Instance& owner, const std::string& name, bool carry) const;
+  void store_states(const Instance& owner, Scope& scope);
   void conditional(const Stmt& st, Scope& scope);
   void repeat(const Stmt& st, Scope& scope);
   Value initial_value(const Value& init, const Type& type, const std::string& path, Loc loc);

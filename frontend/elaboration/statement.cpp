@@ -224,12 +224,17 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
   if (bodies_.empty() || bodies_.back()->kind == Callable::Kind::Fn)
     fail(st.loc, "a function owns nothing; states belong to a layer or a model");
   Instance& owner = *stack_.back();
+  auto known_as = [&](Value now) {
+    now.loc = st.loc;
+    now.origin = fmt::format("state {}, {}", st.name, at(s_, st.loc));
+    owner.members[st.name] = scope.names[st.name] = std::move(now);
+  };
+  if (st.carry) return known_as(carried(st, scope));
   const Type type{element_type(*st.type), dims(*st.type, scope)};
   for (const Dim& d : type.shape)
     if (!d.is_constant())
       fail(st.type->loc, fmt::format("state {} is {}: its shape must be constant", st.name, type.str()));
-  std::string path = owner.path.empty() ? st.name : owner.path + "." + st.name;
-  if (!parameter_path.empty()) path = "__opt__/" + st.name + "/" + parameter_path;
+  const std::string path = state_path(owner, st.name, false);
   const bool known = slots_.count(path) != 0;
   Slot& s = slot(path, state_role, type, st.loc);
   if (s.spec.type != type)
@@ -238,8 +243,6 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
   const Expr& init = st.values[0];
   const bool fit = init.is(Expr::Kind::Call) && init.kids[0].is_name("fit") && init.arguments.size() == 1;
   Value now = s.stored ? *s.stored : wrap(s.node);
-  now.loc = st.loc;
-  now.origin = fmt::format("state {}, {}", st.name, at(s_, st.loc));
   if (!known && fit) {
     s.fitted = true;
     const int phase = fits++;
@@ -259,8 +262,7 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
                     : initial_value(evaluate_partial(init, scope), type, path, init.loc);
     now.node = s.initial->node;
   }
-  owner.members[st.name] = now;
-  scope.names[st.name] = now;
+  known_as(std::move(now));
 }
 
 }  // namespace gradc::frontend

@@ -94,7 +94,7 @@ struct Target {
 struct Stmt {
   enum class Kind : uint8_t {
     Param,    // name : type = values[0]
-    State,    // name : type = values[0]
+    State,    // name : type = values[0], kept from batch to batch with `carry`
     Const,    // targets[n] = values[n]
     Metric,   // name = values[0]
     Require,  // values[0], text
@@ -106,6 +106,7 @@ struct Stmt {
   };
   Kind kind = Kind::Assign;
   Loc loc;
+  bool carry = false;
   std::string name, text, op = "=";
   std::optional<TypeExpr> type;
   std::vector<Target> targets;

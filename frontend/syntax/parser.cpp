@@ -237,7 +237,11 @@ class Parser : public ExpressionParser {
            fmt::format("'{}' needs an initial value: = 0, or = glorot(fan_in=d, fan_out=n)", s.name));
     eat("=");
     s.values.push_back(expr());
-    if (at("carry")) fail(peek().loc, "'carry' is not available yet");
+    if (at("carry")) {
+      const Token& word = next();
+      if (s.kind == Stmt::Kind::Param) fail(word.loc, "a state is carried, not a param");
+      s.carry = true;
+    }
     return s;
   }
 

@@ -9,13 +9,16 @@ namespace gradc::frontend {
 void ModelCompiler::build() {
   try {
     if (train_ != nullptr) build_training();
+    check_carried_data();
     build_init();
     build_predict();
     for (int n = 0; n < fits_; ++n) build_fit(n);
     if (train_ != nullptr) build_evaluation();
   } catch (const CompileError& error) {
-    if (!error.reported)
-      s_.diagnostics.error(error.diagnostic.loc, error.diagnostic.text).notes = error.diagnostic.notes;
+    if (!error.reported) {
+      Diagnostic& d = s_.diagnostics.error(error.diagnostic.loc, error.diagnostic.text);
+      d.notes = error.diagnostic.notes, d.help = error.diagnostic.help;
+    }
     GRADC_CHECK(s_.diagnostics.has_errors(), "a mistake that was not reported");
   }
 }
@@ -141,6 +144,9 @@ void ModelCompiler::build_evaluation() {
   if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
   p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
   write_shifts(p);
+  for (const std::string& path : p.e.slot_order())
+    if (const Slot& s = p.e.slots().at(path); s.spec.role == StateSpec::Role::Carry)
+      p.e.builder().result(p.e.carried_on(s), "", s.node);
   add_checks(p);
   keep(p.e.builder().finish());
   std::vector<graph::NodeId> nodes;

@@ -37,6 +37,7 @@ class ModelCompiler {
   std::string parameter_of(const std::string& field) const;
   Dim input_dim(Elaborator& e, const DimExpr& d, int64_t batch);
   void read_fields(Elaborator& e);
+  void check_carried_data();  // carried_data.cpp
 
   // one elaboration of the model (elaborate_model.cpp)
   struct Pass {

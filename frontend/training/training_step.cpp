@@ -125,6 +125,9 @@ void ModelCompiler::build_training() {
     if (s.spec.role == StateSpec::Role::State && s.stored && !s.fitted) {
       b.result(s.stored->node, path);
       parts_.loss.stored.push_back(unit_.state.size());
+    } else if (s.spec.role == StateSpec::Role::Carry) {
+      b.result(p.e.carried_on(s), path);
+      parts_.loss.stored.push_back(unit_.state.size());
     }
     auto update = update_of_path_.find(path);
     parts_.update_of.push_back(update == update_of_path_.end() ? -1 : update->second);
@@ -154,6 +157,7 @@ std::vector<Source> ModelCompiler::sources_of_parameters(const Pass& p) const {
   of[p.e.step_node] = {Kind::Step};
   of[p.e.seed_node] = {Kind::Seed};
   of[p.e.shifts_node] = {Kind::Shifts};
+  of[p.e.fresh_node] = {Kind::Fresh};
   std::vector<Source> sources;
   for (graph::NodeId n : p.e.builder().function().params) sources.push_back(of.at(n));
   return sources;

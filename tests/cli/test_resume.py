@@ -35,12 +35,32 @@ PICTURES = (TABLE.replace("x: f32[B, 3]", "x: u8[B, 6, 5]").replace("x |> Standa
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
+# A state that goes on from batch to batch, and validations while it does.
+CARRY = """model m(x: i32[B, 6]) -> (logits: [B, 6, 5]) {
+  state h: [B, 4] = 0.5 carry
+  cell = GRUCell{4}
+  e = x |> Embed{5, 3} |> Dropout{0.2}
+  scan t in 6 { h = cell(e[:, t], h); y[:, t] = h }
+  logits = y |> Dense{5}
+}
+data text { train, val, test = chars("t.txt") |> split(60%, 20%, 20%) |> windows(6) }
+train m on text {
+  loss = cross_entropy(logits, y)
+  metric r2 = r2(logits[:, 0, 0], logits[:, 5, 1])
+  optimizer = adam{}
+  lr = 1e-2
+  keep = [best(min = val.loss), every(5, last = 3)]; validate = every(3)
+  batch = 4; epochs = EPOCHS; seed = 3
+}
+"""
+
 
 class Resume(Folder):
     def setUp(self):
         super().setUp()
         self.cache = self.dir / "cache"
         draw = random.Random(5)
+        (self.dir / "t.txt").write_text("".join(random.Random(6).choices("abcde", k=400)))
         rows = [[draw.uniform(-1, 1) for _ in range(3)] for _ in range(61)]
         (self.dir / "rows.csv").write_text("a,b,c,y\n" + "".join(f"{a:.4f},{b:.4f},{c:.4f},{a * b + math.sin(3 * c):.4f}\n" for a, b, c in rows))
         (self.dir / "x.npy").write_bytes(npy("|u1", (61, 6, 5), bytes(draw.randrange(256) for _ in range(61 * 30))))
@@ -89,7 +109,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, PICTURES, PLAIN):
+        for text in (TABLE, NORM, EVERY, PICTURES, PLAIN, CARRY):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "driver/compiler.h"
@@ -37,11 +38,18 @@ inline std::string read_example(const std::string& name) {
   return s.str();
 }
 
+inline Tensor scalar(DType t, double v) {
+  Tensor s(t, {});
+  s.set(0, v);
+  return s;
+}
+
 // State by path, and calls of entries through the interpreter.
 struct Reference {
   const Compiled& c;
   std::map<std::string, Tensor> state;
   std::map<std::string, Tensor> shifts;  // of the last call, by entry
+  std::set<std::string> called;
 
   explicit Reference(const Compiled& compiled) : c(compiled) {
     for (const frontend::StateSpec& s : c.unit.state)
@@ -60,6 +68,7 @@ struct Reference {
         for (int64_t i = 0; i < t.count(); ++i) t.set(i, std::nan(""));
         if (auto last = shifts.find(entry); last != shifts.end()) t = last->second.clone();
       }
+      if (name == "fresh") inputs[name] = scalar(DType::Bool, called.insert(entry).second ? 1 : 0);
       args.push_back(it != state.end() ? it->second.clone() : inputs.at(name).clone());
     }
     std::vector<Tensor> results = interpret(c.primitive, f, args);
@@ -79,12 +88,6 @@ inline Tensor to_tensor(const runtime::Array& a) {
   Tensor t(static_cast<DType>(a.dtype), a.shape);
   if (t.bytes() > 0) std::memcpy(t.data(), a.bytes.data(), static_cast<size_t>(t.bytes()));
   return t;
-}
-
-inline Tensor scalar(DType t, double v) {
-  Tensor s(t, {});
-  s.set(0, v);
-  return s;
 }
 
 // Rows of made-up data for a model's inputs and fields; labels stay below their bound.

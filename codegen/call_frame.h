@@ -10,9 +10,9 @@ namespace gradc::codegen {
 
 // The members of a frame, eight bytes each.
 enum Frame : unsigned {
-  kRegions = 0,  // state, io, scratch
-  kTable = 3,    // the entry's table: dimensions, then offsets of buffers
-  kThreadScratch = 4,
+  kRegions = 0,  // state, io, scratch, and the thread's own area, where its kernels' scratch lies first
+  kThreadArea = 3,
+  kTable = 4,  // the entry's table: dimensions, then offsets of buffers
   kTid = 5,
   kThreads = 6,
   kBarrier = 7,
@@ -27,6 +27,20 @@ inline llvm::Value* frame_member(llvm::IRBuilder<>& b, llvm::Value* frame, unsig
                                  llvm::Type* type) {
   return b.CreateAlignedLoad(type, b.CreateConstInBoundsGEP1_64(b.getInt64Ty(), frame, member),
                              llvm::Align(8));
+}
+
+// The iterations of one thread, as step::range_of gives them.
+struct ThreadRange {
+  llvm::Value *begin, *end;
+};
+inline ThreadRange thread_range(llvm::IRBuilder<>& b, llvm::Value* tid, llvm::Value* threads,
+                                llvm::Value* extent) {
+  llvm::Value* each = b.CreateUDiv(extent, threads);
+  llvm::Value* rest = b.CreateSub(extent, b.CreateMul(each, threads));
+  llvm::Value* begin =
+      b.CreateAdd(b.CreateMul(tid, each), b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid, rest));
+  llvm::Value* more = b.CreateZExt(b.CreateICmpSLT(tid, rest), b.getInt64Ty());
+  return {begin, b.CreateAdd(begin, b.CreateAdd(each, more))};
 }
 
 }  // namespace gradc::codegen

@@ -106,7 +106,7 @@ LValue KernelEmitter::argument(size_t i) {
 
 void KernelEmitter::read_arguments() {
   llvm::Type *ptr = llvm::PointerType::getUnqual(c_), *i64 = b_.getInt64Ty();
-  LValue table = member(kTable, ptr), scratch = member(kThreadScratch, ptr);
+  LValue table = member(kTable, ptr), scratch = member(kThreadArea, ptr);
   const step::ThreadScratch places = step::thread_scratch(k_);
   size_t a = 0, s = 0;
   for (const Buffer& b : k_.buffers) {
@@ -123,17 +123,14 @@ void KernelEmitter::read_arguments() {
   for (int p : k_.params) index_.set_var(p, element(f_->getArg(0), argument(a++), i64));
 }
 
-// The range of this thread, as step::range_of; without a parallel loop thread 0 works alone.
+// The range of this thread; without a parallel loop thread 0 works alone.
 LValue KernelEmitter::share_of_work() {
   LValue tid = member(kTid, b_.getInt64Ty());
   const For* p = parallel_loop(k_);
   if (!p) return b_.CreateICmpEQ(tid, b_.getInt64(0));
-  LValue threads = member(kThreads, b_.getInt64Ty()), extent = index_.value(p->extent);
-  LValue each = b_.CreateUDiv(extent, threads);
-  LValue rest = b_.CreateSub(extent, b_.CreateMul(each, threads));
-  begin_ = b_.CreateAdd(b_.CreateMul(tid, each), b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, tid, rest));
-  LValue more = b_.CreateZExt(b_.CreateICmpSLT(tid, rest), b_.getInt64Ty());
-  end_ = b_.CreateAdd(begin_, b_.CreateAdd(each, more));
+  const ThreadRange range =
+      thread_range(b_, tid, member(kThreads, b_.getInt64Ty()), index_.value(p->extent));
+  begin_ = range.begin, end_ = range.end;
   return b_.CreateICmpSLT(begin_, end_);
 }
 

@@ -87,10 +87,9 @@ class StepEmitter {
     }
     for (unsigned r = 0; r < 3; ++r) set_member(kRegions + r, f_->getArg(r));
     set_member(kTable, f_->getArg(3));
-    LValue area =
-        b_.CreateAdd(table(s_.dims.size() + s_.buffers.size()),
-                     b_.CreateMul(tid, b_.getInt64(static_cast<uint64_t>(thread_scratch_bytes(s_)))));
-    set_member(kThreadScratch, b_.CreateInBoundsGEP(b_.getInt8Ty(), f_->getArg(2), area));
+    const size_t areas = s_.dims.size() + s_.buffers.size();
+    LValue area = b_.CreateAdd(table(areas), b_.CreateMul(tid, table(areas + 1)));
+    set_member(kThreadArea, b_.CreateInBoundsGEP(b_.getInt8Ty(), f_->getArg(2), area));
     set_member(kTid, tid);
     set_member(kThreads, b_.CreateZExt(f_->getArg(5), i64));
     set_member(kBarrier, f_->getArg(6));
@@ -224,10 +223,26 @@ class StepEmitter {
   }
 
   void emit(const For& f) {
+    if (f.tasks) return emit_tasks(f);
     loop(index_.value(f.extent), f.condition, [&](LValue i) {
       index_.set_var(f.var, i);
       emit_body(f.body);
     });
+  }
+
+  // What this thread runs of the iterations, each as the only thread of a team.
+  void emit_tasks(const For& f) {
+    LValue tid = b_.CreateZExt(f_->getArg(4), b_.getInt64Ty());
+    LValue threads = b_.CreateZExt(f_->getArg(5), b_.getInt64Ty());
+    const ThreadRange range = thread_range(b_, tid, threads, index_.value(f.extent));
+    set_member(kTid, b_.getInt64(0));
+    set_member(kThreads, b_.getInt64(1));
+    loop(b_.CreateSub(range.end, range.begin), -1, [&](LValue i) {
+      index_.set_var(f.var, b_.CreateAdd(range.begin, i));
+      emit_body(f.body);
+    });
+    set_member(kTid, tid);
+    set_member(kThreads, threads);
   }
 
   LValue holds(int condition) {
@@ -335,13 +350,15 @@ std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const 
 
 std::vector<int64_t> make_table(const Step& s, std::span<const int64_t> dims) {
   std::vector<int64_t> table(dims.begin(), dims.end());
-  for (const Buffer& b : s.buffers) table.push_back(b.offset);
+  const int64_t own = kernel_scratch_bytes(s);
+  for (const Buffer& b : s.buffers) table.push_back(b.offset + (b.region == Region::Thread ? own : 0));
   table.push_back((s.scratch_bytes + 63) / 64 * 64);
+  table.push_back(thread_area_bytes(s));
   return table;
 }
 
 int64_t scratch_bytes(const Step& s, int threads) {
-  return (s.scratch_bytes + 63) / 64 * 64 + thread_scratch_bytes(s) * threads;
+  return (s.scratch_bytes + 63) / 64 * 64 + thread_area_bytes(s) * threads;
 }
 
 }  // namespace gradc::codegen

@@ -133,7 +133,7 @@ runtime::Entry make_entry(const step::Step& s) {
   for (int b : s.outputs) e.outputs.push_back(tensor_of(s.buffers[b], s.dims));
   e.io_bytes = s.io_bytes;
   e.scratch_bytes = s.scratch_bytes;
-  e.thread_scratch_bytes = step::thread_scratch_bytes(s);
+  e.thread_scratch_bytes = step::thread_area_bytes(s);
   return e;
 }
 

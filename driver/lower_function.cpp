@@ -34,6 +34,7 @@ passes::StepOptions step_options(const CompileOptions& o) {
   passes::StepOptions s;
   s.schedule.machine = machine_of(o.codegen.target);
   if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
+  if (o.near_bytes > 0) s.schedule.machine.near_bytes = o.near_bytes;
   s.schedule.force_rows = o.force_rows;
   s.schedule.force_columns = o.force_columns;
   s.layouts = o.layouts;

@@ -17,6 +17,7 @@ struct CompileOptions {
   std::vector<std::string> without;  // switchable passes (passes/pipeline.cpp) that are left out
   // Scalar operations below which a kernel stays on one thread; 0 for the machine's own number.
   int64_t parallel_threshold = 0;
+  int64_t near_bytes = 0;  // what a core is taken to keep near it; 0 for the machine's own number
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
   passes::BufferLayouts layouts;              // of buffers that are not state, for tests
 };

@@ -36,6 +36,11 @@ constexpr std::array kPasses{
     PassInfo{"fuse", Stage::Fuse, true, "over whole functions, while every value is still a node"},
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},
+    PassInfo{"block", Stage::Step, true, "over naive kernels, whose loops still stand for their indices",
+             nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
+               if (!off) block_runs(s, o.schedule, report);
+             }},
     PassInfo{"pad", Stage::Step, true, "when all buffers are known; schedules look at pitches", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
                if (!off) pad_rows(s, o.layouts, report);

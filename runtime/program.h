@@ -83,7 +83,8 @@ struct Entry {
   std::vector<Tensor> outputs;    // in the io region
   std::vector<IndexCheck> checks;
   int64_t io_bytes = 0;
-  int64_t scratch_bytes = 0;         // shared part; the table ends with it, the offset of the threads' areas
+  // The shared part; it ends the table, followed by the stride of the threads' areas.
+  int64_t scratch_bytes = 0;
   int64_t thread_scratch_bytes = 0;  // for each thread, after the shared part, 64-byte aligned
 
   // Scalars and fields are told apart: a field called like a scalar of the entry is named with a '.' before

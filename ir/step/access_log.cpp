@@ -7,6 +7,7 @@ namespace gradc::step {
 AccessLog::AccessLog(const Step& s) : s_(s) {
   const int64_t sizes[] = {s.state_bytes, s.io_bytes, s.scratch_bytes};
   for (int r = 0; r < 3; ++r) regions_[r].resize(static_cast<size_t>(sizes[r]));
+  own_.resize(static_cast<size_t>(s.thread_bytes));
 }
 
 uint32_t AccessLog::enter(const Who& w) {
@@ -22,12 +23,24 @@ void AccessLog::barrier() {
 
 void AccessLog::touch(uint32_t who, int64_t at, int64_t bytes, bool write) {
   const Buffer& b = s_.buffers[who_[who].buffer];
+  if (b.region == Region::Thread) return touch_own(who, b.offset + at, b.offset + at + bytes, write);
   std::vector<Byte>& region = regions_[static_cast<int>(b.region)];
   for (int64_t i = b.offset + at; i < b.offset + at + bytes; ++i) {
     GRADC_CHECK(i >= 0 && i < static_cast<int64_t>(region.size()), "{} leaves its region", text(who));
     Byte& byte = region[static_cast<size_t>(i)];
     if (byte.phase != phase_) byte = {phase_, 0, 0, 0, byte.owner};
     write ? this->write(byte, who) : read(byte, who);
+  }
+}
+
+void AccessLog::touch_own(uint32_t who, int64_t from, int64_t to, bool write) {
+  const int buffer = who_[who].buffer;
+  GRADC_CHECK(from >= 0 && to <= static_cast<int64_t>(own_.size()), "{} leaves its region", text(who));
+  for (int64_t i = from; i < to; ++i) {
+    Own& byte = own_[static_cast<size_t>(i)];
+    if (write) byte = {task_, buffer};
+    GRADC_CHECK(byte.task == task_ && byte.owner == buffer,
+                "@{}: {} reads what this task did not write there", s_.name, text(who));
   }
 }
 

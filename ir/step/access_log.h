@@ -1,5 +1,6 @@
 // What the virtual threads of a step touched since the last barrier, byte by byte, to find races; and which
-// buffer wrote the bytes of the scratch region last, to find reads of what is stale or was never written.
+// buffer wrote the bytes of the scratch region last, to find reads of what is stale or was never written: in
+// a thread's buffers since the task began.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,8 @@ class AccessLog {
   uint32_t enter(const Who& w);
   // Throws InternalError for a race. `at` counts from the buffer's first byte.
   void touch(uint32_t who, int64_t at, int64_t bytes, bool write);
+  // The next iteration of `tasks` begins: what lies in the buffers of its thread is stale.
+  void begin_task() { ++task_; }
   // Throws InternalError for a stale read since the last barrier: had the writer only come later, it would
   // have been a race.
   void barrier();
@@ -33,6 +36,12 @@ class AccessLog {
     uint32_t phase = 0, writer = 0, reader = 0, other = 0;
     int owner = -1;
   };
+  // A byte of a thread's buffer: who wrote it, and in which task.
+  struct Own {
+    int64_t task = 0;
+    int owner = -1;
+  };
+  void touch_own(uint32_t who, int64_t from, int64_t to, bool write);
   void read(Byte& b, uint32_t who);
   void write(Byte& b, uint32_t who) const;
   void meet(uint32_t before, uint32_t now, const char* what) const;
@@ -40,6 +49,8 @@ class AccessLog {
 
   const Step& s_;
   std::vector<Byte> regions_[3];
+  std::vector<Own> own_;  // tasks run one after another, so that all threads can share it
+  int64_t task_ = 0;
   std::vector<Who> who_{Who{}};  // 0: nobody
   uint32_t phase_ = 1;
   std::string stale_;  // the first stale read since the last barrier

@@ -1,11 +1,12 @@
-// Runs a step as a team of virtual threads. Control flow is the same for all of them, so runs are collected
-// up to a barrier or a branch, and then performed thread by thread. A branch is no barrier: races are looked
-// for between what stands before and after it as well.
+// Runs a step as a team of virtual threads. Control flow is the same for all of them, so runs and tasks are
+// collected up to a barrier or a branch, and then performed thread by thread. A branch is no barrier: races
+// are looked for between what stands before and after it as well.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <optional>
 #include <random>
+#include <utility>
 
 #include "ir/kernel/flat_index.h"
 #include "ir/step/access_log.h"
@@ -22,9 +23,11 @@ class Interpretation {
   Interpretation(const Step& s, std::byte* state, std::byte* io, const RunOptions& o)
       : s_(s), o_(o), random_(o.order_seed), vars_(static_cast<size_t>(s.vars)) {
     // Floats that nobody wrote are NaN.
-    scratch_.assign(static_cast<size_t>(aligned(s.scratch_bytes) + thread_scratch_bytes(s) * o.threads),
+    scratch_.assign(static_cast<size_t>(aligned(s.scratch_bytes) + thread_area_bytes(s) * o.threads),
                     std::byte{0xFF});
-    std::byte* regions[] = {state, io, scratch_.data()};
+    // Of thread 0; the other threads' areas lie behind.
+    std::byte* own = scratch_.data() + aligned(s.scratch_bytes) + kernel_scratch_bytes(s);
+    std::byte* regions[] = {state, io, scratch_.data(), own};
     for (const Buffer& b : s.buffers) {
       GRADC_CHECK(b.offset >= 0, "@{}: {} has no place yet", s.name, b.name);
       memory_.push_back({regions[static_cast<int>(b.region)] + b.offset, bytes_of(b, o.dims)});
@@ -60,6 +63,9 @@ class Interpretation {
   struct Pending {
     const Run* run;
     std::vector<int64_t> params;
+    const For* tasks = nullptr;  // instead of a run, with the variables around it
+    int64_t extent = 0;
+    std::vector<int64_t> vars = {};
   };
 
   int64_t evaluate(const Index& e) const {
@@ -74,10 +80,11 @@ class Interpretation {
   void body(const Body& b) {
     for (const Stmt& s : b) std::visit([&](const auto& x) { statement(x); }, s);
   }
-  void statement(const Run& r) {
+  void statement(const Run& r) { pending_.push_back(pending(r)); }
+  Pending pending(const Run& r) const {
     Pending p{&r, {}};
     for (const Index& e : r.params) p.params.push_back(evaluate(e));
-    pending_.push_back(std::move(p));
+    return p;
   }
   void statement(const Barrier&) {
     perform();
@@ -85,6 +92,10 @@ class Interpretation {
   }
   void statement(const std::shared_ptr<const For>& f) {
     const int64_t extent = evaluate(f->extent);
+    if (f->tasks) {
+      pending_.push_back({nullptr, {}, f.get(), extent, vars_});
+      return;
+    }
     for (int64_t i = 0; i < extent && (f->condition < 0 || holds(f->condition)); ++i) {
       vars_[static_cast<size_t>(f->var)] = i;
       body(f->body);
@@ -106,20 +117,49 @@ class Interpretation {
     std::iota(threads.begin(), threads.end(), 0);
     if (o_.order_seed) std::shuffle(threads.begin(), threads.end(), random_);
     for (const int64_t t : threads)
-      for (const Pending& p : pending_) perform(p, t);
+      for (const Pending& p : pending_) p.tasks ? perform_tasks(p, t) : perform(p, t, t, o_.threads);
     pending_.clear();
   }
 
-  void perform(const Pending& p, int64_t thread) {
+  void perform_tasks(const Pending& p, int64_t thread) {
+    const std::vector<int64_t> around = std::exchange(vars_, p.vars);
+    const Range r = range_of(p.extent, thread, o_.threads);
+    for (int64_t n = 0; n < r.end - r.begin; ++n) {
+      if (log_) log_->begin_task();
+      vars_[static_cast<size_t>(p.tasks->var)] = o_.order_seed % 2 == 1 ? r.end - 1 - n : r.begin + n;
+      perform_task(p.tasks->body, thread);
+    }
+    vars_ = around;
+  }
+  void perform_task(const Body& b, int64_t thread) {
+    for (const Stmt& st : b) {
+      if (auto* r = std::get_if<Run>(&st)) {
+        perform(pending(*r), thread, 0, 1);
+        continue;
+      }
+      const For& f = *std::get<std::shared_ptr<const For>>(st);
+      const int64_t extent = evaluate(f.extent);
+      for (int64_t i = 0; i < extent; ++i) {
+        vars_[static_cast<size_t>(f.var)] = i;
+        perform_task(f.body, thread);
+      }
+    }
+  }
+
+  // As member `tid` of a team.
+  void perform(const Pending& p, int64_t thread, int64_t tid, int64_t team) {
     const kernel::Kernel& k = s_.kernels[p.run->kernel];
-    Range r{0, thread == 0 ? 1 : 0};  // without a parallel loop, thread 0 alone
-    if (kernel::parallel_loop(k))
-      r = range_of(kernel::parallel_extent(k, o_.dims, p.params), thread, o_.threads);
+    Range r{0, tid == 0 ? 1 : 0};  // without a parallel loop, thread 0 alone
+    if (kernel::parallel_loop(k)) r = range_of(kernel::parallel_extent(k, o_.dims, p.params), tid, team);
     if (r.begin >= r.end) return;
+    const int64_t area = thread * thread_area_bytes(s_);
     std::vector<kernel::Memory> buffers;
-    for (const int b : p.run->buffers) buffers.push_back(memory_[static_cast<size_t>(b)]);
+    for (const int b : p.run->buffers) {
+      buffers.push_back(memory_[static_cast<size_t>(b)]);
+      if (s_.buffers[static_cast<size_t>(b)].region == Region::Thread) buffers.back().base += area;
+    }
     const ThreadScratch places = thread_scratch(k);
-    std::byte* own = scratch_.data() + aligned(s_.scratch_bytes) + thread * thread_scratch_bytes(s_);
+    std::byte* own = scratch_.data() + aligned(s_.scratch_bytes) + area;
     for (const int64_t offset : places.offsets) buffers.push_back({own + offset, places.bytes - offset});
     kernel::Touch touch;
     if (log_) touch = watch(p, thread);

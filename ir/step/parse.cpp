@@ -67,6 +67,8 @@ class Parser : Scanner {
     s_.state_bytes = size("state");
     s_.io_bytes = size("io");
     s_.scratch_bytes = size("scratch");
+    skip();
+    if (t_.starts_with("thread")) s_.thread_bytes = size("thread");
     expect("{");
   }
   int64_t size(std::string_view region) {
@@ -85,7 +87,10 @@ class Parser : Scanner {
     b.shape = t.shape;
     b.layout = layout(t.rank());
     if (eat_word("of")) b.derived_from = buffer_named();
-    b.region = eat_word("state") ? Region::State : eat_word("io") ? Region::Io : Region::Scratch;
+    b.region = eat_word("state")    ? Region::State
+               : eat_word("io")     ? Region::Io
+               : eat_word("thread") ? Region::Thread
+                                    : Region::Scratch;
     if (b.region == Region::Scratch) expect_word("scratch");
     expect_word("at");
     b.offset = integer();
@@ -133,7 +138,8 @@ class Parser : Scanner {
   Stmt statement() {
     if (eat_word("barrier")) return Barrier{};
     if (eat_word("run")) return run();
-    if (eat_word("for")) return loop();
+    if (eat_word("for")) return loop(false);
+    if (eat_word("tasks")) return loop(true);
     if (eat_word("if")) return branch();
     fail("expected a statement");
   }
@@ -150,8 +156,9 @@ class Parser : Scanner {
     expect(")");
     return r;
   }
-  Stmt loop() {
+  Stmt loop(bool tasks) {
     For f;
+    f.tasks = tasks;
     expect("%");
     f.var = var_number(word());
     if (vars_.count(f.var)) fail(fmt::format("%i{} is defined twice", f.var));

@@ -7,7 +7,7 @@
 namespace gradc::step {
 namespace {
 
-constexpr std::string_view kRegions[] = {"state", "io", "scratch"};
+constexpr std::string_view kRegions[] = {"state", "io", "scratch", "thread"};
 
 class Printer {
  public:
@@ -23,7 +23,9 @@ class Printer {
     for (size_t i = 0; i < s_.dims.size(); ++i)
       out +=
           fmt::format("{}{} <= {} plan {}", i ? ", " : "", s_.dims[i].name, s_.dims[i].max, s_.dims[i].plan);
-    out += fmt::format("] state={} io={} scratch={} {{\n", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
+    out += fmt::format("] state={} io={} scratch={}", s_.state_bytes, s_.io_bytes, s_.scratch_bytes);
+    if (s_.thread_bytes) out += fmt::format(" thread={}", s_.thread_bytes);
+    out += " {\n";
     for (const Buffer& b : s_.buffers) {
       out += fmt::format("  buffer %{}: {}{}{}", b.name, name_of(b.dtype), str(b.shape), b.layout.str());
       if (b.derived_from >= 0) out += " of %" + s_.buffers[b.derived_from].name;
@@ -52,7 +54,8 @@ class Printer {
       } else if (std::holds_alternative<Barrier>(s)) {
         out += pad + "barrier\n";
       } else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        out += fmt::format("{}for {} in 0..{}", pad, var((*f)->var), (*f)->extent.str(var));
+        out += fmt::format("{}{} {} in 0..{}", pad, (*f)->tasks ? "tasks" : "for", var((*f)->var),
+                           (*f)->extent.str(var));
         if ((*f)->condition >= 0) out += " while %" + s_.buffers[(*f)->condition].name;
         out += " {\n";
         body((*f)->body, depth + 1, out);

@@ -5,6 +5,37 @@
 
 namespace gradc::step {
 
+void each_run(const Body& b, const std::function<void(const Run&)>& visit) {
+  for (const Stmt& s : b) {
+    if (auto* r = std::get_if<Run>(&s))
+      visit(*r);
+    else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+      each_run((*f)->body, visit);
+    else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s))
+      each_run((*i)->then_body, visit), each_run((*i)->else_body, visit);
+  }
+}
+
+Body map_runs(const Body& b, const std::function<Run(const Run&)>& f) {
+  Body out;
+  for (const Stmt& s : b) {
+    if (auto* r = std::get_if<Run>(&s)) {
+      out.push_back(f(*r));
+    } else if (auto* l = std::get_if<std::shared_ptr<const For>>(&s)) {
+      For made = **l;
+      made.body = map_runs((*l)->body, f);
+      out.push_back(std::make_shared<const For>(std::move(made)));
+    } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+      If made{(*i)->condition, map_runs((*i)->then_body, f), {}};
+      made.else_body = map_runs((*i)->else_body, f);
+      out.push_back(std::make_shared<const If>(std::move(made)));
+    } else {
+      out.push_back(s);
+    }
+  }
+  return out;
+}
+
 ThreadScratch thread_scratch(const kernel::Kernel& k) {
   ThreadScratch t;
   for (const kernel::Buffer& b : k.buffers) {
@@ -15,11 +46,13 @@ ThreadScratch thread_scratch(const kernel::Kernel& k) {
   return t;
 }
 
-int64_t thread_scratch_bytes(const Step& s) {
+int64_t kernel_scratch_bytes(const Step& s) {
   int64_t most = 0;
   for (const kernel::Kernel& k : s.kernels) most = std::max(most, thread_scratch(k).bytes);
   return most;
 }
+
+int64_t thread_area_bytes(const Step& s) { return kernel_scratch_bytes(s) + s.thread_bytes; }
 
 Range range_of(int64_t extent, int64_t tid, int64_t nthreads) {
   const int64_t each = extent / nthreads, rest = extent % nthreads;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -17,7 +18,8 @@
 
 namespace gradc::step {
 
-enum class Region : uint8_t { State, Io, Scratch };
+// Thread: a copy for each thread, which lives for one iteration of a `tasks` loop.
+enum class Region : uint8_t { State, Io, Scratch, Thread };
 
 struct Buffer {
   std::string name;
@@ -48,18 +50,24 @@ using Stmt = std::variant<Run, Barrier, std::shared_ptr<const For>, std::shared_
 using Body = std::vector<Stmt>;
 
 // `var` runs over 0 .. extent-1, as long as the bool buffer `condition`, if there is one, holds before an
-// iteration; every thread reads it.
+// iteration; every thread reads it. The iterations of `tasks` are independent and dealt to threads as those
+// of a parallel kernel are; one thread runs the kernels of an iteration, some of them in loops of its own.
 struct For {
   int var = 0;
   Index extent;
   Body body;
   int condition = -1;
+  bool tasks = false;
 };
 // Chooses by a bool buffer with one element, which every thread reads.
 struct If {
   int condition = 0;
   Body then_body, else_body;
 };
+
+// Every run, in the order of the text; the body with each replaced.
+void each_run(const Body& b, const std::function<void(const Run&)>& visit);
+Body map_runs(const Body& b, const std::function<Run(const Run&)>& f);
 
 struct Step {
   std::string name;
@@ -71,6 +79,7 @@ struct Step {
   Body body;
   int vars = 0;
   int64_t state_bytes = 0, io_bytes = 0, scratch_bytes = 0;  // at the planned maximum, after memory planning
+  int64_t thread_bytes = 0;                                  // of one thread's buffers, likewise
   std::vector<int> inputs, outputs;  // io buffers, in order; a buffer's name is its key
 };
 
@@ -80,7 +89,8 @@ struct ThreadScratch {
   int64_t bytes = 0;
 };
 ThreadScratch thread_scratch(const kernel::Kernel& k);
-int64_t thread_scratch_bytes(const Step& s);  // the maximum over its kernels
+int64_t kernel_scratch_bytes(const Step& s);  // the maximum over its kernels
+int64_t thread_area_bytes(const Step& s);     // that, then the thread's buffers
 
 // Iterations [begin, end) of an extent for one thread: contiguous, as even as possible, the first ones
 // larger.

@@ -1,8 +1,9 @@
 // Invariants: runs name existing kernels and give each parameter a buffer of its type, shape and layout;
-// copies are of an earlier buffer of their region, type and shape, and who writes one writes the other;
-// planned buffers are aligned and inside their region; a branch's condition is one bool; all kernels have a
-// schedule or none has. Not checked: that barriers suffice and that copies are what their originals are (the
-// interpreter does), that schedules fit their kernels (replaying them does).
+// `tasks` hold runs and plain loops, no branch and no condition, and they alone touch buffers of a thread,
+// which are nobody's copy; copies are of an earlier buffer of their region, type and shape, and who writes
+// one writes the other; planned buffers are aligned and inside their region; a branch's condition is one
+// bool; all kernels have a schedule or none has. Not checked: that barriers suffice and that copies are what
+// their originals are (the interpreter does), that schedules fit their kernels (replaying them does).
 #include <set>
 
 #include "ir/step/step.h"
@@ -32,12 +33,28 @@ void verify_condition(const Step& s, int buffer) {
   GRADC_CHECK(c.dtype == DType::Bool && c.shape.empty(), "@{}: {} is no condition", s.name, c.name);
 }
 
-void verify_body(const Step& s, const Body& body) {
+void verify_tasks(const Step& s, const For& f) {
+  GRADC_CHECK(f.condition < 0, "@{}: tasks under a condition", s.name);
+  for (const Stmt& st : f.body) {
+    auto* inner = std::get_if<std::shared_ptr<const For>>(&st);
+    GRADC_CHECK(std::holds_alternative<Run>(st) || (inner && !(*inner)->tasks),
+                "@{}: tasks hold more than runs and loops", s.name);
+    if (inner) verify_tasks(s, **inner);
+  }
+}
+
+void verify_body(const Step& s, const Body& body, bool in_tasks = false) {
   for (const Stmt& st : body) {
-    if (auto* r = std::get_if<Run>(&st)) verify_run(s, *r);
+    if (auto* r = std::get_if<Run>(&st)) {
+      verify_run(s, *r);
+      for (int b : r->buffers)
+        GRADC_CHECK(in_tasks || s.buffers[b].region != Region::Thread,
+                    "@{}: {} is a thread's, outside of tasks", s.name, s.buffers[b].name);
+    }
     if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
       if ((*f)->condition >= 0) verify_condition(s, (*f)->condition);
-      verify_body(s, (*f)->body);
+      if ((*f)->tasks) verify_tasks(s, **f);
+      verify_body(s, (*f)->body, in_tasks || (*f)->tasks);
     }
     if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
       verify_condition(s, (*i)->condition);
@@ -47,23 +64,12 @@ void verify_body(const Step& s, const Body& body) {
   }
 }
 
-// By the runs of a body.
-void collect_written(const Step& s, const Body& body, std::set<int>& written) {
-  for (const Stmt& st : body) {
-    if (auto* r = std::get_if<Run>(&st))
-      for (size_t i = 0; i < r->buffers.size(); ++i)
-        if (s.kernels[r->kernel].buffers[i].space != kernel::Space::In) written.insert(r->buffers[i]);
-    if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) collect_written(s, (*f)->body, written);
-    if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
-      collect_written(s, (*i)->then_body, written);
-      collect_written(s, (*i)->else_body, written);
-    }
-  }
-}
-
 void verify_copies(const Step& s) {
   std::set<int> written;
-  collect_written(s, s.body, written);
+  each_run(s.body, [&](const Run& r) {
+    for (size_t i = 0; i < r.buffers.size(); ++i)
+      if (s.kernels[r.kernel].buffers[i].space != kernel::Space::In) written.insert(r.buffers[i]);
+  });
   for (const Buffer& b : s.buffers) {
     const int copy = static_cast<int>(&b - s.buffers.data());
     if (b.derived_from < 0 || written.count(copy) == written.count(b.derived_from)) continue;
@@ -75,6 +81,7 @@ void verify_copies(const Step& s) {
 }
 
 void verify_layout(const Step& s, const Buffer& b) {
+  GRADC_CHECK(b.region != Region::Thread || b.derived_from < 0, "@{}: {} is a thread's copy", s.name, b.name);
   GRADC_CHECK(b.layout.fits(static_cast<int>(b.shape.size())), "@{}: the layout of {}", s.name, b.name);
   if (b.derived_from < 0) return;
   GRADC_CHECK(&s.buffers[b.derived_from] < &b, "@{}: what {} is derived from", s.name, b.name);
@@ -88,7 +95,7 @@ void verify_layout(const Step& s, const Buffer& b) {
 void verify(const Step& s) {
   std::map<std::string, int64_t> dims;
   for (const Dim& d : s.dims) dims[d.name] = d.max;
-  const int64_t sizes[] = {s.state_bytes, s.io_bytes, s.scratch_bytes};
+  const int64_t sizes[] = {s.state_bytes, s.io_bytes, s.scratch_bytes, s.thread_bytes};
   for (const Buffer& b : s.buffers) {
     verify_layout(s, b);
     if (b.offset < 0) continue;

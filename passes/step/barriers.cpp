@@ -26,7 +26,7 @@ class Inserter {
       if (auto* r = std::get_if<Run>(&s))
         add_run(*r, pending, out);
       else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
-        add_for(**f, pending, out);
+        (*f)->tasks ? add_tasks(*f, pending, out) : add_for(**f, pending, out);
       else
         add_if(*std::get<std::shared_ptr<const If>>(s), pending, out);
     }
@@ -40,29 +40,45 @@ class Inserter {
   }
 
   void add_run(const Run& r, Pending& pending, Body& out) {
+    const bool alone = kernel::parallel_loop(s_.kernels[r.kernel]) == nullptr;
+    if (needless_ || conflicts(r, pending, alone)) barrier(pending, out);
+    note(r, pending, alone);
+    out.push_back(r);
+  }
+  bool conflicts(const Run& r, const Pending& pending, bool alone) const {
     const kernel::Kernel& k = s_.kernels[r.kernel];
-    const bool alone = kernel::parallel_loop(k) == nullptr;
-    bool conflict = needless_;
     for (size_t i = 0; i < r.buffers.size(); ++i) {
       auto it = pending.find(r.buffers[i]);
       if (it == pending.end()) continue;
       const bool writes = k.buffers[i].space != kernel::Space::In;
-      conflict |= (writes || it->second.written) && !(alone && it->second.alone);
+      if ((writes || it->second.written) && !(alone && it->second.alone)) return true;
     }
-    if (conflict) barrier(pending, out);
+    return false;
+  }
+  void note(const Run& r, Pending& pending, bool alone) const {
+    const kernel::Kernel& k = s_.kernels[r.kernel];
     for (size_t i = 0; i < r.buffers.size(); ++i) {
+      if (s_.buffers[r.buffers[i]].region == Region::Thread) continue;
       Access& a = pending[r.buffers[i]];
       a.written |= k.buffers[i].space != kernel::Space::In;
       a.alone &= alone;
     }
-    out.push_back(r);
+  }
+
+  // Threads meet nowhere within tasks; to what stands around, they are one parallel run.
+  void add_tasks(const std::shared_ptr<const For>& f, Pending& pending, Body& out) {
+    bool conflict = needless_;
+    each_run(f->body, [&](const Run& r) { conflict |= conflicts(r, pending, false); });
+    if (conflict) barrier(pending, out);
+    each_run(f->body, [&](const Run& r) { note(r, pending, false); });
+    out.push_back(f);
   }
 
   // An iteration meets the next one at a barrier, and so do the loop and what surrounds it.
   void add_for(const For& f, Pending& pending, Body& out) {
     barrier(pending, out);
     Pending inside;
-    For n{f.var, f.extent, run(f.body, inside), f.condition};
+    For n{f.var, f.extent, run(f.body, inside), f.condition, false};
     barrier(inside, n.body);
     // The condition that the last iteration read is not written before all threads have read it.
     if (f.condition >= 0 && !n.body.empty()) n.body.insert(n.body.begin(), step::Barrier{});

@@ -1,6 +1,6 @@
-// Plans memory at the planned maximum of the dimensions: io buffers side by side, scratch buffers by
-// lifetime. Two scratch buffers share bytes only when a barrier separates the last use of one from the first
-// of the other.
+// Plans memory at the planned maximum of the dimensions: io buffers side by side, scratch buffers and those
+// of a thread by lifetime. Two scratch buffers share bytes only when a barrier separates the last use of one
+// from the first of the other.
 #include <algorithm>
 #include <map>
 
@@ -113,6 +113,56 @@ int64_t place_scratch(Step& s, const std::map<std::string, int64_t>& dims, bool 
   return total;
 }
 
+// Buffers of a thread live from the first run of a task that touches them to the last. What a loop within a
+// task shares with its surroundings lives as long as the loop; what it alone touches, it writes anew each
+// time.
+void live_in_task(const Step& s, const Body& body, int& run, std::map<int, Life>& lives) {
+  for (const Stmt& st : body) {
+    if (auto* r = std::get_if<Run>(&st)) {
+      for (int b : r->buffers)
+        if (s.buffers[b].region == Region::Thread) lives[b].touch(run, run);
+      ++run;
+      continue;
+    }
+    const std::map<int, Life> before = lives;
+    const int from = run;
+    live_in_task(s, std::get<std::shared_ptr<const For>>(st)->body, run, lives);
+    for (auto& [b, life] : lives)
+      if (life.last >= from && before.count(b)) life.touch(from, run);
+  }
+}
+
+// All loops of tasks use the same area.
+int64_t place_thread_buffers(Step& s, const Body& body, const std::map<std::string, int64_t>& dims,
+                             bool reuse) {
+  int64_t most = 0;
+  for (const Stmt& st : body) {
+    if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
+      most = std::max(most, place_thread_buffers(s, (*i)->then_body, dims, reuse));
+      most = std::max(most, place_thread_buffers(s, (*i)->else_body, dims, reuse));
+    }
+    auto* f = std::get_if<std::shared_ptr<const For>>(&st);
+    if (!f) continue;
+    if (!(*f)->tasks) {
+      most = std::max(most, place_thread_buffers(s, (*f)->body, dims, reuse));
+      continue;
+    }
+    std::map<int, Life> lives;
+    int run = 0;
+    live_in_task(s, (*f)->body, run, lives);
+    if (!reuse)
+      for (auto& [b, life] : lives) life.touch(0, run);
+    std::vector<Span> spans;
+    for (const auto& [b, life] : lives)
+      spans.push_back({aligned(std::max<int64_t>(1, bytes_of(s.buffers[b], dims))), life.first, life.last});
+    std::vector<int64_t> offsets;
+    most = std::max(most, place_best_fit(spans, offsets));
+    size_t at = 0;
+    for (const auto& [b, life] : lives) s.buffers[b].offset = offsets[at++];
+  }
+  return most;
+}
+
 }  // namespace
 
 void plan_memory(Step& s, bool reuse) {
@@ -126,6 +176,7 @@ void plan_memory(Step& s, bool reuse) {
   }
   s.io_bytes = io;
   s.scratch_bytes = place_scratch(s, dims, reuse);
+  s.thread_bytes = place_thread_buffers(s, s.body, dims, reuse);
 }
 
 }  // namespace gradc::passes

@@ -10,7 +10,7 @@ namespace {
 using namespace step;
 
 Layout padded(const Buffer& b) {
-  if (b.region != Region::Scratch || b.shape.size() < 2 || !b.shape.back().is_constant()) return {};
+  if (b.region < Region::Scratch || b.shape.size() < 2 || !b.shape.back().is_constant()) return {};
   const int64_t row = b.shape.back().constant_part();
   if (row < 128 || row * size_of(b.dtype) % 1024 != 0) return {};
   std::vector<int64_t> padding(b.shape.size());
@@ -25,28 +25,16 @@ class KernelLayouts {
   KernelLayouts(Step& s, StepReport* report) : s_(s), report_(report) {}
 
   void run() {
-    s_.body = body(s_.body);
+    s_.body = step::map_runs(s_.body, [&](const Run& r) { return run_of(r); });
     s_.kernels = std::move(kernels_);
   }
 
  private:
-  Body body(const Body& b) {
-    Body out;
-    for (Stmt st : b) {
-      if (auto* r = std::get_if<Run>(&st)) {
-        r->kernel = kernel_for(*r);
-        if (report_) report_->kernels[runs_].kernel = r->kernel;
-        ++runs_;
-      } else if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
-        st = std::make_shared<const For>(For{(*f)->var, (*f)->extent, body((*f)->body), (*f)->condition});
-      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
-        If made{(*i)->condition, body((*i)->then_body), {}};
-        made.else_body = body((*i)->else_body);
-        st = std::make_shared<const If>(std::move(made));
-      }
-      out.push_back(std::move(st));
-    }
-    return out;
+  Run run_of(Run r) {
+    r.kernel = kernel_for(r);
+    if (report_) report_->kernels[runs_].kernel = r.kernel;
+    ++runs_;
+    return r;
   }
 
   int kernel_for(const Run& r) {

@@ -20,7 +20,7 @@ struct Variant {
   int lanes = 0;
   std::vector<std::string> without;
   std::string cpu;
-  bool always_parallel = false;  // small kernels too
+  bool always_parallel = false;  // small kernels too, and chains of them in tasks
 };
 
 inline CompileOptions options_of(const Variant& v) {
@@ -29,6 +29,7 @@ inline CompileOptions options_of(const Variant& v) {
   o.codegen.target.cpu = v.cpu;
   o.without = v.without;
   o.parallel_threshold = v.always_parallel ? 1 : 0;
+  o.near_bytes = v.always_parallel ? 64 : 0;
   return o;
 }
 

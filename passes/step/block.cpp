@@ -1,0 +1,282 @@
+// Kernels that hand large buffers to one another run block by block: a loop of tasks over the indices that
+// all of them share, each task a few rows of every kernel, so that what they hand on stays near the core that
+// made it. A buffer that nobody else reads shrinks to such a block, one for each thread. Chains are found by
+// their accesses and taken by the bytes that they save.
+#include <algorithm>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "passes/step/cut.h"
+#include "passes/step/step_passes.h"
+#include "passes/step/task_kernel.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace step;
+
+constexpr size_t kAhead = 24;  // runs that are looked at for the next member of a chain
+
+class Blocker {
+ public:
+  Blocker(Step& s, const ScheduleOptions& o, StepReport* report)
+      : s_(s), o_(o), report_(report), uses_(s.buffers.size()), cutter_(s, o, uses_) {
+    for (const step::Dim& d : s.dims) o_.plan[d.name] = d.plan;
+  }
+
+  void run() {
+    each_run(s_.body, [&](const Run& r) {
+      for (int b : r.buffers) ++uses_[b];
+    });
+    count_conditions(s_.body);
+    for (int b : s_.outputs) ++uses_[b];
+    for (const kernel::Kernel& k : s_.kernels) access_.push_back(access_of(k, o_));
+    s_.body = body(s_.body);
+    for (const Renamed& r : shrunk_)
+      s_.buffers[r.buffer].region = Region::Thread, s_.buffers[r.buffer].shape = r.shape;
+    drop_kernels_without_runs();
+    if (report_) report_->kernels = std::move(notes_);
+  }
+
+ private:
+  struct Item {
+    Run run;
+    size_t note;  // its row of the report
+  };
+  struct Renamed {
+    int buffer;
+    Shape shape;
+  };
+
+  void count_conditions(const Body& b) {
+    for (const Stmt& st : b)
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
+        if ((*f)->condition >= 0) ++uses_[(*f)->condition];
+        count_conditions((*f)->body);
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
+        ++uses_[(*i)->condition];
+        count_conditions((*i)->then_body), count_conditions((*i)->else_body);
+      }
+  }
+
+  Body body(const Body& b) {
+    Body out;
+    std::vector<Item> items;
+    for (const Stmt& st : b) {
+      if (auto* r = std::get_if<Run>(&st)) {
+        items.push_back({*r, seen_++});
+        continue;
+      }
+      straight(std::exchange(items, {}), out);
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
+        For made = **f;
+        made.body = body((*f)->body);
+        out.push_back(std::make_shared<const For>(std::move(made)));
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
+        If made{(*i)->condition, body((*i)->then_body), {}};
+        made.else_body = body((*i)->else_body);
+        out.push_back(std::make_shared<const If>(std::move(made)));
+      } else {
+        out.push_back(st);
+      }
+    }
+    straight(std::move(items), out);
+    return out;
+  }
+
+  // Runs without control flow between them.
+  void straight(std::vector<Item> items, Body& out) {
+    while (!items.empty()) {
+      std::optional<Taken> t = chain_from(items, 0);
+      // A chain that gains more without its first run begins later.
+      if (t && items.size() > 1)
+        if (const std::optional<Taken> later = chain_from(items, 1); later && later->cut.saved > t->cut.saved)
+          t.reset();
+      if (!t) {
+        emit(items.front(), out);
+        items.erase(items.begin());
+        continue;
+      }
+      for (size_t i : t->before) emit(items[i], out);
+      emit_tasks(*t, items, out);
+      std::vector<Item> rest;
+      for (size_t i : t->after) rest.push_back(std::move(items[i]));
+      for (size_t i = t->looked_at; i < items.size(); ++i) rest.push_back(std::move(items[i]));
+      items = std::move(rest);
+    }
+  }
+  void emit(const Item& i, Body& out) {
+    out.push_back(i.run);
+    if (report_) notes_.push_back(report_->kernels[i.note]);
+  }
+
+  // A chain of the first run with later ones; runs between them go before or behind.
+  struct Taken {
+    Chain chain;
+    Cut cut;
+    std::vector<size_t> members, before, after;
+    size_t looked_at = 0;
+  };
+  std::optional<Taken> chain_from(const std::vector<Item>& items, size_t from) const {
+    const Run& first = items[from].run;
+    if (!can_join(first) || !writes_much(first)) return std::nullopt;
+    Taken t{Chain(first, access_of_run(items[from])), {}, {from}, {}, {}, from + 1};
+    std::optional<Taken> best;
+    for (size_t i = from + 1; i < std::min(items.size(), from + kAhead); ++i) {
+      const Run& r = items[i].run;
+      t.looked_at = i + 1;
+      if (conflicts(items, t.after, r)) {
+        t.after.push_back(i);
+        continue;
+      }
+      if (join(t, best, items, i))
+        pull(t, best, items);
+      else
+        (conflicts(items, t.members, r) ? t.after : t.before).push_back(i);
+    }
+    return best;
+  }
+  // Takes a run into the chain where that saves no less.
+  bool join(Taken& t, std::optional<Taken>& best, const std::vector<Item>& items, size_t i) const {
+    Chain longer = t.chain;
+    if (!can_join(items[i].run) || !longer.join(items[i].run, access_of_run(items[i]))) return false;
+    const std::optional<Cut> cut = cutter_.cut(longer);
+    if (cut ? best && cut->saved < best->cut.saved : best.has_value()) return false;
+    t.chain = std::move(longer);
+    t.members.push_back(i);
+    if (cut) t.cut = *cut, best = t;
+    return true;
+  }
+  // What was to run before the tasks, though the chain reads it now, and nothing else before the tasks does.
+  void pull(Taken& t, std::optional<Taken>& best, const std::vector<Item>& items) const {
+    for (size_t n = t.before.size(); n-- > 0;) {
+      const size_t i = t.before[n];
+      const std::vector<size_t> later(t.before.begin() + static_cast<long>(n) + 1, t.before.end());
+      if (!conflicts(items, t.members, items[i].run) || conflicts(items, later, items[i].run)) continue;
+      const std::vector<size_t> all = t.before;
+      t.before.erase(t.before.begin() + static_cast<long>(n));
+      if (!join(t, best, items, i)) t.before = all;
+    }
+  }
+  const KernelAccess& access_of_run(const Item& i) const {
+    return access_[static_cast<size_t>(i.run.kernel)];
+  }
+  bool writes_much(const Run& r) const {
+    return std::any_of(r.buffers.begin(), r.buffers.end(),
+                       [&](int b) { return s_.buffers[b].region == Region::Scratch && cutter_.is_large(b); });
+  }
+  bool can_join(const Run& r) const {
+    std::set<int> distinct(r.buffers.begin(), r.buffers.end());
+    if (distinct.size() != r.buffers.size()) return false;
+    return std::none_of(r.buffers.begin(), r.buffers.end(), [&](int b) {
+      return s_.buffers[b].derived_from >= 0 || s_.buffers[b].region == Region::Thread;
+    });
+  }
+  bool conflicts(const std::vector<Item>& items, const std::vector<size_t>& others, const Run& r) const {
+    return std::any_of(others.begin(), others.end(), [&](size_t i) { return conflict(s_, items[i].run, r); });
+  }
+
+  void emit_tasks(const Taken& t, const std::vector<Item>& items, Body& out) {
+    std::set<int> inner;
+    for (int b : t.chain.written())
+      if (cutter_.is_inner(t.chain, b)) inner.insert(b);
+    For tasks{s_.vars++, 1, {}, -1, true}, blocks{-1, 1, {}, -1, false};
+    const SharedIndex& last = t.chain.shared()[t.cut.indices - 1];
+    if (last.summed) blocks.var = s_.vars++, blocks.extent = last.extent.ceil_div(t.cut.block);
+    std::vector<Index> starts(t.cut.indices);
+    Index rest = Index::var(tasks.var);
+    for (size_t i = t.cut.indices - last.summed; i-- > 0;) {
+      const int64_t size = i + 1 == t.cut.indices ? t.cut.block : 1;
+      const Index count = t.chain.shared()[i].extent.ceil_div(size);
+      starts[i] = (i == 0 ? rest : rest.mod(count)) * size;
+      rest = rest.floor_div(count);
+      tasks.extent = tasks.extent * count;
+    }
+    if (last.summed) {
+      start_sums(t, items, inner, starts, tasks.body);
+      starts.back() = Index::var(blocks.var) * t.cut.block;
+    }
+    Body& body = last.summed ? blocks.body : tasks.body;
+    for (size_t m : in_order(t)) {
+      const Item& item = items[t.members[m]];
+      Run r = item.run;
+      r.kernel = number(task_kernel(s_.kernels[r.kernel], t.chain, m, t.cut, inner));
+      r.params.insert(r.params.end(), starts.begin(), starts.end());
+      for (size_t i = 0; i < r.buffers.size(); ++i)
+        if (inner.count(r.buffers[i]))
+          shrunk_.push_back({r.buffers[i], s_.kernels[r.kernel].buffers[i].shape});
+      body.push_back(r);
+      note(item, r.kernel);
+    }
+    if (last.summed) tasks.body.push_back(std::make_shared<const For>(std::move(blocks)));
+    out.push_back(std::make_shared<const For>(std::move(tasks)));
+  }
+  // Members in the order of their runs; they joined in another where one was pulled in.
+  static std::vector<size_t> in_order(const Taken& t) {
+    std::vector<size_t> order(t.members.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return t.members[a] < t.members[b]; });
+    return order;
+  }
+  void start_sums(const Taken& t, const std::vector<Item>& items, const std::set<int>& inner,
+                  const std::vector<Index>& starts, Body& body) {
+    for (size_t m : in_order(t)) {
+      const KernelAccess& a = *t.chain.accesses()[m];
+      if (!a.is_sum(t.chain.shared()[t.cut.indices - 1].loops[m])) continue;
+      const Item& item = items[t.members[m]];
+      Run r{number(start_kernel(s_.kernels[item.run.kernel], t.chain, m, t.cut, inner)),
+            {item.run.buffers[*a.sum]},
+            item.run.params};
+      r.params.insert(r.params.end(), starts.begin(), starts.end());
+      body.push_back(r);
+      note(item, r.kernel);
+    }
+  }
+  void note(const Item& item, int kernel) {
+    if (!report_) return;
+    notes_.push_back(report_->kernels[item.note]);
+    notes_.back().kernel = kernel;
+  }
+
+  // Equal kernels are one.
+  int number(kernel::Kernel k) {
+    const auto [it, fresh] = numbers_.emplace(kernel::canonical_text(k), static_cast<int>(s_.kernels.size()));
+    if (fresh) s_.kernels.push_back(std::move(k));
+    return it->second;
+  }
+
+  void drop_kernels_without_runs() {
+    std::vector<int> now(s_.kernels.size(), -1);
+    std::vector<kernel::Kernel> kept;
+    each_run(s_.body, [&](const Run& r) {
+      int& n = now[static_cast<size_t>(r.kernel)];
+      if (n >= 0) return;
+      n = static_cast<int>(kept.size());
+      kept.push_back(std::move(s_.kernels[static_cast<size_t>(r.kernel)]));
+    });
+    s_.body = map_runs(s_.body, [&](Run r) {
+      r.kernel = now[static_cast<size_t>(r.kernel)];
+      return r;
+    });
+    s_.kernels = std::move(kept);
+    for (StepReport::KernelNote& n : notes_) n.kernel = now[static_cast<size_t>(n.kernel)];
+  }
+
+  Step& s_;
+  ScheduleOptions o_;
+  StepReport* report_;
+  std::vector<int> uses_;  // by buffer
+  Cutter cutter_;
+  std::vector<KernelAccess> access_;  // by kernel
+  std::map<std::string, int> numbers_;
+  std::vector<Renamed> shrunk_;
+  std::vector<StepReport::KernelNote> notes_;
+  size_t seen_ = 0;
+};
+
+}  // namespace
+
+void block_runs(Step& s, const ScheduleOptions& o, StepReport* report) { Blocker(s, o, report).run(); }
+
+}  // namespace gradc::passes

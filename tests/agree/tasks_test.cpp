@@ -1,0 +1,94 @@
+// Chains of kernels that run block by block: attention and its gradients, of constant and of symbolic length,
+// in tasks that do not divide it, bit for bit what the interpreters say.
+#include "agree/harness.h"
+
+namespace gradc::test {
+namespace {
+
+const char* kAttention = R"(
+func @loss[B <= 8 plan 8, T <= 40 plan 40](%q: f32[B,T,2,8], %k: f32[B,T,2,8], %v: f32[B,T,2,8]) -> (loss: f32[]) {
+  %s = einsum(%q, %k) {spec="bihc,bjhc->bhij"}
+  %top = reduce_max(%s) {axes=[3]}
+  %stop = stop_gradient(%top)
+  %topb = broadcast(%stop) {dims=[0,1,2], shape=[B,2,T,T]}
+  %d = sub(%s, %topb)
+  %e = exp(%d)
+  %total = reduce_sum(%e) {axes=[3]}
+  %totals = broadcast(%total) {dims=[0,1,2], shape=[B,2,T,T]}
+  %a = div(%e, %totals)
+  %y = einsum(%a, %v) {spec="bhij,bjhc->bihc"}
+  %z = tanh(%y)
+  %loss = reduce_sum(%z) {axes=[0,1,2,3]}
+  return %loss
+}
+
+func @f[B <= 8 plan 8, T <= 40 plan 40](%q: f32[B,T,2,8], %k: f32[B,T,2,8], %v: f32[B,T,2,8]) -> (loss: f32[], dq: f32[B,T,2,8], dk: f32[B,T,2,8], dv: f32[B,T,2,8]) {
+  %all: (f32[], f32[B,T,2,8], f32[B,T,2,8], f32[B,T,2,8]) = value_and_grad(%q, %k, %v) {function=@loss, wrt=[0,1,2]}
+  %loss = get(%all) {index=0}
+  %dq = get(%all) {index=1}
+  %dk = get(%all) {index=2}
+  %dv = get(%all) {index=3}
+  return %loss, %dq, %dk, %dv
+}
+)";
+
+struct Tasks {
+  int loops = 0, sums = 0;  // sums: that go on from block to block
+};
+Tasks tasks_in(const step::Step& s) {
+  Tasks n;
+  for (const step::Stmt& st : s.body) {
+    auto* f = std::get_if<std::shared_ptr<const step::For>>(&st);
+    if (!f || !(*f)->tasks) continue;
+    ++n.loops;
+    n.sums += std::holds_alternative<std::shared_ptr<const step::For>>((*f)->body.back());
+  }
+  return n;
+}
+
+CompileOptions small_caches() {
+  CompileOptions o = options_of({});
+  o.parallel_threshold = 1;
+  o.near_bytes = 1024;
+  return o;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size())
+    text.replace(at, from.size(), to);
+  return text;
+}
+
+void expect_tasks_agree(const std::string& text, int sums,
+                        const std::vector<std::map<std::string, int64_t>>& sizes) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(text));
+  const graph::Function& f = m.at("f");
+  const CompiledFunction compiled(m, f, small_caches());
+  const Tasks tasks = tasks_in(compiled.step());
+  EXPECT_GE(tasks.loops, 2);
+  EXPECT_GE(tasks.sums, sums);
+  EXPECT_GT(compiled.step().thread_bytes, 0);
+  for (const auto& dims : sizes)
+    EXPECT_EQ(disagreement(m, f, compiled, dims, {{}, {}, {1, 2, 3, 7}}), "") << dims.at("B");
+}
+
+TEST(Tasks, AttentionOfConstantLength) {
+  const std::string text = replaced(replaced(kAttention, ", T <= 40 plan 40", ""), "T", "24");
+  expect_tasks_agree(text, 1, {{{"B", 1}}, {{"B", 3}}, {{"B", 8}}});
+}
+
+TEST(Tasks, AttentionOfSymbolicLength) {
+  expect_tasks_agree(
+      kAttention, 0,
+      {{{"B", 1}, {"T", 1}}, {{"B", 2}, {"T", 7}}, {{"B", 8}, {"T", 40}}, {{"B", 3}, {"T", 33}}});
+}
+
+TEST(Tasks, WithoutThePassThereAreNone) {
+  CompileOptions o = small_caches();
+  o.without = {"block"};
+  const graph::Module m = passes::run_graph_passes(graph::parse(kAttention));
+  EXPECT_EQ(tasks_in(CompiledFunction(m, m.at("f"), o).step()).loops, 0);
+}
+
+}  // namespace
+}  // namespace gradc::test

@@ -36,6 +36,11 @@ constexpr std::array kPasses{
     PassInfo{"fuse", Stage::Fuse, true, "over whole functions, while every value is still a node"},
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},
+    PassInfo{"recompute", Stage::Step, true,
+             "when the order of runs is known, and who reads what how much later", nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
+               if (!off) recompute(s, o.schedule, report);
+             }},
     PassInfo{"block", Stage::Step, true, "over naive kernels, whose loops still stand for their indices",
              nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {

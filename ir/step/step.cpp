@@ -19,21 +19,26 @@ void each_run(const Body& b, const std::function<void(const Run&)>& visit) {
 Body map_runs(const Body& b, const std::function<Run(const Run&)>& f) {
   Body out;
   for (const Stmt& s : b) {
-    if (auto* r = std::get_if<Run>(&s)) {
+    if (auto* r = std::get_if<Run>(&s))
       out.push_back(f(*r));
-    } else if (auto* l = std::get_if<std::shared_ptr<const For>>(&s)) {
-      For made = **l;
-      made.body = map_runs((*l)->body, f);
-      out.push_back(std::make_shared<const For>(std::move(made)));
-    } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
-      If made{(*i)->condition, map_runs((*i)->then_body, f), {}};
-      made.else_body = map_runs((*i)->else_body, f);
-      out.push_back(std::make_shared<const If>(std::move(made)));
-    } else {
-      out.push_back(s);
-    }
+    else
+      out.push_back(map_bodies(s, [&](const Body& inner) { return map_runs(inner, f); }));
   }
   return out;
+}
+
+Stmt map_bodies(const Stmt& s, const std::function<Body(const Body&)>& f) {
+  if (auto* l = std::get_if<std::shared_ptr<const For>>(&s)) {
+    For made = **l;
+    made.body = f((*l)->body);
+    return std::make_shared<const For>(std::move(made));
+  }
+  if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+    If made{(*i)->condition, f((*i)->then_body), {}};
+    made.else_body = f((*i)->else_body);
+    return std::make_shared<const If>(std::move(made));
+  }
+  return s;
 }
 
 ThreadScratch thread_scratch(const kernel::Kernel& k) {

@@ -65,6 +65,8 @@ struct If {
   Body then_body, else_body;
 };
 
+// A loop or a branch with its bodies replaced; other statements as they are.
+Stmt map_bodies(const Stmt& s, const std::function<Body(const Body&)>& f);
 // Every run, in the order of the text; the body with each replaced.
 void each_run(const Body& b, const std::function<void(const Run&)>& visit);
 Body map_runs(const Body& b, const std::function<Run(const Run&)>& f);

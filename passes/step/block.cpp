@@ -69,17 +69,7 @@ class Blocker {
         continue;
       }
       straight(std::exchange(items, {}), out);
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
-        For made = **f;
-        made.body = body((*f)->body);
-        out.push_back(std::make_shared<const For>(std::move(made)));
-      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&st)) {
-        If made{(*i)->condition, body((*i)->then_body), {}};
-        made.else_body = body((*i)->else_body);
-        out.push_back(std::make_shared<const If>(std::move(made)));
-      } else {
-        out.push_back(st);
-      }
+      out.push_back(map_bodies(st, [&](const Body& inner) { return body(inner); }));
     }
     straight(std::move(items), out);
     return out;

@@ -15,6 +15,9 @@ struct Cut {
   double saved = 0;  // bytes
 };
 
+// Whether so many bytes are too many for the caches of all cores.
+bool is_far(int64_t bytes, const Machine& m);
+
 class Cutter {
  public:
   // `uses`: by buffer, how often runs, conditions and outputs name it.
@@ -24,7 +27,6 @@ class Cutter {
   std::optional<Cut> cut(Chain& c) const;
   // Whether a buffer is the chain's alone.
   bool is_inner(const Chain& c, int b) const;
-  // Whether it is too large for the caches of all cores.
   bool is_large(int b) const;
 
  private:

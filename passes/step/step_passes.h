@@ -14,6 +14,8 @@ using BufferLayouts = std::function<Layout(const Type&, step::Region)>;
 // Rows of temporaries are kept apart in the caches, or buffers lie as `layouts` says where that is given;
 // kernels learn how.
 void pad_rows(step::Step& s, const BufferLayouts& layouts, StepReport* report);
+// What is large and cheap is made again for readers far behind.
+void recompute(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Kernels that hand large buffers to one another become tasks over blocks of what they share.
 void block_runs(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // A schedule for every kernel. Fills `work` and `schedule` of the report's rows.

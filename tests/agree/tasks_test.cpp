@@ -49,7 +49,7 @@ Tasks tasks_in(const step::Step& s) {
 CompileOptions small_caches() {
   CompileOptions o = options_of({});
   o.parallel_threshold = 1;
-  o.near_bytes = 1024;
+  o.near_bytes = 2048;
   return o;
 }
 
@@ -72,15 +72,66 @@ void expect_tasks_agree(const std::string& text, int sums,
     EXPECT_EQ(disagreement(m, f, compiled, dims, {{}, {}, {1, 2, 3, 7}}), "") << dims.at("B");
 }
 
+// The same with layers between the attention and the loss.
+std::string deep_attention(int length) {
+  std::string layers = "  %x0 = tanh(%y)\n";
+  for (int i = 0; i < 14; ++i)
+    layers += fmt::format("  %p{0} = einsum(%x{0}, %m) {{spec=\"bihc,cd->bihd\"}}\n  %x{1} = tanh(%p{0})\n",
+                          i, i + 1);
+  std::string text = replaced(replaced(kAttention, ", T <= 40 plan 40", ""), "T", std::to_string(length));
+  text = replaced(text, "(%q: ", "(%m: f32[8,8], %q: ");
+  text = replaced(text, "value_and_grad(%q, %k, %v) {function=@loss, wrt=[0,1,2]}",
+                  "value_and_grad(%m, %q, %k, %v) {function=@loss, wrt=[1,2,3]}");
+  text = replaced(text, "  %z = tanh(%y)\n", layers);
+  return replaced(text, "reduce_sum(%z)", "reduce_sum(%x14)");
+}
+
 TEST(Tasks, AttentionOfConstantLength) {
   const std::string text = replaced(replaced(kAttention, ", T <= 40 plan 40", ""), "T", "24");
   expect_tasks_agree(text, 1, {{{"B", 1}}, {{"B", 3}}, {{"B", 8}}});
 }
 
+TEST(Tasks, WhatIsMadeAgainIsTheSame) { expect_tasks_agree(deep_attention(24), 1, {{{"B", 3}}, {{"B", 8}}}); }
+
 TEST(Tasks, AttentionOfSymbolicLength) {
   expect_tasks_agree(
       kAttention, 0,
       {{{"B", 1}, {"T", 1}}, {{"B", 2}, {"T", 7}}, {{"B", 8}, {"T", 40}}, {{"B", 3}, {"T", 33}}});
+}
+
+// A task that leaves out one of its kernels reads what an earlier task left in the buffers of its thread.
+TEST(Tasks, WhatAnEarlierTaskLeftIsFound) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(kAttention));
+  step::Step s = CompiledFunction(m, m.at("f"), small_caches()).step();
+  int found = 0;
+  for (step::Stmt& st : s.body) {
+    auto* f = std::get_if<std::shared_ptr<const step::For>>(&st);
+    if (!f || !(*f)->tasks) continue;
+    const step::Stmt whole = st;
+    step::For less = **f;
+    less.body.erase(less.body.begin());
+    st = std::make_shared<const step::For>(std::move(less));
+    std::vector<std::byte> io(static_cast<size_t>(s.io_bytes));
+    try {
+      step::interpret(s, nullptr, io.data(), {{{"B", 4}, {"T", 40}}, 2});
+    } catch (const InternalError& e) {
+      found += std::string(e.what()).find("what this task did not write there") != std::string::npos;
+    }
+    st = whole;
+  }
+  EXPECT_GE(found, 1);
+}
+
+// What is large and cheap is not kept from the forward pass to the backward pass.
+TEST(Tasks, MemoryOfAttentionGrowsWithItsLength) {
+  const auto scratch = [](int length, std::vector<std::string> without) {
+    CompileOptions o;
+    o.without = std::move(without);
+    const graph::Module m = passes::run_graph_passes(graph::parse(deep_attention(length)));
+    return lower_function(m, m.at("f"), o).scratch_bytes;
+  };
+  EXPECT_LT(scratch(4096, {}), 5 * scratch(1024, {}));
+  EXPECT_GT(scratch(4096, {"block"}), 12 * scratch(1024, {"block"}));
 }
 
 TEST(Tasks, WithoutThePassThereAreNone) {

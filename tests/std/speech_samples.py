@@ -137,7 +137,7 @@ def distance(a, b):
 
 def alignments():
     z = some(6, 5, 4, low=-3, high=3)
-    y = np.array([[1, 2, 3], [2, 2, 1], [3, -1, -1], [9, 9, 9], [1, 1, 1], [2, 1, 1]], np.int32)
+    y = np.array([[1, 2, 3], [2, 2, -1], [3, 3, 3], [0, 0, 9], [1, 1, 1], [2, 1, 1]], np.int32)
     lengths, frames = np.array([3, 2, 1, 0, 3, 3], np.int32), np.array([5, 3, 1, 4, 4, 5], np.int32)  # 1, 1, 1 needs 5
     each = by_enumeration(z, y, frames, lengths)
     assert np.isinf(each[4]) and np.isfinite(np.delete(each, 4)).all()

@@ -43,7 +43,8 @@ def formals(inputs):
 def columns(name, a):
     if a.ndim == 1:
         return f'column("{name}", {type_of(a)[:3]})'
-    return "columns(" + ", ".join(f'"{name}{i}"' for i in range(a.shape[1])) + ")"
+    typed = [] if a.dtype.kind == "f" else [type_of(a)[:3]]
+    return "columns(" + ", ".join([f'"{name}{i}"' for i in range(a.shape[1])] + typed) + ")"
 
 
 def value(name, body, inputs, results, state={}, compare="near 1e-13 1e-15", before="", kind="predict"):

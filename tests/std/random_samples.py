@@ -72,3 +72,22 @@ def dropout(step, seed, p):
     want = {f"k{i}": x for i, x in enumerate(kept)}
     want["a"] = sum(np.where(m, x / (1 - p), 0) for m, x in zip(masks, k))
     sample("train", "Dropout", text, given, want, "near 1e-14 1e-15")
+
+
+def spectra_with_holes():
+    """Four draws an example: how long, where, how wide, how low."""
+    x = some(2, 3, 4)
+    value("SpecAugment", "x |> SpecAugment{2, 2}", {"x": x}, x, compare="exact")
+    for step, seed, frames, bands in [(0, 0, 3, 2), (7, 5, 9, 0), (3, 5, 0, 9), (4, 5, 6, 5)]:
+        a, k = some(6, 6, 5), some(6, 6, 5)
+        mask = np.ones((6, 6, 5))
+        for b, (long, at, wide, low) in enumerate(uniform(bits(bits(seed, name_hash("spec_augment:0:0")), step), 24).reshape(6, 4)):
+            long, wide = int(long * (min(frames, 6) + 1)), int(wide * (min(bands, 5) + 1))
+            at, low = int(at * (6 - long + 1)), int(low * (5 - wide + 1))
+            mask[b, at : at + long], mask[b, :, low : low + wide] = 0, 0
+        assert 0 < mask.sum() < mask.size
+        text = ("model t(z: f64[B]) -> (r: [...]) {\nparam a: [6, 6, 5] = 0\nparam k: [6, 6, 5] = 0\n"
+                f"r = sum(SpecAugment{{{frames}, {bands}}}(a) * k) + 0 * z[0]\n}}\n"
+                + TRAIN.format(fields='z = column("z")', loss="r + 0 * mean(z)", more="", optimizer="gradient{}", lr=1))
+        given = {"z": np.zeros(1), "a": a, "k": k, "step": np.int64(step), "seed": np.int64(seed), "total": np.int64(10)}
+        sample("train", "SpecAugment", text, given, {"a": mask * k, "k": mask * a}, "near 1e-14 1e-15")

@@ -12,14 +12,15 @@ from gradient_samples import gradients
 from language_samples import programs
 from loss_samples import further_losses
 from norm_samples import norms
-from random_samples import known_draws
+from random_samples import known_draws, spectra_with_holes
 from sample_text import out
 from sequence_samples import sequence_layers
+from speech_samples import speech
 from std_samples import activations, along_axes, factored, initialisers, layers, losses, schedules
 
 start = model_text.random.bit_generator.state
 for family in [activations, along_axes, layers, losses, schedules, factored, initialisers, known_draws, programs, gradients, window_layers, norms,
-               sequence_layers, further_losses, without_padding]:
+               sequence_layers, further_losses, without_padding, speech, spectra_with_holes]:
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)

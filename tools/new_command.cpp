@@ -82,7 +82,9 @@ std::string model_block(const TablePlan& p, const std::string& name) {
                                  amount ? "(prediction: [B])" : "(logits: [B, classes], prediction: i32[B])");
   text += parts.size() == 1 ? fmt::format("  h = {}", parts[0])
                             : fmt::format("  h = concat({}, over=1)", fmt::join(parts, ",\n             "));
-  text += "\n  h = h |> Dense{hidden} |> relu |> Dropout{0.1} |> Dense{hidden} |> relu\n";
+  // Small tables are learnt by heart otherwise.
+  text += fmt::format("\n  h = h |> Dense{{hidden}} |> relu |> Dropout{{{}}} |> Dense{{hidden}} |> relu\n",
+                      p.val ? "0.1" : "0.2");
   text += amount ? "  prediction = center + scale * (h |> Dense{1} |> squeeze(over=1))\n}\n"
                  : "  logits     = h |> Dense{classes}\n  prediction = argmax(logits)\n}\n";
   return text;
@@ -112,8 +114,7 @@ std::string train_block(const TablePlan& p, const std::string& name) {
   const bool amount = p.target == TablePlan::Target::Amount;
   const int64_t train = p.val ? p.rows * 7 / 10 : p.rows * 8 / 10, batch = train > 20000 ? 128 : 32;
   // Enough steps for a small table, and not too many for a large one.
-  const int64_t epochs =
-      std::clamp<int64_t>(2000 * batch / std::max<int64_t>(1, train), 20, p.val ? 60 : 100);
+  const int64_t epochs = std::clamp<int64_t>(2000 * batch / std::max<int64_t>(1, train), 20, p.val ? 60 : 80);
   std::string text = fmt::format("\ntrain {} on rows {{\n", name);
   text += amount
               ? "  loss      = mse(prediction / scale, y / scale)\n  metric r2 = r2(prediction, y)\n"
@@ -121,8 +122,8 @@ std::string train_block(const TablePlan& p, const std::string& name) {
   text += fmt::format(
       "  optimizer = adamw{{weight_decay = {} if rank(param) >= 2 else 0}}\n  lr        = cosine(2e-3, 0, "
       "warmup=20)\n  batch = {}; epochs = {}; seed = 1\n",
-      p.val ? "0.01" : "0.1", batch, epochs);
-  if (p.val) text += fmt::format("  keep = best({})\n", amount ? "max = val.r2" : "max = val.accuracy");
+      p.val ? "0.01" : "0.3", batch, epochs);
+  if (p.val) text += "  keep = best(min = val.loss)\n";
   return text + "}\n";
 }
 

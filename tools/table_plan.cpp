@@ -20,8 +20,8 @@ using runtime::CsvTable;
 
 constexpr int64_t kMostClasses = 30;  // of numbers; more are an amount
 constexpr int64_t kMostNamedClasses = 200;
-constexpr int64_t kMostKinds = 1000;  // of an embedded column
-constexpr int64_t kRowsForVal = 500;  // a tenth of fewer says little about weights
+constexpr int64_t kMostKinds = 1000;   // of an embedded column
+constexpr int64_t kRowsForVal = 1000;  // a tenth of fewer says little about weights
 
 std::string shown(const std::string& text) { return printable(text, 64); }
 
@@ -201,7 +201,9 @@ class Planner {
         return fmt::format("text, {} kinds in {} rows", s.distinct, there) + mixed_with(s);
       return "";
     }
-    if (std::max(-s.min, s.max) > 1e30) return "numbers beyond 1e30; scale them";
+    // Their squares are f32 in Standardize.
+    if (std::max(-s.min, s.max) > 1e18) return "numbers beyond 1e18; scale them";
+    if (s.max - s.min < 1e-5) return "numbers closer than 1e-5 to one another; scale them";
     if (counts_rows(s)) return "numbers its rows";
     if (constant_in_training(s)) return "constant in the training split";
     return "";

@@ -110,7 +110,7 @@ class New(Folder):
     def test_what_is_left_out_and_refused(self):
         rows = [(i * i % 31, 7, "-" if i == 3 else i * 3 % 101, "", "1e35" if i else "2", i % 2) for i in range(100)]
         self.write(["a", "same", "mixed", "empty", "huge", "y"], rows)
-        self.learn("y", "left out same: constant", "left out mixed: text, 100 kinds in 100 rows; numbers but for 1 cells, the first at t.csv:5:", "left out empty: nothing but missing cells", "left out huge: numbers beyond 1e30")
+        self.learn("y", "left out same: constant", "left out mixed: text, 100 kinds in 100 rows; numbers but for 1 cells, the first at t.csv:5:", "left out empty: nothing but missing cells", "left out huge: numbers beyond 1e18")
         self.learn("same", "the same in every row", code=1)
         self.learn("empty", "0 rows with a target are too few", code=1)
         self.write(["a", "y"], [(i, f"t{i}") for i in range(100)])

@@ -66,6 +66,7 @@ SourceSpec table_of(const frontend::Unit& unit, const FittedFields& fitted) {
     f.unknown = f.form == "category" && names != nullptr && !names->empty() && names->front().empty();
     if (f.unknown) f.missing.policy = frontend::MissingCells::Policy::Unknown;
     f.texts = *find(fitted.columns, in.name);
+    f.exact = true;
     f.dtype = in.type.dtype;
     f.loc = s.loc = in.loc;
     s.fields.push_back(std::move(f));
@@ -113,7 +114,7 @@ class InputLoader {
     });
     for (FieldSpec& f : spec.fields)
       if (const Names* columns = find(fitted_.columns, f.name); columns != nullptr && !f.form.empty())
-        f.texts = *columns, f.except.clear();
+        f.texts = *columns, f.exact = true, f.except.clear();
     for (FieldSpec& f : spec.fields) take_fills(f);
     for (const Input& in : unit_.inputs)
       if (in.model_input && std::none_of(spec.fields.begin(), spec.fields.end(),

@@ -188,7 +188,7 @@ Names field_columns(const FieldSpec& field, const Names& columns) {
     for (const std::string& n : names)
       if (!contains(except, n) && !contains(out, n)) out.push_back(n);
   };
-  const bool several = field.form == "columns" || field.form == "is_missing";
+  const bool several = !field.exact && (field.form == "columns" || field.form == "is_missing");
   for (const std::string& text : field.texts)
     if (Names names = several ? expanded(text, columns, field.loc) : Names{text}; names == Names{text})
       out.push_back(text);

@@ -35,6 +35,7 @@ struct FieldSpec {
   std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
   std::vector<std::string> except;  // columns: all but these
   MissingCells missing;
+  bool exact = false;                      // texts are columns, and no patterns of them
   bool unknown = false;                    // a category that no training example has is number 0
   std::map<std::string, int64_t> numbers;  // the form's settings: length = 8000
   double low = 0, high = 1;                // drawn numbers

@@ -101,16 +101,20 @@ std::string give_numbers(const std::vector<std::string>& vocabulary, const std::
                          SourceData& read, runtime::Dataset& data) {
   runtime::Array& ids = field.empty() ? data.sequence : data.fields.at(field);
   runtime::Coded coded{std::move(ids), std::move(read.names.at(field))};
-  const int64_t missing = runtime::renumber(coded, vocabulary);
+  const bool unknown = read.unknown.count(field) != 0;
+  const int64_t missing = runtime::renumber(coded, vocabulary, unknown);
   if (missing >= 0) {
     const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
     const std::string place =
         field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
     return fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
-                       place, field.empty() ? "the character" : "the label",
+                       place, field.empty() ? "the character" : "the name",
                        name == "\n" ? "\\n" : printable(name, 64), vocabulary.size());
   }
   ids = std::move(coded.ids);
+  int64_t others = 0;
+  for (int64_t i = 0; unknown && i < ids.count(); ++i) others += ids.whole_at(i) == 0;
+  if (others > 0) read.remarks.push_back(fmt::format("{}: {}: {} unknown", read.file, field, others));
   return "";
 }
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "driver/field_checks.h"
+#include "driver/fit_fills.h"
 #include "runtime/error.h"
 #include "runtime/shuffle.h"
 #include "support/diagnostic.h"
@@ -21,7 +22,7 @@ using frontend::SourceSpec;
 SourceRequest request_of(const SourceSpec& s, const DataPlaces& places,
                          std::function<std::optional<DType>(const std::string&)> input_type) {
   return {s, [&places](const std::string& path, Loc loc) { return find_data(path, places, loc); },
-          std::move(input_type)};
+          std::move(input_type), false};
 }
 
 // A dataset under way: rows, or the part of a text that is not yet, or was, cut into windows.
@@ -47,6 +48,9 @@ class Loader {
     for (const DataOp& op : spec.ops)
       for (size_t i = 0; i < op.outputs.size(); ++i) check_rows(op, i);
     fit_vocabularies();
+    fit_fills();
+    for (const SourceData& read : read_)
+      out_.remarks.insert(out_.remarks.end(), read.remarks.begin(), read.remarks.end());
     out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
     if (unit_.carries())
       for (auto [split, name] :
@@ -128,6 +132,8 @@ class Loader {
     for (size_t i = 0; i < used.size(); ++i)
       if (used[i]) names.push_back(it->second[i]);
     std::sort(names.begin(), names.end());
+    if (read.unknown.count(field) != 0 && (names.empty() || !names[0].empty()))
+      names.insert(names.begin(), "");
     return names;
   }
 
@@ -143,6 +149,40 @@ class Loader {
       if (read_[i].raw_bytes)
         for (const auto& [name, window] : data_[i]->windows) out_.vocabulary[name] = {"bytes"};
     }
+  }
+
+  // What the training split says holds for all sources, so its source comes first.
+  void fit_fills() {
+    const Set& train = set(unit_.data->train);
+    std::vector<size_t> order = {static_cast<size_t>(train.source)};
+    for (size_t i = 0; i < read_.size(); ++i)
+      if (data_[i] && i != order[0]) order.push_back(i);
+    for (size_t i : order)
+      for (const FieldSpec& f : unit_.data->sources[i].fields) fit_fill(f, i);
+  }
+
+  void fit_fill(const FieldSpec& f, size_t source) {
+    const std::vector<std::string>& columns = read_[source].columns[f.name];
+    if (f.form == "is_missing" || f.form == "category") out_.forms[f.name] = f.form;
+    if (f.missing.policy == frontend::MissingCells::Policy::Fill)
+      out_.fills.try_emplace(f.name, columns.size(), f.missing.fills[0]);
+    const auto missing = read_[source].missing.find(f.name);
+    if (missing == read_[source].missing.end()) return;
+    const Set& train = set(unit_.data->train);
+    const SourceData& trained = read_[static_cast<size_t>(train.source)];
+    const auto values = train.split.data->fields.find(f.name);
+    const auto at = trained.columns.find(f.name);
+    if (values == train.split.data->fields.end() || at == trained.columns.end() || at->second != columns)
+      throw CompileError(f.loc, fmt::format("the training split has no field {} of these columns, which "
+                                            "would say what fills missing cells",
+                                            f.name));
+    if (out_.fills.count(f.name) == 0) {
+      const auto known = trained.missing.find(f.name);
+      out_.fills[f.name] =
+          fitted_fills(f, columns, values->second, train.split.rows,
+                       known == trained.missing.end() ? std::vector<int64_t>{} : known->second);
+    }
+    fill_missing(data_[source]->fields.at(f.name), missing->second, out_.fills.at(f.name));
   }
 
   void apply(const std::vector<std::string>& vocabulary, const std::string& field, size_t source) {

@@ -56,10 +56,17 @@ SourceSpec table_of(const frontend::Unit& unit, const FittedFields& fitted) {
     if (!in.model_input || find(fitted.columns, in.name) == nullptr) continue;
     FieldSpec f;
     f.name = in.name;
-    f.form = find(fitted.vocabulary, in.name) != nullptr ? "label"
-             : in.type.rank() == 1                       ? "column"
-                                                         : "columns";
+    const Names* names = find(fitted.vocabulary, in.name);
+    const auto form = fitted.forms.find(in.name);
+    f.form = form != fitted.forms.end() ? form->second
+             : names != nullptr         ? "label"
+             : in.type.rank() == 1      ? "column"
+                                        : "columns";
+    // No name is empty but the one that stands for those that training lacks.
+    f.unknown = f.form == "category" && names != nullptr && !names->empty() && names->front().empty();
+    if (f.unknown) f.missing.policy = frontend::MissingCells::Policy::Unknown;
     f.texts = *find(fitted.columns, in.name);
+    f.exact = true;
     f.dtype = in.type.dtype;
     f.loc = s.loc = in.loc;
     s.fields.push_back(std::move(f));
@@ -83,8 +90,9 @@ class InputLoader {
                                        [&](const std::string& field) -> std::optional<DType> {
                                          const Input* in = input_named(unit_, field);
                                          return in == nullptr ? std::nullopt : std::optional(in->type.dtype);
-                                       }});
-    LoadedInputs out{std::move(read.data), {}};
+                                       },
+                                       true});
+    LoadedInputs out{std::move(read.data), {}, {}};
     for (const FieldSpec& f : spec.fields)
       check_shape(*input_named(unit_, f.name), f, read, out.data, sources_);
     number_names(spec, read, out.data);
@@ -92,6 +100,7 @@ class InputLoader {
       if (const std::string p = class_problem(*input_named(unit_, f.name), read, out.data); !p.empty())
         throw runtime::Error(Failure::Data, p);
     set_rows(out, read.file);
+    out.remarks = std::move(read.remarks);
     return out;
   }
 
@@ -105,12 +114,24 @@ class InputLoader {
     });
     for (FieldSpec& f : spec.fields)
       if (const Names* columns = find(fitted_.columns, f.name); columns != nullptr && !f.form.empty())
-        f.texts = *columns, f.except.clear();
+        f.texts = *columns, f.exact = true, f.except.clear();
+    for (FieldSpec& f : spec.fields) take_fills(f);
     for (const Input& in : unit_.inputs)
       if (in.model_input && std::none_of(spec.fields.begin(), spec.fields.end(),
                                          [&](const FieldSpec& f) { return f.name == in.name; }))
         throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
     return spec;
+  }
+
+  void take_fills(FieldSpec& f) const {
+    const auto fills = fitted_.fills.find(f.name);
+    if (fills == fitted_.fills.end() && !f.missing.fitted()) return;
+    if (fills == fitted_.fills.end() || fills->second.size() != f.texts.size())
+      throw failure(Failure::Mismatch,
+                    "nothing says what fills missing cells of '{}': the weights have no gradc.fill.{} of its "
+                    "columns",
+                    f.name, f.name);
+    f.missing = {frontend::MissingCells::Policy::Fill, fills->second, ""};
   }
 
   static void take_files(SourceSpec& spec, const Names& files) {

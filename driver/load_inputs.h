@@ -16,11 +16,14 @@ namespace gradc {
 struct FittedFields {
   std::map<std::string, std::vector<std::string>> columns;     // of tables, by field
   std::map<std::string, std::vector<std::string>> vocabulary;  // what numbers stand for, by field
+  std::map<std::string, std::vector<double>> fills;            // of missing cells, by field
+  std::map<std::string, std::string> forms;                    // is_missing, category
 };
 
 struct LoadedInputs {
   runtime::Dataset data;
   std::vector<int64_t> rows;  // of a text: where its windows start
+  std::vector<std::string> remarks;
 };
 
 // `files`: for sources that take a file for each field, of the form FIELD=FILE, or FILE where there is one

@@ -2,22 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <optional>
 
+#include "runtime/cell.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
 
 namespace gradc::runtime {
 namespace {
-
-std::string_view trimmed(std::string_view s) {
-  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
-  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
-  return s;
-}
 
 bool ends_line(char c) { return c == '\n' || c == '\r'; }
 
@@ -43,39 +36,36 @@ char separator_of(std::string_view text) {
   return kSeparators[static_cast<size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin())];
 }
 
-enum class Reading { Number, Text, TooLarge };
-
-Reading read_number(std::string_view text, double& value) {
-  text = trimmed(text);
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-' && text[1] != '+') text.remove_prefix(1);
-  if (text.empty()) return Reading::Text;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size() || error == std::errc::invalid_argument) return Reading::Text;
-  // from_chars does not say on which side the number is out of range; strtod does.
-  if (error == std::errc::result_out_of_range) {
-    value = std::strtod(std::string(text).c_str(), nullptr);
-    return std::isfinite(value) ? Reading::Number : Reading::TooLarge;
+// What no column may hold together, by the cell that came first.
+class ColumnKinds {
+ public:
+  // The kind of the first cell that this one does not go with, and its row; -1 where it goes with all.
+  int64_t conflict(CellValue::Kind kind, double value, int64_t row, CellValue::Kind& other) {
+    using Kind = CellValue::Kind;
+    // 0 and 1 are flags as well.
+    const bool either = kind == Kind::Number && (value == 0 || value == 1);
+    const auto mine = static_cast<size_t>(kind);
+    if (!either && first_[mine] < 0) first_[mine] = row;
+    if (either && either_ < 0) either_ = row;
+    for (const Kind k : {Kind::Number, Kind::Flag, Kind::Date}) {
+      if (k == kind || (either && k == Kind::Flag)) continue;
+      other = k;
+      if (first_[static_cast<size_t>(k)] >= 0) return first_[static_cast<size_t>(k)];
+      if (k == Kind::Number && kind == Kind::Date && either_ >= 0) return either_;
+    }
+    return -1;
   }
-  return std::isfinite(value) ? Reading::Number : Reading::Text;
-}
 
-std::optional<int64_t> read_whole(std::string_view text) {
-  text = trimmed(text);
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-' && text[1] != '+') text.remove_prefix(1);
-  int64_t n = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  return !text.empty() && error == std::errc() && end == text.data() + text.size() ? std::optional(n)
-                                                                                   : std::nullopt;
+ private:
+  std::array<int64_t, 6> first_ = {-1, -1, -1, -1, -1, -1};
+  int64_t either_ = -1;
+};
+
+const char* kind_name(CellValue::Kind k) {
+  return k == CellValue::Kind::Date ? "a date" : k == CellValue::Kind::Flag ? "a truth value" : "a number";
 }
 
 }  // namespace
-
-bool is_missing(std::string_view s) {
-  s = trimmed(s);
-  return s.empty() || s == "NA" || s == "n/a" || s == "nan" || s == "NaN";
-}
-
-bool to_number(std::string_view text, double& value) { return read_number(text, value) == Reading::Number; }
 
 CsvTable read_csv(const std::string& path) { return CsvTable(path, read_file(path, int64_t(4) << 30)); }
 
@@ -139,12 +129,12 @@ void CsvTable::read_header(const std::vector<Cell>& cells, uint32_t line) {
   lines_ = {line};
   columns_.resize(cells.size());
   const int n = static_cast<int>(cells.size());
-  double ignored = 0;
   bool some = false, only = true;
   for (int c = 0; c < n; ++c) {
-    const bool number = read_number(raw(0, c), ignored) != Reading::Text;
+    const CellValue::Kind kind = read_cell(raw(0, c)).kind;
+    const bool number = kind == CellValue::Kind::Number || kind == CellValue::Kind::TooLarge;
     some = some || number;
-    only = only && (number || is_missing(raw(0, c)));
+    only = only && (number || kind == CellValue::Kind::Missing);
   }
   no_header_ = some && only;
   for (int c = 0; c < n; ++c)
@@ -199,6 +189,8 @@ std::string CsvTable::cell(int64_t row, int column) const {
   return out;
 }
 
+bool CsvTable::is_missing(int64_t row, int column) const { return runtime::is_missing(raw(row, column)); }
+
 std::string CsvTable::where(int64_t row, int column) const {
   const size_t first = static_cast<size_t>(row) * columns_.size(), line = cells_[first].begin,
                begin = cells_[first + static_cast<size_t>(column)].begin;
@@ -223,22 +215,41 @@ int CsvTable::require(const std::string& column) const {
                                  (no_header_ ? "; its first line has numbers only, so it is no header" : ""));
 }
 
-double CsvTable::number(int64_t row, int column, DType t) const {
-  double v = 0;
+void CsvTable::keep(const std::vector<bool>& rows) {
+  size_t to = 0;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (!rows[r]) continue;
+    const auto from = cells_.begin() + static_cast<std::ptrdiff_t>(r * columns_.size());
+    std::copy(from, from + static_cast<std::ptrdiff_t>(columns_.size()),
+              cells_.begin() + static_cast<std::ptrdiff_t>(to * columns_.size()));
+    lines_[to++] = lines_[r];
+  }
+  lines_.resize(to);
+  cells_.resize(to * columns_.size());
+}
+
+void CsvTable::complain(int64_t row, int column, const std::string& what) const {
+  throw Error(Failure::Data,
+              where(row, column) + ": column '" + columns_[static_cast<size_t>(column)] + "': " + what);
+}
+
+double CsvTable::number(int64_t row, int column, DType t, const CellValue& cell) const {
+  using Kind = CellValue::Kind;
+  const double v = cell.value;
   const std::string_view text = raw(row, column);
-  auto complain = [&](const std::string& what) {
-    throw Error(Failure::Data,
-                where(row, column) + ": column '" + columns_[static_cast<size_t>(column)] + "': " + what);
-  };
-  const Reading reading = read_number(text, v);
   const std::string shown = "'" + std::string(text.substr(0, 60)) + "'";
-  if (reading == Reading::TooLarge ||
-      (reading == Reading::Number && t == DType::F32 && std::isinf(static_cast<float>(v))))
-    complain(shown + " is no " + name_of(t) + ": the largest is " +
-             (t == DType::F32 ? "3.4e38; scale the column, or use --float f64" : "1.8e308"));
-  if (reading != Reading::Number)
-    complain(trimmed(text).empty() ? "the cell is empty; drop or fill missing cells"
-                                   : shown + " is not a number; drop or fill missing cells");
+  if (cell.kind == Kind::TooLarge || (t == DType::F32 && std::isinf(static_cast<float>(v))))
+    complain(row, column,
+             shown + " is no " + name_of(t) + ": the largest is " +
+                 (t == DType::F32 ? "3.4e38; scale the column, or use --float f64" : "1.8e308"));
+  if (cell.kind == Kind::Missing)
+    complain(row, column,
+             (trimmed(text).empty() ? "the cell is empty" : shown + " is not a number") +
+                 "; drop or fill missing cells: missing=drop, mean, median or a number");
+  if (cell.kind == Kind::Text)
+    complain(row, column,
+             shown + " is not a number; texts are read by category(\"" +
+                 columns_[static_cast<size_t>(column)] + "\")");
   if (t == DType::F32 || t == DType::F64) return v;
   const double low = t == DType::I32 ? -2147483648.0 : t == DType::I64 ? -9007199254740991.0 : 0;
   const double high = t == DType::Bool  ? 1
@@ -246,29 +257,49 @@ double CsvTable::number(int64_t row, int column, DType t) const {
                       : t == DType::I32 ? 2147483647.0
                                         : 9007199254740991.0;
   if (v != std::floor(v) || v < low || v > high)
-    complain(shown + " is no " + name_of(t) +
-             (t == DType::I64 && std::abs(v) < 0x1p63 && std::abs(v) > high
-                  ? "; beyond 2^53 only digits are read, without point and exponent"
-                  : ""));
+    complain(row, column,
+             shown + " is no " + name_of(t) +
+                 (t == DType::I64 && std::abs(v) < 0x1p63 && std::abs(v) > high
+                      ? "; beyond 2^53 only digits are read, without point and exponent"
+                      : ""));
   return v;
 }
 
 // Digits keep all 64 bits of an i64; what is written as a real number goes through f64.
-void CsvTable::read_cell(int64_t row, int column, Array& into, int64_t at) const {
+void CsvTable::put(int64_t row, int column, const CellValue& cell, Array& into, int64_t at) const {
   if (const auto n = into.dtype == DType::I64 ? read_whole(raw(row, column)) : std::nullopt)
     into.set_whole(at, *n);
   else
-    into.set(at, number(row, column, into.dtype));
+    into.set(at, number(row, column, into.dtype, cell));
+}
+
+CsvTable::Columns CsvTable::read(const std::vector<std::string>& names, DType t, bool may_miss) const {
+  Columns out{make_array(t, {rows(), static_cast<int64_t>(names.size())}), {}};
+  std::vector<int> places;
+  for (const std::string& n : names) places.push_back(require(n));
+  std::vector<ColumnKinds> kinds(names.size());
+  int64_t at = 0;
+  for (int64_t r = 0; r < rows(); ++r)
+    for (size_t i = 0; i < places.size(); ++i, ++at) {
+      const int c = places[i];
+      const CellValue cell = read_cell(raw(r, c));
+      if (cell.kind == CellValue::Kind::Missing && may_miss) {
+        out.missing.push_back(at);
+        continue;
+      }
+      put(r, c, cell, out.values, at);
+      CellValue::Kind other{};
+      if (const int64_t before = kinds[i].conflict(cell.kind, cell.value, r, other); before >= 0)
+        complain(r, c,
+                 "'" + std::string(raw(r, c).substr(0, 60)) + "' is " + kind_name(cell.kind) + ", but line " +
+                     std::to_string(lines_[static_cast<size_t>(before)]) + " has " + kind_name(other) +
+                     ", '" + std::string(raw(before, c).substr(0, 60)) + "'");
+    }
+  return out;
 }
 
 Array CsvTable::columns(const std::vector<std::string>& names, DType t) const {
-  Array a = make_array(t, {rows(), static_cast<int64_t>(names.size())});
-  std::vector<int> places;
-  for (const std::string& n : names) places.push_back(require(n));
-  int64_t at = 0;
-  for (int64_t r = 0; r < rows(); ++r)
-    for (int c : places) read_cell(r, c, a, at++);
-  return a;
+  return read(names, t, false).values;
 }
 
 Array CsvTable::column(const std::string& name, DType t) const {

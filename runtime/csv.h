@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/array.h"
+#include "runtime/cell.h"
 
 namespace gradc::runtime {
 
@@ -22,9 +23,20 @@ class CsvTable {
   int64_t rows() const { return static_cast<int64_t>(lines_.size()); }
   std::string cell(int64_t row, int column) const;   // without quotes
   std::string where(int64_t row, int column) const;  // file:line:column
-  int index_of(const std::string& column) const;     // -1 when there is none
-  int require(const std::string& column) const;      // throws Error that lists the columns
+  bool is_missing(int64_t row, int column) const;
+  int index_of(const std::string& column) const;  // -1 when there is none
+  int require(const std::string& column) const;   // throws Error that lists the columns
 
+  // Leaves out the rows that say false.
+  void keep(const std::vector<bool>& rows);
+
+  struct Columns {
+    Array values;                  // [rows, names]; 0 where a cell is missing
+    std::vector<int64_t> missing;  // flat places in values
+  };
+  // Numbers, truth values in words, ISO dates; a column holds one of these. A missing cell is refused, or
+  // where it may be, listed.
+  Columns read(const std::vector<std::string>& names, DType t, bool may_miss) const;
   Array column(const std::string& name, DType t) const;                 // [rows]
   Array columns(const std::vector<std::string>& names, DType t) const;  // [rows, names]
 
@@ -38,8 +50,9 @@ class CsvTable {
   void read_line(size_t& at, uint32_t line, std::vector<Cell>& cells);
   void read_quoted(size_t& at, uint32_t line) const;
   std::string_view raw(int64_t row, int column) const;
-  double number(int64_t row, int column, DType t) const;
-  void read_cell(int64_t row, int column, Array& into, int64_t at) const;
+  [[noreturn]] void complain(int64_t row, int column, const std::string& what) const;
+  double number(int64_t row, int column, DType t, const CellValue& cell) const;
+  void put(int64_t row, int column, const CellValue& cell, Array& into, int64_t at) const;
 
   std::string name_, text_;
   char separator_ = ',';
@@ -54,14 +67,11 @@ class CsvTable {
 CsvTable read_csv(const std::string& path);  // at most 4 GB
 
 struct ColumnSummary {
-  std::string name, type;                            // integer, real, text
+  std::string name, type;                            // integer, real, flag, date, text
   int64_t missing = 0, distinct = 0;                 // distinct counts to 1001
   double min = 0, max = 0, mean = 0;                 // of numbers
   std::vector<std::pair<std::string, int64_t>> top;  // the most frequent values, at most 10
 };
 std::vector<ColumnSummary> summarize(const CsvTable& table);
-bool is_missing(std::string_view text);  // nothing, or what programs write for nothing
-// Whether the text is a number, as cells are read.
-bool to_number(std::string_view text, double& value);
 
 }  // namespace gradc::runtime

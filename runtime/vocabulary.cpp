@@ -101,11 +101,13 @@ std::string character_place(const std::string& path, const Coded& text, int64_t 
   return path + ":" + std::to_string(line) + ":" + std::to_string(column);
 }
 
-int64_t renumber(Coded& coded, const std::vector<std::string>& vocabulary) {
+int64_t renumber(Coded& coded, const std::vector<std::string>& vocabulary, bool unknown) {
   std::vector<int32_t> to;
   for (const std::string& name : coded.names) {
     const auto it = std::lower_bound(vocabulary.begin(), vocabulary.end(), name);
-    to.push_back(it != vocabulary.end() && *it == name ? static_cast<int32_t>(it - vocabulary.begin()) : -1);
+    to.push_back(it != vocabulary.end() && *it == name ? static_cast<int32_t>(it - vocabulary.begin())
+                 : unknown                             ? 0
+                                                       : -1);
   }
   const int64_t n = coded.ids.count();
   for (int64_t i = 0; i < n; ++i)

@@ -27,7 +27,8 @@ Array read_bytes(const std::string& path);
 std::string character_place(const std::string& path, const Coded& text, int64_t position);
 
 // Gives every id the number that its name has in `vocabulary`, which is sorted. Returns the first position
-// whose name is not in it, and then changes nothing; -1 where all are.
-int64_t renumber(Coded& coded, const std::vector<std::string>& vocabulary);
+// whose name is not in it, and then changes nothing; -1 where all are. Where `unknown`, all other names are
+// 0.
+int64_t renumber(Coded& coded, const std::vector<std::string>& vocabulary, bool unknown = false);
 
 }  // namespace gradc::runtime

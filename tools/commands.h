@@ -44,8 +44,10 @@ void run_on_ir(const Arguments& a, const std::string& command, Sources& sources)
 int run_on_model(const Arguments& a, const std::string& command, Sources& sources);
 // runs: what trainings below runs/ did.
 int list_runs(const Arguments& a);
-// data inspect, new.
-int run_on_table(const Arguments& a, const std::string& command);
+// data inspect: what a table holds.
+int inspect_table(const Arguments& a);
+// new: a first model for a table.
+int make_model(const Arguments& a);
 // What this machine is and what of it is in the way of work.
 int run_doctor(const Arguments& a);
 // The cache of compiled code: what it holds, or emptied.

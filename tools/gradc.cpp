@@ -298,7 +298,8 @@ constexpr const char* kFooter =
     "second SIGINT).";
 
 int dispatch(const CLI::App& app, const Arguments& a, const std::string& command, Sources& sources) {
-  if (command == "inspect" || command == "new") return run_on_table(a, command);
+  if (command == "inspect") return inspect_table(a);
+  if (command == "new") return make_model(a);
   if (command == "doctor") return run_doctor(a);
   if (command == "cache") return run_cache(a);
   if (command == "completion") return write_text("", completion_script(command_table(app), a.shell)), kOk;

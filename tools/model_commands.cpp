@@ -46,6 +46,15 @@ void check_vocabulary(const LoadedData& data, const Weights& weights) {
             "{}: was trained with {} values of '{}', the training split now has {}, not the same ones",
             weights.path, it->second.size(), field, names.size()));
   }
+  for (const auto& [field, fills] : data.fills) {
+    const auto it = fitted.fills.find(field);
+    if (it == fitted.fills.end() || it->second == fills) continue;
+    throw runtime::Error(
+        runtime::Failure::Mismatch,
+        fmt::format("{}: the training split now fills missing cells of '{}' by other numbers "
+                    "than it was trained with",
+                    weights.path, field));
+  }
 }
 
 int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {

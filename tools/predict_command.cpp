@@ -3,6 +3,7 @@
 
 #include "driver/compiler.h"
 #include "driver/load_inputs.h"
+#include "runtime/cell.h"
 #include "runtime/error.h"
 #include "runtime/json.h"
 #include "runtime/runner.h"
@@ -65,10 +66,24 @@ FittedFields fitted_of(const Weights& weights) {
     std::vector<std::string>& names = to[key.substr(prefix.size())];
     for (const runtime::Json& j : runtime::parse_json(value).items) names.push_back(j.text);
   };
+  std::map<std::string, std::vector<std::string>> fills, forms;
   for (const auto& [key, value] : weights.file.metadata) {
+    take(key, value, "gradc.fill.", fills);
+    take(key, value, "gradc.form.", forms);
     take(key, value, "gradc.columns.", out.columns);
     take(key, value, "gradc.vocabulary.", out.vocabulary);
   }
+  for (const auto& [field, list] : forms)
+    if (list.size() == 1) out.forms[field] = list[0];
+  for (const auto& [field, list] : fills)
+    for (const std::string& text : list) {
+      const runtime::CellValue v = runtime::read_cell(text);
+      if (v.kind != runtime::CellValue::Kind::Number)
+        throw runtime::Error(runtime::Failure::Mismatch,
+                             fmt::format("{}: gradc.fill.{} holds '{}', which is no number", weights.path,
+                                         field, printable(text, 64)));
+      out.fills[field].push_back(v.value);
+    }
   return out;
 }
 
@@ -82,6 +97,7 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
   std::vector<ResultColumn> columns;
   for (size_t r : results) columns.push_back(column_of(c, r, fitted));
   const LoadedInputs in = load_inputs(c.unit, a.inputs, fitted, sources);
+  for (const std::string& remark : in.remarks) fmt::print(stderr, "{}\n", printable(remark));
   ResultText text(format_of(a), std::move(columns));
   const auto batch = static_cast<size_t>(c.program.entry("predict")->max_dims.at(0));
   // Without a row there is still the type of the results.

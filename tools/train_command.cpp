@@ -61,6 +61,12 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   for (const auto& [field, columns] : data.columns) o.metadata["gradc.columns." + field] = json_list(columns);
   for (const auto& [field, names] : data.vocabulary)
     o.metadata["gradc.vocabulary." + field] = json_list(names);
+  for (const auto& [field, fills] : data.fills) {
+    std::vector<std::string> numbers;
+    for (double v : fills) numbers.push_back(fmt::format("{}", v));  // the shortest text that gives v again
+    o.metadata["gradc.fill." + field] = json_list(numbers);
+  }
+  for (const auto& [field, form] : data.forms) o.metadata["gradc.form." + field] = json_list({form});
   o.metadata["gradc.version"] = kVersion;
   o.metadata["gradc.model"] = t.name;
   o.quiet = a.quiet || as_json(a);

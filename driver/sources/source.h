@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct SourceRequest {
   std::function<std::string(const std::string& path, Loc loc)> find;
   // The element type of the model's input of that name; nothing when it is no input.
   std::function<std::optional<DType>(const std::string& field)> input_type;
+  bool predicting = false;  // every row has a result, so none may be left out
 
   DType type_of(const frontend::FieldSpec& f) const { return input_type(f.name).value_or(f.dtype); }
 };
@@ -30,7 +32,11 @@ struct SourceData {
   std::map<std::string, std::vector<std::string>> columns;  // that fields of a table took
   // Fields, "" for the sequence, whose numbers stand for names until the vocabulary is known.
   std::map<std::string, std::vector<std::string>> names;
-  bool raw_bytes = false;  // the sequence is bytes, a vocabulary of its own
+  // Elements of fields that wait for the mean or median of their column in the training split.
+  std::map<std::string, std::vector<int64_t>> missing;
+  std::set<std::string> unknown;     // fields in whose vocabulary the first entry, "", is every other name
+  std::vector<std::string> remarks;  // what a person should know of the file
+  bool raw_bytes = false;            // the sequence is bytes, a vocabulary of its own
   // Where an element of a field is, or of the sequence, and how it is written there.
   std::function<std::string(const std::string& field, int64_t element)> place;
 
@@ -58,7 +64,7 @@ std::span<const SourceReader> text_sources();     // text.cpp
 std::span<const SourceReader> sound_sources();    // wav.cpp
 std::span<const SourceReader> drawn_sources();    // points.cpp
 
-// The columns of a field in a table with these columns.
+// The columns of a field in a table with these columns: names, and patterns `p*` and `p00..p63`.
 std::vector<std::string> field_columns(const frontend::FieldSpec& field,
                                        const std::vector<std::string>& columns);
 

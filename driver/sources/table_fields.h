@@ -9,8 +9,9 @@
 
 namespace gradc {
 
-SourceData table_data(std::shared_ptr<const runtime::CsvTable> table);
-// column, columns and label.
+// The table of a source without the rows that missing=drop leaves out, which are counted in `to`.
+std::shared_ptr<const runtime::CsvTable> read_table(const SourceRequest& r, SourceData& to);
+// column, columns, is_missing, label and category.
 void read_table_field(const runtime::CsvTable& table, const frontend::FieldSpec& f, DType t, SourceData& to);
 std::function<std::string(const std::string&, int64_t)> table_places(
     std::shared_ptr<const runtime::CsvTable> table, std::map<std::string, std::vector<std::string>> columns);

@@ -82,9 +82,8 @@ class Recordings {
 };
 
 SourceData read(const SourceRequest& r) {
-  const auto table =
-      std::make_shared<const runtime::CsvTable>(runtime::read_csv(r.find(r.spec.paths[0], r.spec.loc)));
-  SourceData out = table_data(table);
+  SourceData out;
+  const auto table = read_table(r, out);
   std::map<std::string, std::vector<Recordings::Take>> takes;
   for (const FieldSpec& f : r.spec.fields) {
     const DType t = r.type_of(f);

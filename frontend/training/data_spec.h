@@ -12,12 +12,31 @@
 
 namespace gradc::frontend {
 
+// What becomes of missing cells of a table: `missing=drop`, `missing=mean`, `missing=0`, `missing="none"`.
+struct MissingCells {
+  enum class Policy {
+    Refuse,
+    Drop,  // the row
+    Mean,
+    Median,   // of the column in the training split
+    Fill,     // by a number: one, or one for each column
+    Name,     // by a category
+    Unknown,  // by the number of unknown categories
+  } policy = Policy::Refuse;
+  std::vector<double> fills;
+  std::string name;
+  bool fitted() const { return policy == Policy::Mean || policy == Policy::Median; }
+};
+
 // One field of a source: `x = columns(except="digit")`, `y = column("digit", i32)`, `x = "images.gz"`.
 struct FieldSpec {
   std::string name;
-  std::string form;                 // column, columns, label, audio, length; "" where the source has none
+  std::string form;                 // column, columns, is_missing, label, category, audio, length; or ""
   std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
   std::vector<std::string> except;  // columns: all but these
+  MissingCells missing;
+  bool exact = false;                      // texts are columns, and no patterns of them
+  bool unknown = false;                    // a category that no training example has is number 0
   std::map<std::string, int64_t> numbers;  // the form's settings: length = 8000
   double low = 0, high = 1;                // drawn numbers
   DType dtype = DType::F32;                // what an input of the model does not decide

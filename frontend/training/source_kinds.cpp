@@ -20,8 +20,11 @@ FieldSpec fixed(std::string name, DType dtype, std::vector<int64_t> shape) {
 }
 
 const std::vector<SourceKind>& table() {
-  static const FieldForm column{.name = "column", .typed = true},
-      columns{.name = "columns", .one = false, .typed = true}, label{.name = "label", .real = false},
+  static const FieldForm column{.name = "column", .typed = true, .cells = true},
+      columns{.name = "columns", .one = false, .typed = true, .cells = true},
+      is_missing{.name = "is_missing", .one = false, .typed = true},
+      label{.name = "label", .real = false, .cells = true},
+      category{.name = "category", .real = false, .cells = true, .unknown = true},
       audio{.name = "audio", .settings = {"length", "rate"}, .needed = "length"},
       length{.name = "length", .real = false, .settings = {"length"}};
   static const FieldSpec image = fixed("x", DType::F32, {32, 32, 3}), label_of = fixed("y", DType::I32, {}),
@@ -31,7 +34,7 @@ const std::vector<SourceKind>& table() {
        1,
        1,
        Fields::Forms,
-       {column, columns, label},
+       {column, columns, label, category, is_missing},
        {},
        "csv(\"rows.csv\", x = columns(except=\"y\"), y = column(\"y\"))"},
       {"idx", 0, 0, Fields::Texts, {}, {}, "idx(x = \"images.gz\", y = \"labels.gz\")"},
@@ -51,7 +54,7 @@ const std::vector<SourceKind>& table() {
        1,
        1,
        Fields::Forms,
-       {audio, length, label, column},
+       {audio, length, label, category, column},
        {},
        "wav(\"train.tsv\", x = audio(\"file\", length=8000), y = label(\"transcript\"))"},
       {"points", 0, 0, Fields::Drawn, {}, {}, "points(10000, x = uniform(0, 1), seed=1)"},
@@ -180,6 +183,7 @@ class SourceReader {
       e_.fail(e.loc, fmt::format("{} takes names or except=, not both", row.name));
     if (!row.needed.empty() && f.numbers.count(std::string(row.needed)) == 0)
       e_.fail(e.loc, fmt::format("{} needs {}=: {}", row.name, row.needed, kind_.usage));
+    check_missing(row, e, f);
     f.type = type_of(row, f);
   }
 
@@ -190,6 +194,12 @@ class SourceReader {
         for (const Expr& x : a.value.kids) f.except.push_back(text(x, "a column"));
       else
         f.except.push_back(text(a.value, "a column"));
+    } else if (a.name == "missing" && row.cells) {
+      missing(row, a.value, f);
+    } else if (a.name == "unknown" && row.unknown) {
+      if (e_.constant_int(e_.evaluate(a.value, scope_), "the number of unknown categories", a.loc) != 0)
+        e_.fail(a.loc, "unknown categories are number 0, before the known ones: unknown=0");
+      f.unknown = true;
     } else if (type && row.typed) {
       f.dtype = *type;
     } else if (a.name.empty()) {
@@ -203,9 +213,58 @@ class SourceReader {
     }
   }
 
+  // drop, mean, median, unknown, a number or a category
+  void missing(const FieldForm& row, const Expr& e, FieldSpec& f) {
+    using Policy = MissingCells::Policy;
+    const bool names = !row.real;
+    if (e.is(Expr::Kind::Name))
+      for (const auto& [word, policy] : {std::pair{"refuse", Policy::Refuse},
+                                         {"drop", Policy::Drop},
+                                         {"mean", Policy::Mean},
+                                         {"median", Policy::Median},
+                                         {"unknown", Policy::Unknown}})
+        if (e.text == word) {
+          f.missing.policy = policy;
+          if (f.missing.fitted() ? !names : policy != Policy::Unknown || row.unknown) return;
+          e_.fail(e.loc, fmt::format("{} has no '{}'; {}", row.name, word, usage_of_missing(row)));
+        }
+    const Value v =
+        e.is(Expr::Kind::Name) && !e_.find_value(e.text, scope_) ? Value{} : e_.evaluate(e, scope_);
+    const bool text = v.is(Value::Kind::String);
+    if (text != names || (text && v.text.empty()) ||
+        !(text || v.is(Value::Kind::Integer) || v.is(Value::Kind::Real)))
+      e_.fail(e.loc, usage_of_missing(row));
+    f.missing.policy = text ? Policy::Name : Policy::Fill;
+    if (text)
+      f.missing.name = v.text;
+    else
+      f.missing.fills = {e_.constant_real(v, "what fills missing cells", e.loc)};
+  }
+
+  static std::string usage_of_missing(const FieldForm& row) {
+    if (row.real)
+      return "missing cells of numbers are refused, dropped with their row or filled: missing=drop, "
+             "missing=mean, missing=median, missing=0";
+    return fmt::format(
+        "missing cells of names are refused, dropped with their row or made a {}: "
+        "missing=drop, missing=\"none\"{}",
+        row.name, row.unknown ? ", or missing=unknown beside unknown=0" : "");
+  }
+
+  void check_missing(const FieldForm& row, const Expr& e, const FieldSpec& f) {
+    if (f.missing.policy == MissingCells::Policy::Unknown && !f.unknown)
+      e_.fail(e.loc,
+              fmt::format("missing=unknown needs a number for unknown categories: {}(\"{}\", unknown=0, "
+                          "missing=unknown)",
+                          row.name, f.texts[0]));
+  }
+
   static std::optional<Type> type_of(const FieldForm& row, const FieldSpec& f) {
     Type t{f.dtype, {}};
-    if (!row.one && f.texts.empty()) return std::nullopt;  // all columns of a file
+    // All columns of a file, or patterns of them.
+    auto open = [](const std::string& s) { return s.find('*') != s.npos || s.find("..") != s.npos; };
+    if (!row.one && (f.texts.empty() || std::any_of(f.texts.begin(), f.texts.end(), open)))
+      return std::nullopt;
     if (!row.one) t.shape.push_back(Dim(static_cast<int64_t>(f.texts.size())));
     if (!row.needed.empty()) t.shape.push_back(Dim(f.numbers.at(std::string(row.needed))));
     return t;

@@ -17,6 +17,8 @@ struct FieldForm {
   bool typed = false;                      // takes an element type
   std::vector<std::string_view> settings;  // named numbers
   std::string_view needed = "";            // the setting that must be there
+  bool cells = false;                      // says what becomes of missing cells: missing=
+  bool unknown = false;                    // may say that what training lacks is 0: unknown=0
 };
 
 struct SourceKind {

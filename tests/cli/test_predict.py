@@ -83,7 +83,7 @@ class Predict(Folder):
     def test_refusals_of_tables(self):
         self.train_table()
         (self.dir / "in.csv").write_text("town,p,q\nUlm,0,0\nRome,0,5\n")
-        self.assertIn("in.csv:3:1: town = Rome: the label 'Rome' is in no training example, whose 2 kinds", self.predict("in.csv", code=1))
+        self.assertIn("in.csv:3:1: town = Rome: the name 'Rome' is in no training example, whose 2 kinds", self.predict("in.csv", code=1))
         (self.dir / "in.csv").write_text("town,p,q\nUlm,0,x\n")
         self.assertIn("in.csv:2:7", self.predict("in.csv", code=1))
         (self.dir / "in.csv").write_text("town,p\nUlm,0\n")

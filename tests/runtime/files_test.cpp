@@ -76,7 +76,7 @@ TEST_F(Files, Csv) {
   EXPECT_EQ(both.at(2), 40);
   EXPECT_EQ(t.where(1, 1), t.name() + ":4:4");
   EXPECT_EQ(refusal([&] { t.column("c", DType::F32); }),
-            t.name() + ":2:7: column 'c': 'x' is not a number; drop or fill missing cells");
+            t.name() + ":2:7: column 'c': 'x' is not a number; texts are read by category(\"c\")");
   EXPECT_EQ(refusal([&] { t.column("b \"x\"", DType::I32); }),
             t.name() + ":2:3: column 'b \"x\"': '2.5' is no i32");
   EXPECT_EQ(refusal([&] { t.column("d", DType::F32); }),
@@ -111,7 +111,7 @@ TEST_F(Files, CsvCells) {
   };
   for (const char* bad : {"+-5", "-+5", "++5", "0x10", "1_000", "5-", "1e", "inf"})
     EXPECT_EQ(said("a,b\n" + std::string(bad) + ",1\n"),
-              "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; drop or fill missing cells");
+              "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; texts are read by category(\"a\")");
   EXPECT_NE(said("a\n1e39\n").find("n:2:1: column 'a': '1e39' is no f32"), std::string::npos);
   EXPECT_NE(said("a\n-1e400\n", DType::F64).find("'-1e400' is no f64"), std::string::npos);
   EXPECT_EQ(said("a\n1e39\n", DType::F64), "");

@@ -99,13 +99,12 @@ class TaskKernel {
     });
   }
 
-  // Where shared indices stand in an inner buffer.
+  // Where shared indices stand in an inner buffer; in one that sums over an index, that index does not.
   template <class F>
   void each_position(size_t parameter, F&& f) const {
     for (size_t i = 0; i < loops_.size(); ++i)
-      f(static_cast<size_t>(
-            std::countr_zero(c_.shared()[i].positions.at(c_.runs()[member_]->buffers[parameter]))),
-        loops_[i]);
+      if (const uint64_t at = c_.shared()[i].positions.at(c_.runs()[member_]->buffers[parameter]))
+        f(static_cast<size_t>(std::countr_zero(at)), loops_[i]);
   }
   Shape shape(Shape s, size_t parameter) const {
     each_position(parameter, [&](size_t d, const Loop& l) { s[d] = l.block; });

@@ -110,7 +110,7 @@ class Blocker {
   };
   std::optional<Taken> chain_from(const std::vector<Item>& items, size_t from) const {
     const Run& first = items[from].run;
-    if (!can_join(first) || !writes_much(first)) return std::nullopt;
+    if (!can_join(first) || !writes_much(items[from])) return std::nullopt;
     Taken t{Chain(first, access_of_run(items[from])), {}, {from}, {}, {}, from + 1};
     std::optional<Taken> best;
     for (size_t i = from + 1; i < std::min(items.size(), from + kAhead); ++i) {
@@ -152,9 +152,11 @@ class Blocker {
   const KernelAccess& access_of_run(const Item& i) const {
     return access_[static_cast<size_t>(i.run.kernel)];
   }
-  bool writes_much(const Run& r) const {
-    return std::any_of(r.buffers.begin(), r.buffers.end(),
-                       [&](int b) { return s_.buffers[b].region == Region::Scratch && cutter_.is_large(b); });
+  bool writes_much(const Item& i) const {
+    const std::vector<KernelAccess::Use>& uses = access_of_run(i).uses;
+    for (size_t p = 0; p < uses.size(); ++p)
+      if (uses[p].written && cutter_.is_large(i.run.buffers[p], uses[p])) return true;
+    return false;
   }
   bool can_join(const Run& r) const {
     std::set<int> distinct(r.buffers.begin(), r.buffers.end());

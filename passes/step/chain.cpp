@@ -70,6 +70,9 @@ KernelAccess access_of(const kernel::Kernel& k, const ScheduleOptions& o) {
     if (f.extent.is(1)) single.insert(f.var);
   };
   for (const kernel::For* f : nest.loops) enter(*f);
+  const auto whole = [&](const kernel::Buffer& b) {
+    return planned(b.layout.size(b.shape)) * static_cast<double>(size_of(b.dtype));
+  };
   const auto note = [&](int buffer, std::vector<Index> at, bool write) {
     for (Index& e : at) e = e.substitute([&](int v) { return single.count(v) ? Index(0) : Index::var(v); });
     if (static_cast<size_t>(buffer) >= a.uses.size()) return;
@@ -78,7 +81,7 @@ KernelAccess access_of(const kernel::Kernel& k, const ScheduleOptions& o) {
     double reach = static_cast<double>(size_of(k.buffers[static_cast<size_t>(buffer)].dtype));
     for (const auto& [var, n] : extents)
       if (std::any_of(at.begin(), at.end(), [&](const Index& e) { return e.uses_var(var); })) reach *= n;
-    use.bytes = std::max(use.bytes, reach);
+    use.bytes = std::max(use.bytes, std::min(reach, whole(k.buffers[static_cast<size_t>(buffer)])));
     for (size_t l = 0; l < vars.size(); ++l) {
       uint64_t here = 0;
       bool moves = false;

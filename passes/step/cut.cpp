@@ -10,6 +10,13 @@ constexpr int64_t kFewest = 16;  // tasks, which threads share evenly enough
 // as fast as small kernels lose: measured, GPT 4x128 at 64 tokens is 4 % slower in tasks, at 256 and more
 // faster.
 constexpr int64_t kFar = 8;
+// What a task holds may be so many times what stays near: more rows in a task read its other operands less
+// often.
+constexpr double kHeld = 4;
+
+bool names(const Run& r, int b) {
+  return std::find(r.buffers.begin(), r.buffers.end(), b) != r.buffers.end();
+}
 
 }  // namespace
 
@@ -18,10 +25,11 @@ bool is_far(int64_t bytes, const Machine& m) { return bytes >= kFar * m.near_byt
 Cutter::Cutter(const Step& s, const ScheduleOptions& o, const std::vector<int>& uses)
     : s_(s), o_(o), uses_(uses), near_(static_cast<double>(o.machine.near_bytes)) {
   for (const step::Dim& d : s.dims) plan_[d.name] = d.plan;
-  for (const step::Buffer& b : s.buffers) bytes_.push_back(bytes_of(b, plan_));
 }
 
-bool Cutter::is_large(int b) const { return is_far(bytes_[static_cast<size_t>(b)], o_.machine); }
+bool Cutter::is_large(int b, const KernelAccess::Use& use) const {
+  return s_.buffers[b].region == Region::Scratch && is_far(static_cast<int64_t>(use.bytes), o_.machine);
+}
 
 std::optional<Cut> Cutter::cut(Chain& c) const {
   std::optional<Cut> best = cut_in_order(c);
@@ -70,19 +78,13 @@ std::optional<Cut> Cutter::cut(const Chain& c, size_t n) const {
   int64_t others = 1;
   for (size_t i = 0; i + 1 < n; ++i) others *= planned(c.shared()[i].extent);
   const int64_t extent = planned(last.extent);
-  double fixed = 0, each = 0, work = 0;  // of a task with one value of the last index
-  for (size_t m = 0; m < c.runs().size(); ++m)
-    for (size_t i = 0; i < c.accesses()[m]->uses.size(); ++i) {
-      const KernelAccess::Use& use = c.accesses()[m]->uses[i];
-      const bool divided = use.moves[last.loops[m]];
-      if (use.written && (divided || !last.summed))  // sums over blocks come and go
-        (divided ? each : fixed) += slice_of(c, Cut{n, 1}, m, i);
-    }
+  const auto [fixed, each] = held(c, n);
+  double work = 0;
   for (const KernelAccess* a : c.accesses()) work += a->work;
   work /= static_cast<double>(others * extent);
   int64_t block = extent;
   if (!last.summed) block = std::max<int64_t>(1, std::min(extent, others * extent / kFewest));
-  if (each > 0) block = std::min(block, static_cast<int64_t>(std::max(0.0, near_ - fixed) / each));
+  if (each > 0) block = std::min(block, static_cast<int64_t>(std::max(0.0, kHeld * near_ - fixed) / each));
   if (last.summed && block == extent) return std::nullopt;  // fewer indices do as well
   if (block < 1 || work * static_cast<double>(block) < static_cast<double>(o_.machine.parallel_threshold))
     return std::nullopt;
@@ -94,6 +96,25 @@ std::optional<Cut> Cutter::cut(const Chain& c, size_t n) const {
 
 // Bytes that no longer come from afar, less those that tasks read again. What is not large comes from near
 // enough anyway, and what stays near from task to task counts for a quarter.
+// The most bytes that are held at a time in a task with one value of the last index, as far as they do not
+// and do move with it. What others read too is held while it is written; sums over blocks come and go.
+std::pair<double, double> Cutter::held(const Chain& c, size_t indices) const {
+  const SharedIndex& last = c.shared()[indices - 1];
+  const size_t members = c.runs().size();
+  std::vector<double> fixed(members), each(members);
+  for (size_t m = 0; m < members; ++m)
+    for (size_t i = 0; i < c.accesses()[m]->uses.size(); ++i) {
+      const KernelAccess::Use& use = c.accesses()[m]->uses[i];
+      const bool divided = use.moves[last.loops[m]];
+      if (!use.written || (!divided && last.summed)) continue;
+      size_t end = m;
+      for (size_t r = m + 1; r < members && is_inner(c, c.runs()[m]->buffers[i]); ++r)
+        if (names(*c.runs()[r], c.runs()[m]->buffers[i])) end = r;
+      for (size_t r = m; r <= end; ++r) (divided ? each : fixed)[r] += slice_of(c, Cut{indices, 1}, m, i);
+    }
+  return {*std::max_element(fixed.begin(), fixed.end()), *std::max_element(each.begin(), each.end())};
+}
+
 double Cutter::saved(const Chain& c, const Cut& cut) const {
   const double tasks = static_cast<double>(tasks_of(c, cut));
   const SharedIndex& last = c.shared()[cut.indices - 1];
@@ -103,11 +124,11 @@ double Cutter::saved(const Chain& c, const Cut& cut) const {
       const KernelAccess::Use& use = c.accesses()[m]->uses[i];
       const int b = c.runs()[m]->buffers[i];
       const double slice = slice_of(c, cut, m, i);
-      if (is_large(b) && c.written().count(b) && (use.read || is_inner(c, b)))
-        sum += static_cast<double>(bytes_[static_cast<size_t>(b)]);
-      if (use.read) sum -= std::max(0.0, tasks * slice - use.bytes) * (slice <= near_ ? 0.25 : 1);
+      if (is_large(b, use) && c.written().count(b) && (use.read || is_inner(c, b))) sum += use.bytes;
+      const double cost = slice <= near_ ? 0.25 : slice <= kFar * near_ ? 0.33 : 1;
+      if (use.read) sum -= std::max(0.0, tasks * slice - use.bytes) * cost;
       if (c.accesses()[m]->is_sum(last.loops[m]) && i == *c.accesses()[m]->sum)  // added to by every block
-        sum -= 2 * tasks * slice * (slice <= near_ ? 0.25 : 1);
+        sum -= 2 * tasks * slice * cost;
     }
   return sum;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "passes/step/chain.h"
@@ -27,12 +28,13 @@ class Cutter {
   std::optional<Cut> cut(Chain& c) const;
   // Whether a buffer is the chain's alone.
   bool is_inner(const Chain& c, int b) const;
-  bool is_large(int b) const;
+  bool is_large(int b, const KernelAccess::Use& use) const;
 
  private:
   int64_t planned(const Index& e) const;
   std::optional<Cut> cut_in_order(const Chain& c) const;
   std::optional<Cut> cut(const Chain& c, size_t indices) const;
+  std::pair<double, double> held(const Chain& c, size_t indices) const;
   double saved(const Chain& c, const Cut& cut) const;
   int64_t tasks_of(const Chain& c, const Cut& cut) const;
   int64_t count(const Chain& c, const Cut& cut, size_t index) const;
@@ -42,7 +44,6 @@ class Cutter {
   const ScheduleOptions& o_;
   const std::vector<int>& uses_;
   std::map<std::string, int64_t> plan_;
-  std::vector<int64_t> bytes_;  // by buffer, at planned dimensions
   double near_;
 };
 

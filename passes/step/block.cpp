@@ -3,6 +3,7 @@
 // made it. A buffer that nobody else reads shrinks to such a block, one for each thread. Chains are found by
 // their accesses and taken by the bytes that they save.
 #include <algorithm>
+#include <deque>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -44,6 +45,7 @@ class Blocker {
     Run run;
     size_t note;  // its row of the report
   };
+  using Items = std::deque<Item>;
   struct Renamed {
     int buffer;
     Shape shape;
@@ -62,7 +64,7 @@ class Blocker {
 
   Body body(const Body& b) {
     Body out;
-    std::vector<Item> items;
+    Items items;
     for (const Stmt& st : b) {
       if (auto* r = std::get_if<Run>(&st)) {
         items.push_back({*r, seen_++});
@@ -76,7 +78,7 @@ class Blocker {
   }
 
   // Runs without control flow between them.
-  void straight(std::vector<Item> items, Body& out) {
+  void straight(Items items, Body& out) {
     while (!items.empty()) {
       std::optional<Taken> t = chain_from(items, 0);
       // A chain that gains more without its first run begins later.
@@ -85,15 +87,15 @@ class Blocker {
           t.reset();
       if (!t) {
         emit(items.front(), out);
-        items.erase(items.begin());
+        items.pop_front();
         continue;
       }
       for (size_t i : t->before) emit(items[i], out);
       emit_tasks(*t, items, out);
       std::vector<Item> rest;
-      for (size_t i : t->after) rest.push_back(std::move(items[i]));
-      for (size_t i = t->looked_at; i < items.size(); ++i) rest.push_back(std::move(items[i]));
-      items = std::move(rest);
+      for (size_t i : t->after) rest.push_back(items[i]);
+      items.erase(items.begin(), items.begin() + static_cast<long>(t->looked_at));
+      items.insert(items.begin(), rest.begin(), rest.end());
     }
   }
   void emit(const Item& i, Body& out) {
@@ -108,7 +110,7 @@ class Blocker {
     std::vector<size_t> members, before, after;
     size_t looked_at = 0;
   };
-  std::optional<Taken> chain_from(const std::vector<Item>& items, size_t from) const {
+  std::optional<Taken> chain_from(const Items& items, size_t from) const {
     const Run& first = items[from].run;
     if (!can_join(first) || !writes_much(items[from])) return std::nullopt;
     Taken t{Chain(first, access_of_run(items[from])), {}, {from}, {}, {}, from + 1};
@@ -128,7 +130,7 @@ class Blocker {
     return best;
   }
   // Takes a run into the chain where that saves no less.
-  bool join(Taken& t, std::optional<Taken>& best, const std::vector<Item>& items, size_t i) const {
+  bool join(Taken& t, std::optional<Taken>& best, const Items& items, size_t i) const {
     Chain longer = t.chain;
     if (!can_join(items[i].run) || !longer.join(items[i].run, access_of_run(items[i]))) return false;
     const std::optional<Cut> cut = cutter_.cut(longer);
@@ -139,7 +141,7 @@ class Blocker {
     return true;
   }
   // What was to run before the tasks, though the chain reads it now, and nothing else before the tasks does.
-  void pull(Taken& t, std::optional<Taken>& best, const std::vector<Item>& items) const {
+  void pull(Taken& t, std::optional<Taken>& best, const Items& items) const {
     for (size_t n = t.before.size(); n-- > 0;) {
       const size_t i = t.before[n];
       const std::vector<size_t> later(t.before.begin() + static_cast<long>(n) + 1, t.before.end());
@@ -165,11 +167,11 @@ class Blocker {
       return s_.buffers[b].derived_from >= 0 || s_.buffers[b].region == Region::Thread;
     });
   }
-  bool conflicts(const std::vector<Item>& items, const std::vector<size_t>& others, const Run& r) const {
+  bool conflicts(const Items& items, const std::vector<size_t>& others, const Run& r) const {
     return std::any_of(others.begin(), others.end(), [&](size_t i) { return conflict(s_, items[i].run, r); });
   }
 
-  void emit_tasks(const Taken& t, const std::vector<Item>& items, Body& out) {
+  void emit_tasks(const Taken& t, const Items& items, Body& out) {
     std::set<int> inner;
     for (int b : t.chain.written())
       if (cutter_.is_inner(t.chain, b)) inner.insert(b);
@@ -211,7 +213,7 @@ class Blocker {
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return t.members[a] < t.members[b]; });
     return order;
   }
-  void start_sums(const Taken& t, const std::vector<Item>& items, const std::set<int>& inner,
+  void start_sums(const Taken& t, const Items& items, const std::set<int>& inner,
                   const std::vector<Index>& starts, Body& body) {
     for (size_t m : in_order(t)) {
       const KernelAccess& a = *t.chain.accesses()[m];

@@ -73,7 +73,7 @@ class Recomputer {
   void straight(std::vector<Item> items, Body& out) {
     for (size_t w = items.size(); w-- > 0;)
       for (const int b : std::vector<int>(items[w].run.buffers))
-        if (is_large(b) && writes_to(items[w].run, b)) make_again(items, w, b);
+        if (writes_to(items[w].run, b) && is_large(b)) make_again(items, w, b);
     for (Item& i : items) {
       out.push_back(std::move(i.run));
       notes_.push_back(std::move(i.note));

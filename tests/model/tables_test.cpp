@@ -7,6 +7,7 @@
 #include "driver/load_inputs.h"
 #include "model/model.h"
 #include "runtime/error.h"
+#include "temp_folder.h"
 
 namespace gradc {
 namespace {
@@ -14,19 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
 
-struct Tables : testing::Test {
-  fs::path dir;
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "gradc_tables_XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir = name;
-  }
-  void TearDown() override { fs::remove_all(dir); }
-  std::string write(const std::string& name, const std::string& bytes) {
-    std::ofstream(dir / name, std::ios::binary) << bytes;
-    return (dir / name).string();
-  }
-
+struct Tables : TempFolder {
   // A model of one input, whose table has a target y.
   static std::string model(const std::string& input, const std::string& field,
                            const std::string& chain = "") {

@@ -17,6 +17,7 @@
 #include "runtime/vocabulary.h"
 #include "runtime/wav.h"
 #include "runtime/zip.h"
+#include "temp_folder.h"
 
 namespace gradc::runtime {
 namespace {
@@ -38,18 +39,7 @@ Array read_npz(const std::string& path, const std::string& member) {
   return read_npy(from, as_stored);
 }
 
-struct Readers : testing::Test {
-  fs::path dir;
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "gradc_readers_XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir = name;
-  }
-  void TearDown() override { fs::remove_all(dir); }
-  std::string write(const std::string& name, const std::string& bytes) {
-    std::ofstream(dir / name, std::ios::binary) << bytes;
-    return (dir / name).string();
-  }
+struct Readers : TempFolder {
   static void expect_refusal(const std::string& part, const std::function<void()>& f) {
     EXPECT_NE(refusal(f).find(part), std::string::npos) << part << " / " << refusal(f);
   }

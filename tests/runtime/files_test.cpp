@@ -15,24 +15,14 @@
 #include "runtime/json.h"
 #include "runtime/refusal.h"
 #include "runtime/safetensors.h"
+#include "temp_folder.h"
 
 namespace gradc::runtime {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Files : testing::Test {
-  fs::path dir;
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "gradc_files_XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir = name;
-  }
-  void TearDown() override { fs::remove_all(dir); }
-  std::string write(const std::string& name, const std::string& bytes) {
-    std::ofstream(dir / name, std::ios::binary) << bytes;
-    return (dir / name).string();
-  }
+struct Files : TempFolder {
   // Random damage: an Error or a result, nothing else.
   void damage(const std::string& good, const std::function<void(const std::string&)>& read) {
     uint64_t s = 3;
@@ -110,8 +100,9 @@ TEST_F(Files, CsvCells) {
     return CsvTable("n", text).column("a", t).at(0);
   };
   for (const char* bad : {"+-5", "-+5", "++5", "0x10", "1_000", "5-", "1e", "inf"})
-    EXPECT_EQ(said("a,b\n" + std::string(bad) + ",1\n"),
-              "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; texts are read by category(\"a\")");
+    EXPECT_EQ(
+        said("a,b\n" + std::string(bad) + ",1\n"),
+        "n:2:1: column 'a': '" + std::string(bad) + "' is not a number; texts are read by category(\"a\")");
   EXPECT_NE(said("a\n1e39\n").find("n:2:1: column 'a': '1e39' is no f32"), std::string::npos);
   EXPECT_NE(said("a\n-1e400\n", DType::F64).find("'-1e400' is no f64"), std::string::npos);
   EXPECT_EQ(said("a\n1e39\n", DType::F64), "");

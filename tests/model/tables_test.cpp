@@ -6,8 +6,8 @@
 
 #include "driver/load_inputs.h"
 #include "model/model.h"
+#include "model/temp_folder.h"
 #include "runtime/error.h"
-#include "temp_folder.h"
 
 namespace gradc {
 namespace {

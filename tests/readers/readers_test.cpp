@@ -9,6 +9,7 @@
 #include <functional>
 #include <sstream>
 
+#include "model/temp_folder.h"
 #include "runtime/cifar.h"
 #include "runtime/error.h"
 #include "runtime/file.h"
@@ -17,7 +18,6 @@
 #include "runtime/vocabulary.h"
 #include "runtime/wav.h"
 #include "runtime/zip.h"
-#include "temp_folder.h"
 
 namespace gradc::runtime {
 namespace {

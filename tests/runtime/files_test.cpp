@@ -9,13 +9,13 @@
 #include <fstream>
 #include <functional>
 
+#include "model/temp_folder.h"
 #include "runtime/csv.h"
 #include "runtime/file.h"
 #include "runtime/idx.h"
 #include "runtime/json.h"
 #include "runtime/refusal.h"
 #include "runtime/safetensors.h"
-#include "temp_folder.h"
 
 namespace gradc::runtime {
 namespace {

@@ -32,7 +32,6 @@ TargetInfo resolve(const Target& t);
 
 struct Options {
   Target target;
-  std::string cache_dir;  // "" for no object cache
 };
 
 // Code in this process. The functions live as long as the object.
@@ -41,10 +40,12 @@ class Jit {
   virtual ~Jit() = default;
   // The entry of step `name`; internal error if absent.
   virtual gradc_entry_v1 entry(const std::string& name) const = 0;
-  virtual bool from_cache() const = 0;
-  virtual std::string cache_problem() const = 0;  // why the cache folder is not used; "" when it is
 };
 std::unique_ptr<Jit> jit(std::span<const step::Step> steps, const Options& o);
+// Of parts that emit_objects gave for a target that runs here.
+std::unique_ptr<Jit> link(const std::vector<std::string>& objects);
+// Throws CompileError when the target's code may hold instructions that this machine lacks.
+void check_runs_here(const TargetInfo& t);
 
 // An object file whose exported functions are <prefix><step name>, and a constant 0 called build_symbol: what
 // refers to it links with the object of this very build alone.

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "codegen/emit_step.h"
-#include "codegen/object_cache.h"
+#include "codegen/program_cache.h"
 #include "codegen/target.h"
 #include "support/check.h"
 
@@ -78,15 +78,11 @@ std::string emit_file(std::span<const step::Step> steps, const Division& divisio
 
 }  // namespace
 
-std::string key_of(std::span<const step::Step> steps, const TargetInfo& t) {
+std::string build_symbol(std::span<const step::Step> steps, const std::string& prefix, const Options& o) {
+  const TargetInfo t = resolve(o.target);
   std::string key = fmt::format("{} {} {} {} {}\n", version(), t.triple, t.cpu, t.features, t.lanes);
   for (const step::Step& s : steps) key += step::print(s);
-  return key;
-}
-
-std::string build_symbol(std::span<const step::Step> steps, const std::string& prefix, const Options& o) {
-  const std::string key = key_of(steps, resolve(o.target)) + build_identity();
-  return fmt::format("{}build_{:016x}", prefix, llvm::xxh3_64bits(llvm::StringRef(key)));
+  return fmt::format("{}build_{:016x}", prefix, llvm::xxh3_64bits(llvm::StringRef(key + build_identity())));
 }
 
 std::string emit_object(std::span<const step::Step> steps, const std::string& prefix, const Options& o) {

@@ -9,10 +9,6 @@
 
 namespace gradc::codegen {
 
-// All that machine code depends on but the build of the compiler.
-std::string key_of(std::span<const step::Step> steps, const TargetInfo& t);
-// Throws CompileError when the target's code may hold instructions that this machine lacks.
-void check_runs_here(const TargetInfo& t);
 std::unique_ptr<llvm::TargetMachine> make_machine(const TargetInfo& t, bool position_independent);
 
 }  // namespace gradc::codegen

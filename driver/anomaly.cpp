@@ -11,6 +11,7 @@
 #include "driver/state_table.h"
 #include "ir/graph/text.h"
 #include "ir/interp/interpret.h"
+#include "passes/pipeline.h"
 #include "runtime/bad_step.h"
 #include "runtime/error.h"
 
@@ -139,11 +140,11 @@ Tensor argument(const Type& type, const std::string& name, const runtime::SafeTe
 }
 
 // "'dense.weight'", of an input "the input 'x'"; what the step calls them.
-std::string parameter_text(const Compiled& c, const Function& f, NodeId id) {
+std::string parameter_text(const frontend::Unit& unit, const Function& f, NodeId id) {
   const std::string& name = f.names.at(id);
-  for (const frontend::StateSpec& s : c.unit.state)
+  for (const frontend::StateSpec& s : unit.state)
     if (s.parameter() == name) return "'" + s.path + "'";
-  for (const frontend::Input& in : c.unit.inputs)
+  for (const frontend::Input& in : unit.inputs)
     if (in.parameter == name) return "the input '" + in.name + "'";
   return "'" + name + "'";
 }
@@ -157,9 +158,9 @@ std::string place_text(const Function& f, NodeId id, const Sources& sources) {
   return fmt::format("{}:{}:{}: {}", sources.name(loc->file), p.line, p.column, line);
 }
 
-std::string operand_text(const Compiled& c, const Function& f, NodeId q, const Sources& sources) {
+std::string operand_text(const frontend::Unit& unit, const Function& f, NodeId q, const Sources& sources) {
   const bool of_entry = f.name == "train_step" && f[q].op->name == "parameter";
-  std::string text = of_entry ? parameter_text(c, f, q) : std::string(f[q].op->name);
+  std::string text = of_entry ? parameter_text(unit, f, q) : std::string(f[q].op->name);
   if (const std::string place = of_entry ? "" : place_text(f, q, sources); !place.empty())
     text += " at " + place.substr(0, place.find(": "));
   return fmt::format("{}, {}", text, f.type(q).str());
@@ -181,42 +182,44 @@ const Function* inside(const graph::Module& m, const graph::Node& n, const Watch
   return first;
 }
 
-std::string explanation(const Compiled& c, const Sources& sources, const Watch& w) {
-  const Function* f = &c.primitive.at("train_step");
+std::string explanation(const frontend::Unit& unit, const graph::Module& primitive, const Sources& sources,
+                        const Watch& w) {
+  const Function* f = &primitive.at("train_step");
   std::optional<Watch::Origin> o = w.source(*f);
   if (!o) return "every number of the step is finite\n";
   if ((*f)[o->node].op->name == "parameter")
-    return fmt::format("{} is not finite before the step: {}\n", parameter_text(c, *f, o->node),
+    return fmt::format("{} is not finite before the step: {}\n", parameter_text(unit, *f, o->node),
                        o->value.broken());
-  while (const Function* body = inside(c.primitive, (*f)[o->node], w)) f = body, o = *w.first_in(*f);
+  while (const Function* body = inside(primitive, (*f)[o->node], w)) f = body, o = *w.first_in(*f);
   const graph::Node& n = (*f)[o->node];
   std::string out = fmt::format("the first operation that gives NaN or infinity is {}: {}\n", n.op->name,
                                 o->value.broken());
   if (const std::string place = place_text(*f, o->node, sources); !place.empty()) out += "  " + place + "\n";
   for (size_t i = 0; i < n.operands.size(); ++i)
-    out += fmt::format("  of {}: {}\n", operand_text(c, *f, n.operands[i], sources), o->operands[i].str());
+    out += fmt::format("  of {}: {}\n", operand_text(unit, *f, n.operands[i], sources), o->operands[i].str());
   return out;
 }
 
 }  // namespace
 
-std::string explain_bad_step(const Compiled& c, const Sources& sources, const runtime::SafeTensors& step,
-                             const std::string& path) {
-  const Function& f = c.primitive.at("train_step");
-  const std::vector<int> rows = state_rows(c.unit, f);
+std::string explain_bad_step(const frontend::Unit& unit, const Sources& sources,
+                             const runtime::SafeTensors& step, const std::string& path) {
+  const graph::Module primitive = passes::run_graph_passes(unit.module);
+  const Function& f = primitive.at("train_step");
+  const std::vector<int> rows = state_rows(unit, f);
   std::vector<Tensor> args;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const std::string name = rows[i] >= 0 ? c.unit.state[static_cast<size_t>(rows[i])].path
+    const std::string name = rows[i] >= 0 ? unit.state[static_cast<size_t>(rows[i])].path
                                           : runtime::kStepInput + f.names.at(f.params[i]);
     args.push_back(argument(f.type(f.params[i]), name, step, path));
   }
   Watch w;
   InterpretOptions o;
   o.observe = [&](const Function& g, NodeId id, const Tensor& t) { w.see(g, id, t); };
-  interpret(c.primitive, f, args, o);
+  interpret(primitive, f, args, o);
   const auto number = step.metadata.find("gradc.step");
   return fmt::format("step {}: {}", number == step.metadata.end() ? "?" : number->second,
-                     explanation(c, sources, w));
+                     explanation(unit, primitive, sources, w));
 }
 
 }  // namespace gradc

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "driver/compiler.h"
+#include "frontend/frontend.h"
 #include "runtime/safetensors.h"
 
 namespace gradc {
@@ -12,7 +12,7 @@ namespace gradc {
 // `step` is what runtime/bad_step.h keeps, `path` its file's name. Names the first operation, of those that
 // lead to a loss or a state that is not finite, whose operands all are: with its place and its operands'
 // ranges. Throws runtime::Error (Mismatch) where the step is of another model.
-std::string explain_bad_step(const Compiled& c, const Sources& sources, const runtime::SafeTensors& step,
-                             const std::string& path);
+std::string explain_bad_step(const frontend::Unit& unit, const Sources& sources,
+                             const runtime::SafeTensors& step, const std::string& path);
 
 }  // namespace gradc

@@ -4,7 +4,9 @@
 #include <chrono>
 
 #include "codegen/codegen.h"
+#include "codegen/program_cache.h"
 #include "driver/element_type.h"
+#include "driver/entry_archive.h"
 #include "support/check.h"
 
 namespace gradc {
@@ -24,25 +26,25 @@ class Stopwatch {
 };
 
 // A constant or a multiple of one of the dimensions.
-std::optional<runtime::Extent> simple_extent(const Index& e, const std::vector<step::Dim>& dims) {
+std::optional<runtime::Extent> simple_extent(const Index& e, const std::vector<std::string>& dims) {
   if (e.is_constant()) return runtime::Extent{e.constant_part(), -1};
   if (e.constant_part() != 0 || e.terms().size() != 1 || e.terms()[0].factors.size() != 1)
     return std::nullopt;
   const Atom& a = e.terms()[0].factors[0];
   for (size_t d = 0; d < dims.size(); ++d)
-    if (a.kind == Atom::Kind::Dim && dims[d].name == a.name)
+    if (a.kind == Atom::Kind::Dim && dims[d] == a.name)
       return runtime::Extent{e.terms()[0].coefficient, static_cast<int32_t>(d)};
   return std::nullopt;
 }
 
-runtime::Extent extent_of(const Index& e, const std::vector<step::Dim>& dims) {
+runtime::Extent extent_of(const Index& e, const std::vector<std::string>& dims) {
   const auto extent = simple_extent(e, dims);
   GRADC_CHECK(extent, "an io extent is a constant or a multiple of one of the step's dimensions, not {}",
               e.str());
   return *extent;
 }
 
-runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<step::Dim>& dims,
+runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<std::string>& dims,
                              const Sources& sources) {
   const LineColumn p = sources.position(c.loc.file, c.loc.begin);
   runtime::IndexCheck out;
@@ -58,7 +60,7 @@ runtime::IndexCheck check_of(const frontend::IndexCheck& c, const std::vector<st
 }
 
 runtime::Tensor tensor_of(const std::string& name, const Type& type, const Layout& layout, int64_t offset,
-                          const std::vector<step::Dim>& dims) {
+                          const std::vector<std::string>& dims) {
   runtime::Tensor t;
   t.name = name;
   t.dtype = runtime_type(type.dtype);
@@ -67,7 +69,7 @@ runtime::Tensor tensor_of(const std::string& name, const Type& type, const Layou
   for (const Dim& d : type.shape) t.shape.push_back(extent_of(d, dims));
   return t;
 }
-runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<step::Dim>& dims) {
+runtime::Tensor tensor_of(const step::Buffer& b, const std::vector<std::string>& dims) {
   return tensor_of(b.name, {b.dtype, b.shape}, b.layout, b.offset, dims);
 }
 
@@ -85,35 +87,66 @@ uint64_t hash_onto(uint64_t hash, std::string_view text) {
   return (hash ^ 0xFF) * 1099511628211ULL;
 }
 
-void fill_program(Compiled& c, const passes::StateTable& state, const Sources& sources) {
-  runtime::Program& p = c.program;
+// All of the program but its entries' functions.
+runtime::Program program_of(const frontend::Unit& unit, const passes::StateTable& state,
+                            std::map<std::string, runtime::Entry> entries, const Sources& sources) {
+  runtime::Program p;
   p.state_bytes = state.bytes;
   for (size_t i = 0; i < state.rows.size(); ++i) {
     const passes::StateRow& row = state.rows[i];
     const bool copy = row.derived_from >= 0;
-    const frontend::StateSpec& s = c.unit.state[copy ? static_cast<size_t>(row.derived_from) : i];
+    const frontend::StateSpec& s = unit.state[copy ? static_cast<size_t>(row.derived_from) : i];
     p.state.push_back(
         {tensor_of(s.path + (copy ? "/copy" : ""), s.type, row.place.layout, row.place.offset, {}),
          role_of(s.role)});
     p.state.back().tensor.derived_from = row.derived_from;
   }
-  if (c.unit.train) {
-    p.metrics = c.unit.train->metrics;
-    p.hyper = c.unit.train->hyper;
+  if (unit.train) {
+    p.metrics = unit.train->metrics;
+    p.hyper = unit.train->hyper;
   }
-  p.fit_phases = c.unit.fit_phases;
-  for (const step::Step& s : c.steps) {
-    runtime::Entry e = make_entry(s);
-    if (c.code) e.function = c.code->entry(s.name);
-    if (auto it = c.unit.checks.find(s.name); it != c.unit.checks.end())
+  p.fit_phases = unit.fit_phases;
+  p.entries = std::move(entries);
+  for (auto& [name, e] : p.entries)
+    if (auto it = unit.checks.find(name); it != unit.checks.end())
       for (const frontend::IndexCheck& check : it->second)
-        e.checks.push_back(check_of(check, s.dims, sources));
-    p.entries[s.name] = std::move(e);
-  }
-  p.model_hash = hash_onto(14695981039346656037ULL, c.unit.model_name);
-  for (const frontend::StateSpec& s : c.unit.state)
+        e.checks.push_back(check_of(check, e.dims, sources));
+  p.model_hash = hash_onto(14695981039346656037ULL, unit.model_name);
+  for (const frontend::StateSpec& s : unit.state)
     if (s.role == frontend::StateSpec::Role::Param || s.role == frontend::StateSpec::Role::State)
       p.model_hash = hash_onto(p.model_hash, s.path + " " + s.type.str());
+  return p;
+}
+
+void take_code(Compiled& c, std::unique_ptr<codegen::Jit> code) {
+  c.code = std::move(code);
+  for (auto& [name, e] : c.program.entries) e.function = c.code->entry(name);
+}
+
+// All that the steps and their machine code depend on, but this build of the compiler. Nothing for options
+// that are functions.
+std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions& o,
+                                  const codegen::TargetInfo& t) {
+  if (o.layouts || o.compile.layouts) return std::nullopt;
+  std::string key = fmt::format(
+      "{} {} {} {}\nwithout {}\nonly {}\n{} {}\n{} {} {} {}\n", t.triple, t.cpu, t.features, t.lanes,
+      fmt::join(o.compile.without, " "), fmt::join(o.only, " "), o.pipeline.from, o.pipeline.after,
+      o.compile.parallel_threshold, o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
+  for (const frontend::StateSpec& s : unit.state)
+    key += fmt::format("{} {} {}\n", static_cast<int>(s.role), s.path, s.type.str());
+  return key + graph::print(unit.module);
+}
+
+// Whether the cache had the program of the unit.
+bool take_cached(Compiled& c, const codegen::ProgramCache& cache, const Sources& sources) {
+  std::vector<std::string> parts = cache.load();
+  if (parts.size() < 2) return false;
+  auto entries = unpack_entries(parts.front());
+  if (!entries) return false;
+  parts.erase(parts.begin());
+  c.program = program_of(c.unit, make_state_table(c.unit, {}), std::move(*entries), sources);
+  take_code(c, codegen::link(parts));
+  return c.from_cache = true;
 }
 
 }  // namespace
@@ -129,54 +162,82 @@ runtime::Entry make_entry(const step::Step& s) {
   }
   const std::vector<int64_t> table = codegen::make_table(s, dims);
   e.offsets.assign(table.begin() + static_cast<long>(s.dims.size()), table.end());
-  for (int b : s.inputs) e.inputs.push_back(tensor_of(s.buffers[b], s.dims));
-  for (int b : s.outputs) e.outputs.push_back(tensor_of(s.buffers[b], s.dims));
+  for (int b : s.inputs) e.inputs.push_back(tensor_of(s.buffers[b], e.dims));
+  for (int b : s.outputs) e.outputs.push_back(tensor_of(s.buffers[b], e.dims));
   e.io_bytes = s.io_bytes;
   e.scratch_bytes = s.scratch_bytes;
   e.thread_scratch_bytes = step::thread_area_bytes(s);
   return e;
 }
 
-Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& sources) {
-  Compiled c;
+namespace {
+
+// Behind the front end, without machine code.
+void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   Stopwatch watch;
-  c.unit = std::move(unit);
   c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
   c.timing.passes_ms = watch.lap_ms();
   passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
+  std::map<std::string, runtime::Entry> entries;
   for (const auto& [name, f] : c.primitive.functions) {
     const bool wanted = o.only.empty() || std::find(o.only.begin(), o.only.end(), name) != o.only.end();
     if (!passes::is_entry(name) || !wanted) continue;
     c.reports.emplace_back();
     state.row_of_param = state_rows(c.unit, f);
     c.steps.push_back(lower_function(c.primitive, f, o.compile, state, &c.reports.back()));
+    entries[name] = make_entry(c.steps.back());
   }
   c.timing.lower_ms = watch.lap_ms();
-  fill_program(c, state.table, sources);
+  c.program = program_of(c.unit, state.table, std::move(entries), sources);
+}
+
+Compiled with_unit(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
+  Stopwatch watch;
+  Compiled c;
+  c.unit = frontend::compile_model(sources, file, o.frontend, diagnostics);
+  diagnostics.check();
+  c.timing.frontend_ms = watch.lap_ms();
+  return c;
+}
+
+}  // namespace
+
+Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& sources) {
+  Compiled c;
+  c.unit = std::move(unit);
+  lower(c, o, sources);
   return c;
 }
 
 Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
-  Stopwatch watch;
-  frontend::Unit unit = frontend::compile_model(sources, file, o.frontend, diagnostics);
-  diagnostics.check();
-  const double frontend_ms = watch.lap_ms();
-  Compiled c = lower_unit(std::move(unit), o, sources);
-  c.timing.frontend_ms = frontend_ms;
+  Compiled c = with_unit(sources, file, o, diagnostics);
+  lower(c, o, sources);
   return c;
 }
 
 void generate_code(Compiled& c, const ModelOptions& o) {
   Stopwatch watch;
-  c.code = codegen::jit(c.steps, o.compile.codegen);
-  c.from_cache = c.code->from_cache();
-  for (auto& [name, e] : c.program.entries) e.function = c.code->entry(name);
+  take_code(c, codegen::jit(c.steps, o.compile.codegen));
   c.timing.codegen_ms = watch.lap_ms();
 }
 
 Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
-  Compiled c = lower_model(sources, file, o, diagnostics);
-  generate_code(c, o);
+  Compiled c = with_unit(sources, file, o, diagnostics);
+  const codegen::TargetInfo target = codegen::resolve(o.compile.codegen.target);
+  codegen::check_runs_here(target);
+  const std::optional<std::string> key = o.cache_dir.empty() ? std::nullopt : key_of(c.unit, o, target);
+  const codegen::ProgramCache cache(key ? o.cache_dir : "", key.value_or(""));
+  c.cache_problem = cache.problem();
+  Stopwatch watch;
+  if (!take_cached(c, cache, sources)) {
+    lower(c, o, sources);
+    watch.lap_ms();
+    std::vector<std::string> parts = codegen::emit_objects(c.steps, o.compile.codegen);
+    take_code(c, codegen::link(parts));
+    parts.insert(parts.begin(), pack(c.program.entries));
+    cache.store(parts);
+  }
+  c.timing.codegen_ms = watch.lap_ms();
   return c;
 }
 

@@ -20,7 +20,8 @@ struct ModelOptions {
   CompileOptions compile;
   std::vector<std::string> only;  // entries to compile; empty: all
   passes::PipelineOptions pipeline;
-  ChooseLayout layouts;  // how states lie; plain where absent. For tests: no command chooses any.
+  ChooseLayout layouts;   // how states lie; plain where absent. For tests: no command chooses any.
+  std::string cache_dir;  // of compiled programs; "" for none
 };
 
 struct Timing {
@@ -31,13 +32,16 @@ struct Timing {
 // A compiled model. `program` points into `code`, so they live together.
 struct Compiled {
   frontend::Unit unit;
-  graph::Module primitive;  // the functions after the graph passes
+  // Empty where the program came from the cache: the functions after the graph passes, and what became of
+  // them.
+  graph::Module primitive;
   std::vector<step::Step> steps;
   std::vector<passes::StepReport> reports;
   std::unique_ptr<codegen::Jit> code;  // null when only lowered
   runtime::Program program;
   Timing timing;
   bool from_cache = false;
+  std::string cache_problem;  // why the cache is not used; "" when it is
 };
 
 // Text to tables, primitive functions and steps, without machine code. Mistakes are in `diagnostics`; then it
@@ -48,7 +52,8 @@ Compiled lower_model(Sources& sources, uint32_t file, const ModelOptions& o, Dia
 Compiled lower_unit(frontend::Unit unit, const ModelOptions& o, const Sources& sources);
 // Machine code in this process for what was lowered.
 void generate_code(Compiled& c, const ModelOptions& o);
-// Text to a program that can be called.
+// Text to a program that can be called. What was compiled before from equal functions with equal options, by
+// this build for this instruction set, comes from the cache behind the front end.
 Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics);
 
 // The Program's row for one step.

@@ -102,7 +102,7 @@ std::vector<double> time_steps(runtime::Runner& runner, const runtime::Dataset& 
 
 int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d) {
   const TemporaryFolder cache;
-  o.compile.codegen.cache_dir = cache.path();
+  o.cache_dir = cache.path();
   double from = now_ms();
   const Compiled c = compile_model(sources, file, o, d);
   const double cold = now_ms() - from;

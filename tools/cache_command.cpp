@@ -1,5 +1,5 @@
 // The cache of compiled code: where it is, what it holds, and emptied.
-#include "codegen/object_cache.h"
+#include "codegen/program_cache.h"
 #include "runtime/error.h"
 #include "runtime/memory.h"
 #include "support/diagnostic.h"

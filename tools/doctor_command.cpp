@@ -10,7 +10,7 @@
 #include <iostream>
 #include <sstream>
 
-#include "codegen/object_cache.h"
+#include "codegen/program_cache.h"
 #include "driver/load_data.h"
 #include "runtime/memory.h"
 #include "runtime/team.h"
@@ -113,11 +113,11 @@ void show_memory() {
 void show_places(std::vector<std::string>& problems) {
   const std::string folder = cache_folder();
   if (folder.empty()) {
-    fmt::print("object cache  off: every start compiles\n");
+    fmt::print("program cache off: every start compiles\n");
   } else {
     const std::string problem = codegen::why_not_writable(folder);
     const codegen::CacheContents c = codegen::cache_contents(folder);
-    fmt::print("object cache  {}: {} entries, {}, {}\n", printable(folder), c.entries, size_text(c.bytes),
+    fmt::print("program cache {}: {} entries, {}, {}\n", printable(folder), c.entries, size_text(c.bytes),
                problem.empty() ? "can be written" : "not usable");
     if (!problem.empty()) problems.push_back(problem);
   }

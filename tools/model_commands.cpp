@@ -186,8 +186,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "predict" || command == "generate") o.only = {"init", "predict"};
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
-    if (const std::string problem = c.code->cache_problem(); !problem.empty())
-      std::cerr << "warning: " << printable(problem) << "\n";
+    if (!c.cache_problem.empty()) std::cerr << "warning: " << printable(c.cache_problem) << "\n";
     if (command == "train") return train(a, c, sources);
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);

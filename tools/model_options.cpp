@@ -54,7 +54,7 @@ ModelOptions options_of(const Arguments& a) {
   o.compile.codegen.target.lanes = a.lanes;
   if (o.frontend.fma && emulates_fma(o.compile.codegen.target)) o.frontend.fma = false;
   o.compile.without = a.without;
-  o.compile.codegen.cache_dir = cache_folder();
+  o.cache_dir = cache_folder();
   return o;
 }
 

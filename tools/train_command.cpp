@@ -259,7 +259,7 @@ std::string keep_bad_step(const Arguments& a, const Compiled& c, const Sources& 
                           const std::string& folder, const runtime::SafeTensors& step) {
   const std::string path = folder.empty() ? "the step" : folder + "/" + kBadStep;
   if (!folder.empty()) runtime::write_safetensors(path, step);
-  if (a.detect_anomaly) std::cerr << printable(explain_bad_step(c, sources, step, path));
+  if (a.detect_anomaly) std::cerr << printable(explain_bad_step(c.unit, sources, step, path));
   if (folder.empty()) return "";
   return "; " + path + " has the step, and what it began with; look into it: " + bad_step_command(a, path);
 }
@@ -325,7 +325,8 @@ void prepare_end_at_once(const Arguments& a, const std::string& run) {
 int train(const Arguments& a, const Compiled& c, const Sources& sources) {
   const frontend::TrainSpec& t = trained(c);
   if (!a.bad_step.empty()) {
-    const std::string text = explain_bad_step(c, sources, runtime::read_safetensors(a.bad_step), a.bad_step);
+    const std::string text =
+        explain_bad_step(c.unit, sources, runtime::read_safetensors(a.bad_step), a.bad_step);
     return fmt::print("{}", printable(text)), kOk;
   }
   LoadedData data = load_data(c.unit, places_of(a), sources);

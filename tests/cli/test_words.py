@@ -42,7 +42,7 @@ class Doctor(Folder):
         for feature in ("avx2", "fma", "avx512f"):
             self.assertEqual(feature in said["features"].split(), feature in flags)
         self.assertEqual(int(said["lanes"].split()[0]), 16 if "avx512f" in flags else 8 if "avx2" in flags else int(said["lanes"].split()[0]))
-        self.assertEqual(said["object cache"], f"{self.dir}/cache: 0 entries, 0 B, can be written")
+        self.assertEqual(said["program cache"], f"{self.dir}/cache: 0 entries, 0 B, can be written")
         self.assertEqual(list((self.dir / "cache").iterdir()), [])
         self.assertIn("LLVM 19", said["gradc"])
         self.assertNotIn("multiply-add", said)

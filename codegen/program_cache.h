@@ -1,5 +1,6 @@
-// Objects compiled before, by key. Code is loaded from here, so only what this user alone can write counts: a
-// folder or an entry of another owner, or writable by others, is left alone.
+// What was compiled before, by key: a program's table and its objects. Code is loaded from here, so only what
+// this user alone can write counts: a folder or an entry of another owner, or writable by others, is left
+// alone.
 #pragma once
 
 #include <string>
@@ -7,13 +8,13 @@
 
 namespace gradc::codegen {
 
-class ObjectCache {
+class ProgramCache {
  public:
-  // "" for no cache. The key is all that the object depends on but the compiler's build, which is added here.
-  ObjectCache(std::string folder, const std::string& key);
+  // "" for no cache. The key is all that the parts depend on but the compiler's build, which is added here.
+  ProgramCache(std::string folder, const std::string& key);
   std::vector<std::string> load() const;  // nothing when there is none
   // What cannot be written costs a compilation, nothing else.
-  void store(const std::vector<std::string>& objects) const;
+  void store(const std::vector<std::string>& parts) const;
   const std::string& problem() const { return problem_; }  // why the folder is not used; "" when it is
 
  private:

@@ -1,4 +1,4 @@
-#include "codegen/object_cache.h"
+#include "codegen/program_cache.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -19,7 +19,7 @@
 namespace gradc::codegen {
 namespace {
 
-constexpr std::string_view kFormat = "gradc-object-3";
+constexpr std::string_view kFormat = "gradc-program-1";
 constexpr off_t kLargest = off_t(1) << 30;
 
 uint64_t hash_of(std::string_view s) { return llvm::xxh3_64bits(llvm::StringRef(s.data(), s.size())); }
@@ -82,27 +82,27 @@ std::string loose(const std::string& folder) {
       folder);
 }
 
-std::string head_of(const std::string& key, std::string_view objects) {
-  return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), objects.size(), hash_of(objects));
+std::string head_of(const std::string& key, std::string_view parts) {
+  return fmt::format("{} {} {} {:016x}\n", kFormat, key.size(), parts.size(), hash_of(parts));
 }
 
-// Each object behind its length.
-std::string joined(const std::vector<std::string>& objects) {
+// Each part behind its length.
+std::string joined(const std::vector<std::string>& parts) {
   std::string all;
-  for (const std::string& o : objects) all += fmt::format("{}\n{}", o.size(), o);
+  for (const std::string& o : parts) all += fmt::format("{}\n{}", o.size(), o);
   return all;
 }
 std::vector<std::string> separate(std::string_view all) {
-  std::vector<std::string> objects;
+  std::vector<std::string> parts;
   while (!all.empty()) {
     size_t length = 0;
     const auto [end, error] = std::from_chars(all.data(), all.data() + all.size(), length);
     const size_t begin = static_cast<size_t>(end - all.data()) + 1;
     if (error != std::errc() || begin > all.size() || length > all.size() - begin) return {};
-    objects.emplace_back(all.substr(begin, length));
+    parts.emplace_back(all.substr(begin, length));
     all.remove_prefix(begin + length);
   }
-  return objects;
+  return parts;
 }
 
 struct Search {
@@ -165,7 +165,7 @@ std::string build_identity() {
   return own.empty() || llvm.empty() ? "" : own + " " + llvm;
 }
 
-ObjectCache::ObjectCache(std::string folder, const std::string& key) {
+ProgramCache::ProgramCache(std::string folder, const std::string& key) {
   if (folder.empty()) return;
   const std::string build = build_identity();
   if (build.empty()) return;
@@ -178,7 +178,7 @@ ObjectCache::ObjectCache(std::string folder, const std::string& key) {
     folder_ = std::move(folder);
 }
 
-std::vector<std::string> ObjectCache::load() const {
+std::vector<std::string> ProgramCache::load() const {
   if (folder_.empty()) return {};
   Descriptor dir(open_folder(folder_));
   if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return {};
@@ -187,14 +187,13 @@ std::vector<std::string> ObjectCache::load() const {
   const std::string all = read_all(file.fd);
   const size_t line = all.find('\n');
   if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return {};
-  const std::string_view objects = std::string_view(all).substr(line + 1 + key_.size());
-  return all.compare(0, line + 1, head_of(key_, objects)) == 0 ? separate(objects)
-                                                               : std::vector<std::string>();
+  const std::string_view parts = std::string_view(all).substr(line + 1 + key_.size());
+  return all.compare(0, line + 1, head_of(key_, parts)) == 0 ? separate(parts) : std::vector<std::string>();
 }
 
-void ObjectCache::store(const std::vector<std::string>& objects) const {
+void ProgramCache::store(const std::vector<std::string>& parts) const {
   if (folder_.empty()) return;
-  const std::string object = joined(objects);
+  const std::string all = joined(parts);
   make_folder(folder_);
   Descriptor dir(open_folder(folder_));
   if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return;
@@ -203,7 +202,7 @@ void ObjectCache::store(const std::vector<std::string>& objects) const {
       ::openat(dir.fd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (file.fd < 0) return;
   const bool written =
-      write_all(file.fd, head_of(key_, object)) && write_all(file.fd, key_) && write_all(file.fd, object);
+      write_all(file.fd, head_of(key_, all)) && write_all(file.fd, key_) && write_all(file.fd, all);
   if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
     ::unlinkat(dir.fd, temporary.c_str(), 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::string_view kFormat = "gradc-program-1";
 constexpr off_t kLargest = off_t(1) << 30;
+constexpr int64_t kKeptBytes = int64_t(512) << 20;  // beyond this, what was not used for longest goes
 
 uint64_t hash_of(std::string_view s) { return llvm::xxh3_64bits(llvm::StringRef(s.data(), s.size())); }
 
@@ -165,48 +167,6 @@ std::string build_identity() {
   return own.empty() || llvm.empty() ? "" : own + " " + llvm;
 }
 
-ProgramCache::ProgramCache(std::string folder, const std::string& key) {
-  if (folder.empty()) return;
-  const std::string build = build_identity();
-  if (build.empty()) return;
-  key_ = build + "\n" + key;
-  name_ = fmt::format("{:016x}{:016x}.o", hash_of(key_), hash_of(key_ + "#"));
-  Descriptor dir(open_folder(folder));
-  if (dir.fd >= 0 && !ours_alone(dir.fd, S_IFDIR))
-    problem_ = loose(folder);
-  else
-    folder_ = std::move(folder);
-}
-
-std::vector<std::string> ProgramCache::load() const {
-  if (folder_.empty()) return {};
-  Descriptor dir(open_folder(folder_));
-  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return {};
-  Descriptor file(::openat(dir.fd, name_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (file.fd < 0 || !ours_alone(file.fd, S_IFREG)) return {};
-  const std::string all = read_all(file.fd);
-  const size_t line = all.find('\n');
-  if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return {};
-  const std::string_view parts = std::string_view(all).substr(line + 1 + key_.size());
-  return all.compare(0, line + 1, head_of(key_, parts)) == 0 ? separate(parts) : std::vector<std::string>();
-}
-
-void ProgramCache::store(const std::vector<std::string>& parts) const {
-  if (folder_.empty()) return;
-  const std::string all = joined(parts);
-  make_folder(folder_);
-  Descriptor dir(open_folder(folder_));
-  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return;
-  const std::string temporary = fmt::format("{}.{}", name_, ::getpid());
-  Descriptor file(
-      ::openat(dir.fd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (file.fd < 0) return;
-  const bool written =
-      write_all(file.fd, head_of(key_, all)) && write_all(file.fd, key_) && write_all(file.fd, all);
-  if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
-    ::unlinkat(dir.fd, temporary.c_str(), 0);
-}
-
 namespace {
 
 // The names that store gives: 32 hexadecimal digits and .o, and behind that the writer's number until it is
@@ -234,6 +194,27 @@ void for_each_of_ours(const std::string& folder, F f) {
   }
 }
 
+// Makes room for one more entry.
+void trim(const std::string& folder) {
+  struct Kept {
+    std::filesystem::file_time_type used;
+    int64_t bytes;
+    std::filesystem::path path;
+  };
+  std::vector<Kept> all;
+  int64_t total = 0;
+  for_each_of_ours(folder, [&](const std::filesystem::path& path, Kind kind) {
+    std::error_code gone;
+    const auto used = std::filesystem::last_write_time(path, gone);
+    const auto bytes = static_cast<int64_t>(gone ? 0 : std::filesystem::file_size(path, gone));
+    if (gone || kind != Kind::Entry) return;
+    all.push_back({used, bytes, path}), total += bytes;
+  });
+  std::sort(all.begin(), all.end(), [](const Kept& a, const Kept& b) { return a.used < b.used; });
+  for (size_t i = 0; i < all.size() && total > kKeptBytes; ++i)
+    total -= all[i].bytes, ::unlink(all[i].path.c_str());
+}
+
 void count(CacheContents& c, const std::filesystem::path& path, Kind kind) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
@@ -242,6 +223,50 @@ void count(CacheContents& c, const std::filesystem::path& path, Kind kind) {
 }
 
 }  // namespace
+
+ProgramCache::ProgramCache(std::string folder, const std::string& key) {
+  if (folder.empty()) return;
+  const std::string build = build_identity();
+  if (build.empty()) return;
+  key_ = build + "\n" + key;
+  name_ = fmt::format("{:016x}{:016x}.o", hash_of(key_), hash_of(key_ + "#"));
+  Descriptor dir(open_folder(folder));
+  if (dir.fd >= 0 && !ours_alone(dir.fd, S_IFDIR))
+    problem_ = loose(folder);
+  else
+    folder_ = std::move(folder);
+}
+
+std::vector<std::string> ProgramCache::load() const {
+  if (folder_.empty()) return {};
+  Descriptor dir(open_folder(folder_));
+  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return {};
+  Descriptor file(::openat(dir.fd, name_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (file.fd < 0 || !ours_alone(file.fd, S_IFREG)) return {};
+  const std::string all = read_all(file.fd);
+  (void)::futimens(file.fd, nullptr);  // used now
+  const size_t line = all.find('\n');
+  if (line == std::string::npos || all.compare(line + 1, key_.size(), key_) != 0) return {};
+  const std::string_view parts = std::string_view(all).substr(line + 1 + key_.size());
+  return all.compare(0, line + 1, head_of(key_, parts)) == 0 ? separate(parts) : std::vector<std::string>();
+}
+
+void ProgramCache::store(const std::vector<std::string>& parts) const {
+  if (folder_.empty()) return;
+  const std::string all = joined(parts);
+  make_folder(folder_);
+  Descriptor dir(open_folder(folder_));
+  if (dir.fd < 0 || !ours_alone(dir.fd, S_IFDIR)) return;
+  const std::string temporary = fmt::format("{}.{}", name_, ::getpid());
+  Descriptor file(
+      ::openat(dir.fd, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.fd < 0) return;
+  const bool written =
+      write_all(file.fd, head_of(key_, all)) && write_all(file.fd, key_) && write_all(file.fd, all);
+  trim(folder_);
+  if (!written || ::renameat(dir.fd, temporary.c_str(), dir.fd, name_.c_str()) != 0)
+    ::unlinkat(dir.fd, temporary.c_str(), 0);
+}
 
 CacheContents cache_contents(const std::string& folder) {
   CacheContents c;

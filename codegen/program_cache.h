@@ -13,7 +13,8 @@ class ProgramCache {
   // "" for no cache. The key is all that the parts depend on but the compiler's build, which is added here.
   ProgramCache(std::string folder, const std::string& key);
   std::vector<std::string> load() const;  // nothing when there is none
-  // What cannot be written costs a compilation, nothing else.
+  // What cannot be written costs a compilation, nothing else. The folder is kept below half a gigabyte or so:
+  // entries that were not used for longest go.
   void store(const std::vector<std::string>& parts) const;
   const std::string& problem() const { return problem_; }  // why the folder is not used; "" when it is
 

@@ -113,11 +113,11 @@ void show_memory() {
 void show_places(std::vector<std::string>& problems) {
   const std::string folder = cache_folder();
   if (folder.empty()) {
-    fmt::print("program cache off: every start compiles\n");
+    fmt::print("cache folder  off: every start compiles\n");
   } else {
     const std::string problem = codegen::why_not_writable(folder);
     const codegen::CacheContents c = codegen::cache_contents(folder);
-    fmt::print("program cache {}: {} entries, {}, {}\n", printable(folder), c.entries, size_text(c.bytes),
+    fmt::print("cache folder  {}: {} entries, {}, {}\n", printable(folder), c.entries, size_text(c.bytes),
                problem.empty() ? "can be written" : "not usable");
     if (!problem.empty()) problems.push_back(problem);
   }

@@ -42,7 +42,7 @@ class Doctor(Folder):
         for feature in ("avx2", "fma", "avx512f"):
             self.assertEqual(feature in said["features"].split(), feature in flags)
         self.assertEqual(int(said["lanes"].split()[0]), 16 if "avx512f" in flags else 8 if "avx2" in flags else int(said["lanes"].split()[0]))
-        self.assertEqual(said["program cache"], f"{self.dir}/cache: 0 entries, 0 B, can be written")
+        self.assertEqual(said["cache folder"], f"{self.dir}/cache: 0 entries, 0 B, can be written")
         self.assertEqual(list((self.dir / "cache").iterdir()), [])
         self.assertIn("LLVM 19", said["gradc"])
         self.assertNotIn("multiply-add", said)
@@ -89,6 +89,18 @@ class Cache(Folder):
         self.assertIn("removed  1 of 1 entries", show("--clear"))
         self.assertEqual({f.name for f in cache.iterdir()}, {*others, "b" * 32 + ".o", "c" * 32 + ".o"})
         self.assertIn("off", gradc("cache"))
+
+    def test_what_was_not_used_for_longest_makes_room(self):
+        cache = self.dir / "cache"
+        cache.mkdir(mode=0o700)
+        for age, digit in ((3, "b"), (2, "c"), (1, "a")):
+            file = cache / (digit * 32 + ".o")
+            with open(file, "w") as f:
+                f.truncate(200 << 20)
+            os.utime(file, (10**9 - age, 10**9 - age))
+        gradc("train", DIGITS, "-q", "--set", "epochs=1", "--run", self.dir / "run", cache=cache)
+        left = {f.name[0] for f in cache.iterdir() if f.stat().st_size == 200 << 20}
+        self.assertEqual((left, len(list(cache.iterdir()))), ({"a", "c"}, 3))
 
 
 class Completion(unittest.TestCase):

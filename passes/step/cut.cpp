@@ -10,6 +10,9 @@ constexpr int64_t kFewest = 16;  // tasks, which threads share evenly enough
 // as fast as small kernels lose: measured, GPT 4x128 at 64 tokens is 4 % slower in tasks, at 256 and more
 // faster.
 constexpr int64_t kFar = 8;
+// Bytes that lie side by side and come together: tasks that share them fetch them several times over, and
+// leave lanes empty.
+constexpr int64_t kLine = 64;
 // What a task holds may be so many times what stays near: more rows in a task read its other operands less
 // often.
 constexpr double kHeld = 4;
@@ -94,8 +97,6 @@ std::optional<Cut> Cutter::cut(const Chain& c, size_t n) const {
   return Cut{n, block};
 }
 
-// Bytes that no longer come from afar, less those that tasks read again. What is not large comes from near
-// enough anyway, and what stays near from task to task counts for a quarter.
 // The most bytes that are held at a time in a task with one value of the last index, as far as they do not
 // and do move with it. What others read too is held while it is written; sums over blocks come and go.
 std::pair<double, double> Cutter::held(const Chain& c, size_t indices) const {
@@ -115,6 +116,8 @@ std::pair<double, double> Cutter::held(const Chain& c, size_t indices) const {
   return {*std::max_element(fixed.begin(), fixed.end()), *std::max_element(each.begin(), each.end())};
 }
 
+// Bytes that no longer come from afar, less those that tasks read again. What is not large comes from near
+// enough anyway, and what stays near from task to task counts for a quarter.
 double Cutter::saved(const Chain& c, const Cut& cut) const {
   const double tasks = static_cast<double>(tasks_of(c, cut));
   const SharedIndex& last = c.shared()[cut.indices - 1];
@@ -126,11 +129,30 @@ double Cutter::saved(const Chain& c, const Cut& cut) const {
       const double slice = slice_of(c, cut, m, i);
       if (is_large(b, use) && c.written().count(b) && (use.read || is_inner(c, b))) sum += use.bytes;
       const double cost = slice <= near_ ? 0.25 : slice <= kFar * near_ ? 0.33 : 1;
-      if (use.read) sum -= std::max(0.0, tasks * slice - use.bytes) * cost;
+      const double moved = tasks * slice * lines_of(c, cut, m, i);
+      if (use.read) sum -= std::max(0.0, moved - use.bytes) * cost;
+      if (use.written && !is_inner(c, b)) sum -= (moved - tasks * slice) * cost;
       if (c.accesses()[m]->is_sum(last.loops[m]) && i == *c.accesses()[m]->sum)  // added to by every block
         sum -= 2 * tasks * slice * cost;
     }
   return sum;
+}
+// How much more than its slice of a parameter a task moves: whole lines.
+double Cutter::lines_of(const Chain& c, const Cut& cut, size_t member, size_t parameter) const {
+  const step::Buffer& b = s_.buffers[c.runs()[member]->buffers[parameter]];
+  double times = 1;
+  for (size_t k = 0; k < cut.indices; ++k) {
+    const SharedIndex& index = c.shared()[k];
+    const uint64_t positions = c.accesses()[member]->uses[parameter].positions[index.loops[member]];
+    const int64_t values = k + 1 == cut.indices ? cut.block : 1;
+    int64_t bytes = values * size_of(b.dtype);  // side by side
+    for (size_t d = b.shape.size(); d-- > 0 && bytes < kLine; bytes *= planned(b.shape[d]))
+      if (positions >> d & 1) {
+        if (planned(b.shape[d]) > values) times *= static_cast<double>(kLine) / static_cast<double>(bytes);
+        break;
+      }
+  }
+  return times;
 }
 int64_t Cutter::tasks_of(const Chain& c, const Cut& cut) const {
   int64_t tasks = 1;

@@ -36,6 +36,7 @@ class Cutter {
   std::optional<Cut> cut(const Chain& c, size_t indices) const;
   std::pair<double, double> held(const Chain& c, size_t indices) const;
   double saved(const Chain& c, const Cut& cut) const;
+  double lines_of(const Chain& c, const Cut& cut, size_t member, size_t parameter) const;
   int64_t tasks_of(const Chain& c, const Cut& cut) const;
   int64_t count(const Chain& c, const Cut& cut, size_t index) const;
   double slice_of(const Chain& c, const Cut& cut, size_t member, size_t parameter) const;

@@ -1,51 +1,94 @@
-"""The twelve training steps of bench/models beside JAX's, alternating, each pinned to its cores; medians.
+"""The twelve training steps of bench/models beside PyTorch's and JAX's best forms: one run, alternating, each pinned to
+the same cores; medians, ratios and shares of the machine's peak. See bench/README.md.
 
-usage: steps.py GRADC [--jax ../shared/peers/jax_steps.py] [--threads 1,2] [--models a,b] [--rounds N] [--rival GRADC]
+usage: steps.py GRADC [--full] [--threads 1,2] [--models a,b] [--rounds N] [--peers eager,compile,jax] [--venv DIR] [--rival GRADC]
 """
-import argparse, json, pathlib, re, statistics, subprocess, sys
+import argparse, json, os, pathlib, platform, re, statistics, subprocess, sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+QUICK = ["tab_b32_sgd", "mlp_b64_sgd", "lenet_b64_sgd", "gptmini_b16_adam"]
+IMAGES = ("lenet", "resnet")  # networks that PyTorch may prefer with channels last
 
 
-def gradc(tool, model, threads, cores):
-    command = ["taskset", "-c", cores, tool, "bench", HERE / f"models/{model}.grad", "--threads", threads, "--json", "--rounds"]
+def environment(folder, peers):
+    """Python with the peers' packages, made on the first run (several minutes, 6 GB); this one where it has them."""
+    packages = {"torch"} if {"eager", "compile"} & set(peers) else set()
+    packages |= {"jax"} & set(peers)
+    if subprocess.run([sys.executable, "-c", "import " + ", ".join(packages or {"sys"})], capture_output=True).returncode == 0:
+        return sys.executable
+    python = folder / "bin/python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin/pip", "install", "-q", "numpy", *sorted(packages)], check=True)
+    return python
+
+
+def pinned(command, threads):
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("MKL_", "OPENBLAS_", "ONEDNN_"))}
+    env["OMP_NUM_THREADS"] = str(threads)
+    r = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+    if r.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{r.stderr[-2000:]}")
+    return r.stdout
+
+
+def gradc(tool, model, threads):
     rounds = 300 if model.startswith("tab") else 60 if model.startswith(("mlp", "lenet")) else 11
-    out = subprocess.run([*map(str, command), str(rounds)], capture_output=True, text=True, check=True)
-    return json.loads(out.stdout)
+    return json.loads(pinned([tool, "bench", HERE / f"models/{model}.grad", "--threads", threads, "--json", "--rounds", rounds], threads))
 
 
-def jax(script, model, cores):
-    out = subprocess.run(["taskset", "-c", cores, sys.executable, script, model], capture_output=True, text=True, check=True)
-    return float(re.search(r"med\s+([\d.]+)", out.stdout).group(1))
+def peer(python, name, model, threads):
+    """The median of the peer's better layout, ms."""
+    script = HERE / ("peers/jax_steps.py" if name == "jax" else "peers/torch_steps.py")
+    mode = [] if name == "jax" else [name, threads]
+    layouts = [[], ["-cl"]] if name != "jax" and model.startswith(IMAGES) else [[]]
+    medians = [re.search(r"med\s+([\d.]+)", pinned([python, script, *mode, model, *l], threads)) for l in layouts]
+    return min(float(m.group(1)) for m in medians)
 
 
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("gradc")
-    a.add_argument("--jax", help="a script that prints `med MS` for a model's name")
-    a.add_argument("--rival", help="another gradc, for comparing two builds")
+    a.add_argument("--full", action="store_true", help="all twelve steps, not four")
+    a.add_argument("--models", type=lambda s: s.split(","), help="these steps")
     a.add_argument("--threads", default="1,2")
-    a.add_argument("--models", default=",".join(sorted(p.stem for p in (HERE / "models").glob("*.grad"))))
     a.add_argument("--rounds", type=int, default=3)
+    a.add_argument("--peers", default="eager,compile,jax", help="of eager, compile, jax; empty for none")
+    a.add_argument("--venv", type=pathlib.Path, default=HERE / "venv")
+    a.add_argument("--rival", help="another gradc, for comparing two builds")
     o = a.parse_args()
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+    every = sorted(p.stem for p in (HERE / "models").glob("*.grad"))
+    models = o.models or (every if o.full else QUICK)
+    if unknown := set(models) - set(every):
+        sys.exit(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+    peers = [p for p in o.peers.split(",") if p]
+    if unknown := set(peers) - {"eager", "compile", "jax"}:
+        sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are eager, compile and jax")
+    python = environment(o.venv, peers)
+    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
+    columns = ["gradc", *(["rival"] if o.rival else []), *peers]
     print(f"{cpu}; medians of {o.rounds} alternating rounds, ms a step\n")
-    print("| step | threads | gradc | rival | jax | jax / gradc | share of peak | kernels |\n|---|---|---|---|---|---|---|---|")
+    print(f"| step | threads | {' | '.join(columns)} | fastest peer / gradc | share of peak | kernels |\n|{'---|' * (len(columns) + 5)}")
+    ratios = {}
     for threads in map(int, o.threads.split(",")):
-        cores = ",".join(map(str, range(threads)))
-        for model in o.models.split(","):
-            runs, rival, peer = [], [], []
+        for model in models:
+            times, runs = {c: [] for c in columns}, []
             for _ in range(o.rounds):
-                runs.append(gradc(o.gradc, model, threads, cores))
+                runs.append(gradc(o.gradc, model, threads))
+                times["gradc"].append(runs[-1]["step_ms"])
                 if o.rival:
-                    rival.append(gradc(o.rival, model, threads, cores)["step_ms"])
-                if o.jax:
-                    peer.append(jax(o.jax, model, cores))
-            ms = statistics.median(r["step_ms"] for r in runs)
+                    times["rival"].append(gradc(o.rival, model, threads)["step_ms"])
+                for p in peers:
+                    times[p].append(peer(python, p, model, threads))
+            m = {c: statistics.median(t) for c, t in times.items()}
             share = statistics.median(r["share_of_peak"] for r in runs)
-            cell = lambda list_: f"{statistics.median(list_):.4g}" if list_ else "-"
-            ratio = f"{statistics.median(peer) / ms:.2f}" if peer else "-"
-            print(f"| {model} | {threads} | {ms:.4g} | {cell(rival)} | {cell(peer)} | {ratio} | {100 * share:.0f} % | {runs[0]['kernels']} |", flush=True)
+            ratio = min(m[p] for p in peers) / m["gradc"] if peers else float("nan")
+            ratios.setdefault(threads, []).append(ratio)
+            print(f"| {model} | {threads} | {' | '.join(f'{m[c]:.4g}' for c in columns)} | {ratio:.2f} | {100 * share:.0f} % | {runs[0]['kernels']} |", flush=True)
+    if peers:
+        for threads, r in ratios.items():
+            print(f"\n{threads} thread{'s' if threads > 1 else ''}: geometric mean {statistics.geometric_mean(r):.2f} times the fastest peer's speed")
 
 
 main()

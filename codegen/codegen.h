@@ -50,7 +50,7 @@ void check_runs_here(const TargetInfo& t);
 // An object file whose exported functions are <prefix><step name>, and a constant 0 called build_symbol: what
 // refers to it links with the object of this very build alone.
 std::string emit_object(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
-// The same in parts that are linked together, without the prefix, compiled on all cores.
+// The same in parts that are linked together in this process, without the prefix, compiled on all cores.
 std::vector<std::string> emit_objects(std::span<const step::Step> steps, const Options& o);
 std::string build_symbol(std::span<const step::Step> steps, const std::string& prefix, const Options& o);
 std::string emit_assembly(std::span<const step::Step> steps, const Options& o);

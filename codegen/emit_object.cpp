@@ -16,6 +16,7 @@
 
 #include "codegen/emit_step.h"
 #include "codegen/program_cache.h"
+#include "codegen/sanitize.h"
 #include "codegen/target.h"
 #include "support/check.h"
 
@@ -55,7 +56,8 @@ void add_code_generation(llvm::legacy::PassManager& passes, llvm::LLVMTargetMach
 }
 
 std::string emit_file(std::span<const step::Step> steps, const Division& division, size_t part,
-                      const std::string& prefix, const Options& o, llvm::CodeGenFileType kind) {
+                      const std::string& prefix, const Options& o, llvm::CodeGenFileType kind,
+                      bool runs_here = false) {
   const TargetInfo t = resolve(o.target);
   WithoutStrengthReduction gate;
   llvm::LLVMContext c;
@@ -63,6 +65,7 @@ std::string emit_file(std::span<const step::Step> steps, const Division& divisio
   auto machine = make_machine(t, true);
   auto m = emit_module(c, steps, division, part, prefix, t);
   m->setDataLayout(machine->createDataLayout());
+  if (runs_here) check_addresses(*m);
   if (kind == llvm::CodeGenFileType::ObjectFile && part == 0) {
     llvm::Type* i64 = llvm::Type::getInt64Ty(c);
     new llvm::GlobalVariable(*m, i64, true, llvm::GlobalValue::ExternalLinkage,
@@ -95,8 +98,9 @@ std::vector<std::string> emit_objects(std::span<const step::Step> steps, const O
   for (size_t p = 0; p < division.parts.size(); ++p) {
     // Where no thread can be had, the parts follow one another.
     const auto how = p == 0 ? std::launch::deferred : std::launch::async | std::launch::deferred;
-    parts.push_back(std::async(
-        how, [&, p] { return emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile); }));
+    parts.push_back(std::async(how, [&, p] {
+      return emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile, true);
+    }));
   }
   std::vector<std::string> objects;
   objects.reserve(parts.size());

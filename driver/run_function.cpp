@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "driver/memory_gaps.h"
 #include "ir/kernel/flat_index.h"
 #include "runtime/memory.h"
 #include "support/check.h"
@@ -153,8 +154,12 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
 std::vector<Tensor> CompiledFunction::run(std::span<const Tensor> args, int threads) const {
   Call call(f_, step_, args);
   Region scratch(codegen::scratch_bytes(step_, threads));
-  call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), scratch.data(), call.table().data(),
-             threads);
+  const std::vector<int64_t> table = call.table();
+  {
+    const MemoryGaps gaps(step_, call.dims, call.io.data(), scratch.data(), threads);
+    call_entry(code_->entry(step_.name), call.state.data(), call.io.data(), scratch.data(), table.data(),
+               threads);
+  }
   return call.results();
 }
 

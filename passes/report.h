@@ -6,22 +6,30 @@
 #include <vector>
 
 #include "passes/kernel/schedule.h"
+#include "support/machine.h"
 
 namespace gradc::passes {
 
 struct StepReport {
   struct KernelNote {
     std::string name, members;
-    int kernel = 0;   // its number in the step
-    double work = 0;  // scalar operations at planned dimensions
+    int kernel = 0;         // its number in the step
+    double operations = 0;  // arithmetic of a run at planned dimensions
+    double bytes = 0;       // that a run reads and writes, each place once
+    double calls = 1;       // in a step: loops and tasks count
     kernel::Schedule schedule;
   };
   std::vector<KernelNote> kernels;  // in the order of their runs
   std::map<std::string, int> fusion_moves;
   int copies = 0;
+  Machine machine;  // that the kernels were scheduled for
 };
 
-// A line for each run: the kernel, its work, how it is scheduled, the ops in it.
+// The time that a run takes at least, seconds: its arithmetic, or its bytes from where they lie.
+double least_time(double operations, double bytes, const Machine& m);
+
+// A line for each run of the step's text: the kernel, its calls, operations, bytes, its predicted share of
+// the step's time and what that is of, how it is scheduled, the ops in it.
 std::string describe(const StepReport& r);
 
 }  // namespace gradc::passes

@@ -108,10 +108,7 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
   const double cold = now_ms() - from;
   if (!c.unit.train) throw CompileError({}, "the file has no train block");
   if (a.kernels) {
-    ModelOptions naive = o;
-    naive.compile.without.emplace_back("schedule");
-    naive.only = {"train_step"};
-    bench_kernels(a, o, c, lower_model(sources, file, naive, d), synthetic(c.unit, c.unit.train->batch));
+    bench_kernels(a, o, c, synthetic(c.unit, c.unit.train->batch));
     return kOk;
   }
   from = now_ms();

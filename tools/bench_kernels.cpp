@@ -7,7 +7,6 @@
 #include <cmath>
 #include <map>
 
-#include "driver/operations.h"
 #include "support/check.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
@@ -19,7 +18,7 @@ struct Piece {
   step::Step step;
   int kernel = -1;  // its number in the step; -1 for a loop or branch
   std::string name, members;
-  double operations = 0, bytes = 0;  // of one call; 0 where they cannot be said
+  std::vector<passes::StepReport::KernelNote> runs;  // in its text
   std::vector<double> ms;
 };
 
@@ -28,22 +27,32 @@ struct Row {
   std::string name, members;
   int calls = 0;
   double ms = 0, operations = 0, bytes = 0;
+  double least_ms = 0;  // by the rates of this run
+};
+
+// What the machine does at its best, measured once for each power of two of bytes.
+class Rates {
+ public:
+  explicit Rates(int threads) : threads_(threads), gops_(measure_peak_gflops(threads)) {}
+  double gops() const { return gops_; }
+  double least_ms(double operations, double bytes) {
+    const int power = static_cast<int>(std::ceil(std::log2(std::max(bytes, 4096.0))));
+    double& gbs = gbs_[power];
+    if (gbs == 0) gbs = measure_read_gbs(int64_t{1} << power);
+    // What threads read at once is no more than each of them alone.
+    return std::max(operations / gops_, bytes / (gbs * threads_)) / 1e6;
+  }
+
+ private:
+  int threads_;
+  double gops_;
+  std::map<int, double> gbs_;
 };
 
 const step::Step& train_step(const Compiled& c) {
   for (const step::Step& s : c.steps)
     if (s.name == "train_step") return s;
   throw InternalError("no train_step");
-}
-
-// What a run must read and write if each of its buffers is walked once.
-double bytes_of_run(const step::Step& s, const step::Run& r, const std::map<std::string, int64_t>& dims) {
-  const kernel::Kernel& k = s.kernels[static_cast<size_t>(r.kernel)];
-  double total = 0;
-  for (size_t i = 0; i < r.buffers.size(); ++i)
-    total += static_cast<double>(step::bytes_of(s.buffers[static_cast<size_t>(r.buffers[i])], dims)) *
-             (k.buffers[i].space == kernel::Space::InOut ? 2 : 1);
-  return total;
 }
 
 int runs_in(const step::Body& body) {
@@ -57,34 +66,37 @@ int runs_in(const step::Body& body) {
   return n;
 }
 
-std::vector<Piece> pieces_of(const Compiled& c, const step::Step& s, const step::Step& naive,
-                             const std::map<std::string, int64_t>& dims) {
-  std::map<int, std::string> members;
+const passes::StepReport& report_of(const Compiled& c, const step::Step& s) {
   for (size_t i = 0; i < c.steps.size(); ++i)
-    if (c.steps[i].name == s.name)
-      for (const auto& note : c.reports[i].kernels) members[note.kernel] = note.members;
+    if (&c.steps[i] == &s) return c.reports[i];
+  throw InternalError("no report of the step");
+}
+
+std::vector<Piece> pieces_of(const step::Step& s, const passes::StepReport& report) {
   std::vector<Piece> out;
+  auto note = report.kernels.begin();  // of the next run in the text
   for (const step::Stmt& stmt : s.body) {
     if (std::holds_alternative<step::Barrier>(stmt)) continue;  // the end of a call is one
     Piece p{.step = s};
     p.step.name = fmt::format("piece{}", out.size());
     p.step.body = {stmt};
+    const int runs = runs_in(p.step.body);
+    p.runs.assign(note, note + runs);
+    note += runs;
     if (const auto* run = std::get_if<step::Run>(&stmt)) {
       const auto k = static_cast<size_t>(run->kernel);
       p.kernel = run->kernel;
       p.name = fmt::format("{} {}", run->kernel, s.kernels[k].name);
-      p.members = members[run->kernel];
-      p.operations = count_operations(naive.kernels[k], dims);
-      p.bytes = bytes_of_run(s, *run, dims);
+      p.members = p.runs[0].members;
       // Code is made for the kernels of a step, called or not.
       step::Run alone = *run;
       alone.kernel = 0;
       p.step.kernels = {s.kernels[k]};
       p.step.body = {alone};
     } else {
-      const bool loop = std::holds_alternative<std::shared_ptr<const step::For>>(stmt);
-      p.name = loop ? "(loop)" : "(branch)";
-      p.members = fmt::format("{} runs in its text", runs_in(p.step.body));
+      const auto* loop = std::get_if<std::shared_ptr<const step::For>>(&stmt);
+      p.name = loop == nullptr ? "(branch)" : (*loop)->tasks ? "(tasks)" : "(loop)";
+      p.members = fmt::format("{} runs in its text", runs);
     }
     out.push_back(std::move(p));
   }
@@ -121,45 +133,40 @@ double median(std::vector<double> v) {
 }
 
 // A kernel that runs more than once is one row.
-std::vector<Row> rows_of(const std::vector<Piece>& pieces) {
+std::vector<Row> rows_of(const std::vector<Piece>& pieces, Rates& rates) {
   std::vector<Row> rows;
   for (const Piece& p : pieces) {
     auto at = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.kernel == p.kernel; });
     if (at == rows.end() || p.kernel < 0) at = rows.insert(rows.end(), {p.kernel, p.name, p.members});
     ++at->calls;
     at->ms += median(p.ms);
-    at->operations += p.operations;
-    at->bytes += p.bytes;
+    for (const auto& run : p.runs) {
+      at->operations += run.calls * run.operations;
+      at->bytes += run.calls * run.bytes;
+      at->least_ms += run.calls * rates.least_ms(run.operations, run.bytes);
+    }
   }
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.ms > b.ms; });
   return rows;
 }
 
 void print_rows(const std::vector<Row>& rows, double sum) {
-  fmt::print("{:24} {:>5} {:>7} {:>10} {:>12} {:>12} {:>8} {:>7}  {}\n", "kernel", "calls", "share", "ms",
-             "operations", "bytes", "Gop/s", "GB/s", "ops in it");
+  fmt::print("{:24} {:>5} {:>7} {:>10} {:>10} {:>7} {:>12} {:>12} {:>8} {:>7}  {}\n", "kernel", "calls",
+             "share", "ms", "predicted", "reached", "operations", "bytes", "Gop/s", "GB/s", "ops in it");
   for (const Row& r : rows) {
-    fmt::print("{:24} {:5} {:5.1f} % {:10.4f} ", r.name, r.calls, 100 * r.ms / sum, r.ms);
-    if (r.bytes > 0)
-      fmt::print("{:12.0f} {:12.0f} {:8.1f} {:7.1f}", r.operations, r.bytes, r.operations / r.ms / 1e6,
-                 r.bytes / r.ms / 1e6);
-    else
-      fmt::print("{:>12} {:>12} {:>8} {:>7}", "-", "-", "-", "-");
+    fmt::print("{:24} {:5} {:5.1f} % {:10.4f} {:10.4f} {:5.0f} % {:12.0f} {:12.0f} {:8.1f} {:7.1f}", r.name,
+               r.calls, 100 * r.ms / sum, r.ms, r.least_ms, 100 * r.least_ms / r.ms, r.operations, r.bytes,
+               r.operations / r.ms / 1e6, r.bytes / r.ms / 1e6);
     fmt::print("  {}\n", r.members);
   }
 }
 
 }  // namespace
 
-void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c, const Compiled& naive,
+void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
                    const runtime::Dataset& data) {
   const step::Step& s = train_step(c);
-  std::map<std::string, int64_t> dims;
-  for (const step::Dim& d : s.dims) dims[d.name] = d.max;
-  if (!s.dims.empty()) dims[s.dims[0].name] = data.rows;
-  const step::Step& counted = train_step(naive);
-  GRADC_CHECK(counted.kernels.size() == s.kernels.size(), "schedules changed the number of kernels");
-  std::vector<Piece> pieces = pieces_of(c, s, counted, dims);
+  std::vector<Piece> pieces = pieces_of(s, report_of(c, s));
   std::vector<step::Step> steps;
   for (const Piece& p : pieces) steps.push_back(p.step);
   const std::unique_ptr<codegen::Jit> code = codegen::jit(steps, o.compile.codegen);
@@ -174,7 +181,8 @@ void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
   }
   runtime::Runner runner(program, a.threads > 0 ? threads_of(a) : 1);
   const double whole = median(time_pieces(runner, data, a.rounds, pieces));
-  const std::vector<Row> rows = rows_of(pieces);
+  Rates rates(runner.threads());
+  const std::vector<Row> rows = rows_of(pieces, rates);
   double sum = 0;
   for (const Row& r : rows) sum += r.ms;
   fmt::print("{}  batch {}  {} threads; each kernel timed in its place in the step, medians of {} rounds\n",
@@ -183,9 +191,11 @@ void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
   fmt::print("sum {:.4f} ms of {} calls; the whole step in one call {:.4f} ms, {:.2f} times the sum\n", sum,
              pieces.size(), whole, whole / sum);
   fmt::print(
-      "{:.1f} Gop/s measured; bytes: each buffer of a kernel once; operations: 2 a multiply-add, 1 an "
-      "elementary function\n",
-      measure_peak_gflops(runner.threads()));
+      "{:.1f} Gop/s measured; bytes: each place that a run reads or writes once, at the planned batch; "
+      "operations: 2 a multiply-add, 1 an "
+      "elementary function; predicted: the longer of both at the rates measured now, with data that lie "
+      "where so many bytes fit\n",
+      rates.gops());
 }
 
 }  // namespace gradc

@@ -11,9 +11,9 @@ double now_ms();
 // Prepares a call of the training step: the batch in its place, the step's scalars set.
 void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step);
 
-// Prints a table of the kernels of the training step of `c`, sorted by time. `naive` is the same step before
-// its schedules were carried out, on which operations are counted.
-void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c, const Compiled& naive,
+// Prints a table of the kernels of the training step of `c`, which does not come from a cache, sorted by
+// time.
+void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
                    const runtime::Dataset& data);
 
 }  // namespace gradc

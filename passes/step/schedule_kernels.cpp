@@ -4,6 +4,8 @@
 #include <functional>
 #include <limits>
 
+#include "ir/kernel/operations.h"
+#include "passes/step/chain.h"
 #include "passes/step/step_passes.h"
 
 namespace gradc::passes {
@@ -29,6 +31,27 @@ std::vector<bool> shared_kernels(const step::Step& s) {
   return shared;
 }
 
+// How often each run of the text is made, in order.
+void count_calls(const step::Body& body, const ScheduleOptions& o, double times, std::vector<double>& calls) {
+  for (const step::Stmt& st : body)
+    if (std::holds_alternative<step::Run>(st)) {
+      calls.push_back(times);
+    } else if (auto* f = std::get_if<std::shared_ptr<const step::For>>(&st)) {
+      const int64_t n = (*f)->extent.evaluate([](int) -> int64_t { return 0; },
+                                              [&](const std::string& d) { return o.plan.at(d); });
+      count_calls((*f)->body, o, times * static_cast<double>(n), calls);
+    } else if (auto* i = std::get_if<std::shared_ptr<const step::If>>(&st)) {
+      count_calls((*i)->then_body, o, times, calls);
+      count_calls((*i)->else_body, o, times, calls);
+    }
+}
+
+double bytes_of(const kernel::Kernel& naive, const ScheduleOptions& o) {
+  double total = 0;
+  for (const KernelAccess::Use& use : access_of(naive, o).uses) total += use.bytes * (use.read + use.written);
+  return total;
+}
+
 }  // namespace
 
 void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* report) {
@@ -41,27 +64,20 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
   for (size_t k = 0; k < s.kernels.size(); ++k)
     s.schedules.push_back(choose_schedule(s.kernels[k], shared[k] ? o : alone));
   if (!report) return;
-  for (StepReport::KernelNote& n : report->kernels) {
+  std::vector<double> calls;
+  count_calls(s.body, o, 1, calls);
+  for (size_t i = 0; i < report->kernels.size(); ++i) {
+    StepReport::KernelNote& n = report->kernels[i];
+    const kernel::Kernel& k = s.kernels[static_cast<size_t>(n.kernel)];
     n.schedule = s.schedules[static_cast<size_t>(n.kernel)];
-    n.work = planned_work(s.kernels[static_cast<size_t>(n.kernel)], o);
+    n.operations = kernel::count_operations(k, o.plan), n.bytes = bytes_of(k, o), n.calls = calls.at(i);
   }
+  report->machine = o.machine;
 }
 
 void schedule_kernels(step::Step& s) {
   for (size_t i = 0; i < s.schedules.size(); ++i) s.kernels[i] = apply_schedule(s.kernels[i], s.schedules[i]);
   s.schedules.clear();
-}
-
-std::string describe(const StepReport& r) {
-  std::string out;
-  for (const StepReport::KernelNote& n : r.kernels) {
-    const auto& steps = n.schedule.steps;
-    const bool parallel = std::any_of(steps.begin(), steps.end(),
-                                      [](const kernel::Transform& t) { return t.name == "parallelise"; });
-    out += fmt::format("{:24} {:10.0f} operations  {:8}  {:28} {}\n", n.name, n.work,
-                       parallel ? "parallel" : "", n.schedule.what, n.members);
-  }
-  return out;
 }
 
 }  // namespace gradc::passes

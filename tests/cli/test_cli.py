@@ -162,8 +162,12 @@ class Cli(Folder):
         self.assertEqual(len({r[0] for r in rows}), len(rows))
         # The digits step: 32 rows through 64 x 128 and 128 x 10, forward and weight gradients, 128 x 10 backward.
         products = 2 * 32 * (2 * 64 * 128 + 3 * 128 * 10)
-        self.assertGreater(sum(float(r[6]) for r in rows), products)
-        self.assertLess(sum(float(r[6]) for r in rows), 1.3 * products)
+        self.assertGreater(sum(float(r[9]) for r in rows), products)
+        self.assertLess(sum(float(r[9]) for r in rows), 1.3 * products)
+        # What is predicted before anything runs counts the same.
+        said = [l.split() for l in gradc("compile", DIGITS, "--emit=schedule").splitlines()[1:]]
+        self.assertEqual(sum(int(r[1]) * int(r[2]) for r in said), sum(int(r[9]) for r in rows))
+        self.assertAlmostEqual(sum(float(r[4]) for r in said), 100, delta=0.05 * len(said) + 0.1)
 
     # Every kernel of bench/kernels.py compiles and runs; its bytes are those of its parameters and results where it walks all.
     def test_kernels_of_the_sweep(self):

@@ -58,6 +58,11 @@ const frontend::Input* input_named(const frontend::Unit& unit, const std::string
   return nullptr;
 }
 
+std::optional<Type> input_type(const frontend::Unit& unit, const std::string& name) {
+  const frontend::Input* in = input_named(unit, name);
+  return in == nullptr || !in->model_input ? std::nullopt : std::optional(in->type);
+}
+
 void check_shape(const frontend::Input& in, const FieldSpec& f, const SourceData& read,
                  const runtime::Dataset& data, const Sources& sources) {
   if (const auto window = data.windows.find(f.name); window != data.windows.end())

@@ -22,6 +22,14 @@ void refuse(const std::string& name, const std::string& reason) {
   throw runtime::Error(runtime::Failure::Data, name + ": " + reason);
 }
 
+bool is_picture_name(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == name.npos) return false;
+  std::string end(name.substr(dot));
+  for (char& c : end) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return end == ".png" || end == ".jpg" || end == ".jpeg";
+}
+
 Head read_head(const std::string& name, std::string_view bytes) {
   const bool png = begins(bytes, kPng);
   if (!png && !begins(bytes, kJpeg))

@@ -24,6 +24,9 @@ struct Head {
   int64_t height = 0, width = 0;
 };
 
+// .png, .jpg and .jpeg in any case: what a folder of pictures takes.
+bool is_picture_name(std::string_view name);
+
 // What the beginning of the file promises; costs nothing.
 Head read_head(const std::string& name, std::string_view bytes);
 Picture decode(const std::string& name, std::string_view bytes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 #include "driver/element_type.h"
 #include "runtime/error.h"
@@ -221,6 +222,16 @@ void read_table_field(const runtime::CsvTable& table, const FieldSpec& f, DType 
     read_indicator(table, f, t, to);
   else
     read_numbers(table, f, t, to);
+}
+
+std::string listed_file(const runtime::CsvTable& table, int64_t row, int column) {
+  namespace fs = std::filesystem;
+  const std::string name = table.cell(row, column);
+  const fs::path path(name);
+  if (name.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
+    throw runtime::Error(runtime::Failure::Data, table.where(row, column) + ": '" + name +
+                                                     "' is no file below the folder of the table");
+  return (fs::path(table.name()).parent_path() / path).string();
 }
 
 std::function<std::string(const std::string&, int64_t)> table_places(

@@ -112,9 +112,10 @@ std::string give_numbers(const std::vector<std::string>& vocabulary, const std::
     const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
     const std::string place =
         field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
+    const bool letters = read.padded.count(field) != 0;
     return fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
-                       place, field.empty() ? "the character" : "the name",
-                       name == "\n" ? "\\n" : printable(name, 64), vocabulary.size());
+                       place, field.empty() || letters ? "the character" : "the name",
+                       name == "\n" ? "\\n" : printable(name, 64), vocabulary.size() - (letters ? 1 : 0));
   }
   ids = std::move(coded.ids);
   int64_t others = 0;

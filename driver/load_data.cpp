@@ -125,13 +125,17 @@ class Loader {
     if (field.empty())
       for (int64_t i = train.begin; i < train.end; ++i) mark(data.sequence, i);
     else
-      for (int64_t row : train.split.rows) mark(data.fields.at(field), row);
+      for (int64_t row : train.split.rows) {
+        const runtime::Array& ids = data.fields.at(field);
+        const int64_t width = ids.count() / data.rows;
+        for (int64_t i = row * width; i < (row + 1) * width; ++i) mark(ids, i);
+      }
     std::vector<std::string> names;
     for (size_t i = 0; i < used.size(); ++i)
       if (used[i]) names.push_back(it->second[i]);
     std::sort(names.begin(), names.end());
-    if (read.unknown.count(field) != 0 && (names.empty() || !names[0].empty()))
-      names.insert(names.begin(), "");
+    const bool first_is_none = read.unknown.count(field) + read.padded.count(field) != 0;
+    if (first_is_none && (names.empty() || !names[0].empty())) names.insert(names.begin(), "");
     return names;
   }
 
@@ -161,7 +165,7 @@ class Loader {
 
   void fit_fill(const FieldSpec& f, size_t source) {
     const std::vector<std::string>& columns = read_[source].columns[f.name];
-    if (f.form == "is_missing" || f.form == "category") out_.forms[f.name] = f.form;
+    if (f.form == "is_missing" || f.form == "category" || f.form == "letters") out_.forms[f.name] = f.form;
     if (f.missing.policy == frontend::MissingCells::Policy::Fill)
       out_.fills.try_emplace(f.name, columns.size(), f.missing.fills[0]);
     const auto missing = read_[source].missing.find(f.name);

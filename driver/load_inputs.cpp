@@ -67,6 +67,8 @@ SourceSpec table_of(const frontend::Unit& unit, const FittedFields& fitted) {
     // No name is empty but the one that stands for those that training lacks.
     f.unknown = f.form == "category" && names != nullptr && !names->empty() && names->front().empty();
     if (f.unknown) f.missing.policy = frontend::MissingCells::Policy::Unknown;
+    if (f.form == "letters" && in.type.rank() == 2 && in.type.shape[1].is_constant())
+      f.numbers["length"] = in.type.shape[1].constant_part();
     f.texts = *find(fitted.columns, in.name);
     f.exact = true;
     f.dtype = in.type.dtype;
@@ -86,7 +88,9 @@ class InputLoader {
   LoadedInputs run(const Names& files) {
     const SourceSpec* trained = training_source(unit_);
     SourceSpec spec = inputs_of(trained == nullptr ? table_of(unit_, fitted_) : *trained);
-    take_files(spec, files);
+    Names named = files;
+    for (std::string& f : named) name_standard_input(f);
+    take_files(spec, named);
     auto as_given = [](const std::string& path, Loc) { return path; };
     SourceData read = source_reader(spec.kind).read(
         {spec, as_given, as_given, [&](const std::string& field) { return input_type(unit_, field); }, true});
@@ -130,6 +134,11 @@ class InputLoader {
                     "columns",
                     f.name, f.name);
     f.missing = {frontend::MissingCells::Policy::Fill, fills->second, ""};
+  }
+
+  // "-", and "INPUT=-" where each input has a file.
+  static void name_standard_input(std::string& file) {
+    if (file == "-" || file.ends_with("=-")) file.replace(file.size() - 1, 1, kStandardInput);
   }
 
   static void take_files(SourceSpec& spec, const Names& files) {

@@ -136,7 +136,7 @@ void predict_options(CLI::App* predict, Arguments& a) {
       ->add_option(
           "--input", a.inputs,
           "a file like those that the model was trained on, labels not needed, or a folder of pictures; "
-          "INPUT=FILE where each input has its own; again for each further file")
+          "INPUT=FILE where each input has its own; - is standard input; again for each further file")
       ->allow_extra_args(false)
       ->type_name("FILE");
   predict->add_option("files", a.files, "files as by --input, any number");

@@ -66,9 +66,11 @@ std::vector<PictureFile> paths_below(const std::string& path) {
   if (!runtime::is_folder(path)) return {{path, ""}};
   std::vector<std::string> found;
   std::error_code failed;
-  for (fs::recursive_directory_iterator at(path, failed), end; at != end; at.increment(failed))
-    if (pictures::is_picture_name(at->path().filename().string()) && runtime::is_file(at->path().string()))
+  for (fs::recursive_directory_iterator at(path, failed), end; at != end; at.increment(failed)) {
+    const std::string name = at->path().filename().string();
+    if (name[0] != '.' && pictures::is_picture_name(name) && runtime::is_file(at->path().string()))
       found.push_back(at->path().string());
+  }
   if (failed) throw Error(Failure::Data, path + ": " + failed.message());
   if (found.empty()) throw Error(Failure::Data, path + ": holds no .png, .jpg or .jpeg");
   std::sort(found.begin(), found.end());
@@ -76,8 +78,6 @@ std::vector<PictureFile> paths_below(const std::string& path) {
   for (std::string& f : found) out.push_back({std::move(f), ""});
   return out;
 }
-
-int64_t row_size(const runtime::Array& a) { return a.count() / std::max<int64_t>(1, a.shape[0]); }
 
 void read_labels(const ClassedFiles& from, const FieldSpec& f, SourceData& to) {
   runtime::Array ids = runtime::make_array(runtime::DType::I32, {static_cast<int64_t>(from.ids.size())});
@@ -112,7 +112,7 @@ SourceData read_folder(const SourceRequest& r) {
       continue;
     }
     runtime::Array a = read_pictures(r, f, found.files, out.file, out.remarks);
-    size = row_size(a);
+    size = a.count() / std::max<int64_t>(1, out.data.rows);
     out.data.fields.emplace(f.name, std::move(a));
   }
   out.place = [files = std::move(found.files), size, labels = out.names](const std::string& field,
@@ -138,21 +138,15 @@ std::vector<PictureFile> listed_files(const runtime::CsvTable& table, const Fiel
 SourceData read_listed(const SourceRequest& r) {
   SourceData out;
   const auto table = read_table(r, out);
-  std::map<std::string, int64_t> sizes;
   for (const FieldSpec& f : r.spec.fields) {
     if (f.form != "image") {
       read_table_field(*table, f, r.type_of(f), out);
       continue;
     }
     out.columns[f.name] = f.texts;
-    runtime::Array a = read_pictures(r, f, listed_files(*table, f), out.file, out.remarks);
-    sizes[f.name] = row_size(a);
-    out.data.fields.emplace(f.name, std::move(a));
+    out.data.fields.emplace(f.name, read_pictures(r, f, listed_files(*table, f), out.file, out.remarks));
   }
-  out.place = [places = table_places(table, out.columns), sizes](const std::string& field, int64_t element) {
-    const auto size = sizes.find(field);
-    return places(field, size == sizes.end() ? element : element / size->second);
-  };
+  out.place = table_places(table, out);
   return out;
 }
 

@@ -15,6 +15,9 @@
 
 namespace gradc {
 
+// What predict calls "-". Tables that come from it list files of the current folder.
+constexpr const char* kStandardInput = "/dev/stdin";
+
 struct SourceRequest {
   const frontend::SourceSpec& spec;
   std::function<std::string(const std::string&path, Loc loc)> find, find_folder;
@@ -39,6 +42,7 @@ struct SourceData {
   // Elements of fields that wait for the mean or median of their column in the training split.
   std::map<std::string, std::vector<int64_t>> missing;
   std::set<std::string> unknown;       // fields in whose vocabulary the first entry, "", is every other name
+  std::set<std::string> padded;        // fields in whose vocabulary the first entry, "", is no letter
   std::vector<std::string> remarks;    // what a person should know of the file
   std::vector<std::string> row_names;  // of rows that are files
   bool raw_bytes = false;              // the sequence is bytes, a vocabulary of its own

@@ -95,12 +95,7 @@ SourceData read(const SourceRequest& r) {
     takes[f.texts[0]].push_back({&f, &at->second});
   }
   for (const auto& [column, fields] : takes) Recordings(*table, column).read(fields);
-  out.place = [places = table_places(table, out.columns), &spec = r.spec](const std::string& field,
-                                                                          int64_t element) {
-    for (const FieldSpec& f : spec.fields)
-      if (f.name == field && f.form == "audio") return places(field, element / f.numbers.at("length"));
-    return places(field, element);
-  };
+  out.place = table_places(table, out);
   return out;
 }
 

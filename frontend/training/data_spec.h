@@ -38,7 +38,7 @@ enum class PictureFit {
 // One field of a source: `x = columns(except="digit")`, `y = column("digit", i32)`, `x = "images.gz"`.
 struct FieldSpec {
   std::string name;
-  std::string form;  // column, columns, is_missing, label, category, audio, length, image; or ""
+  std::string form;  // column, columns, is_missing, label, category, letters, audio, length, image; or ""
   std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
   std::vector<std::string> except;  // columns: all but these
   MissingCells missing;

@@ -56,6 +56,10 @@ class Predict(Folder):
         self.assertEqual(list(got[0]), ["logits.0", "logits.1", "logits.2", "total", "pair.0", "pair.1", "kind", "big"])
         self.assertEqual([r["kind"] for r in got], ["a,b", 'c"d', "e", "e"])
         self.assertEqual([(float(r["total"]), float(r["pair.0"]), float(r["pair.1"]), r["big"]) for r in got], [(0, 0, 0, "0"), (5, 5, 0, "1"), (5, 0, 5, "1"), (5.5, 0.5, 5, "1")])
+        for file in ("in.csv", "-"):
+            with open(self.dir / "in.csv") as given:
+                said = subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", file], cwd=self.dir, stdin=given, env=dict(os.environ, GRADC_CACHE=""), capture_output=True, text=True)
+            self.assertEqual(said.stdout, self.predict("in.csv"))
         # One result for each row whatever the batch.
         self.assertEqual(got, self.table("in.csv", more=["--batch", 1]))
         lines = [json.loads(l) for l in self.predict("in.csv", more=["--format", "jsonl"]).splitlines()]
@@ -262,6 +266,8 @@ class Predict(Folder):
         self.assertEqual([r.pop("file") for r in by_file], ["3.png", "0.png"])
         self.assertEqual(by_table, by_file)
         self.assertIn(by_table[0]["word"], ("a", "b"))
+        text = (self.dir / "in.csv").read_text()
+        self.assertEqual(subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", "--input", "-"], cwd=self.dir, input=text, env=dict(os.environ, GRADC_CACHE=""), capture_output=True, text=True).stdout, self.predict("in.csv"))
         (self.dir / "in.csv").write_text("photo\n3.png\n7.png\n")
         self.assertIn("in.csv:3:1: ", self.predict("in.csv", code=1))
 

@@ -91,8 +91,7 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
   std::vector<std::string> files = a.inputs;
   files.insert(files.end(), a.files.begin(), a.files.end());
   if (files.empty())
-    throw runtime::Error(Failure::Usage,
-                         "predict needs an input: gradc predict MODEL FILE, or --input FILE");
+    throw runtime::Error(Failure::Usage, "predict needs an input: gradc predict MODEL FILE, or --input FILE");
   const std::vector<size_t> results = chosen_results(a, c);
   runtime::Runner runner(c.program, threads_of(a));
   const Weights weights = weights_of(a);

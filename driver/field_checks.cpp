@@ -58,6 +58,11 @@ const frontend::Input* input_named(const frontend::Unit& unit, const std::string
   return nullptr;
 }
 
+std::optional<Type> input_type(const frontend::Unit& unit, const std::string& name) {
+  const frontend::Input* in = input_named(unit, name);
+  return in == nullptr || !in->model_input ? std::nullopt : std::optional(in->type);
+}
+
 void check_shape(const frontend::Input& in, const FieldSpec& f, const SourceData& read,
                  const runtime::Dataset& data, const Sources& sources) {
   if (const auto window = data.windows.find(f.name); window != data.windows.end())
@@ -107,9 +112,10 @@ std::string give_numbers(const std::vector<std::string>& vocabulary, const std::
     const std::string& name = coded.names[static_cast<size_t>(coded.ids.whole_at(missing))];
     const std::string place =
         field.empty() ? runtime::character_place(read.file, coded, missing) : read.place(field, missing);
+    const bool letters = read.padded.count(field) != 0;
     return fmt::format("{}: {} '{}' is in no training example, whose {} kinds are all that the model knows",
-                       place, field.empty() ? "the character" : "the name",
-                       name == "\n" ? "\\n" : printable(name, 64), vocabulary.size());
+                       place, field.empty() || letters ? "the character" : "the name",
+                       name == "\n" ? "\\n" : printable(name, 64), vocabulary.size() - (letters ? 1 : 0));
   }
   ids = std::move(coded.ids);
   int64_t others = 0;

@@ -13,6 +13,9 @@ namespace gradc {
 
 const frontend::Input* input_named(const frontend::Unit& unit, const std::string& name);
 
+// Its type, the first axis the batch; nothing where the model has no such input.
+std::optional<Type> input_type(const frontend::Unit& unit, const std::string& name);
+
 // Throws CompileError that says both shapes per example, and where the input is declared. `data` is what
 // `read` brought.
 void check_shape(const frontend::Input& in, const frontend::FieldSpec& f, const SourceData& read,

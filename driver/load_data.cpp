@@ -20,9 +20,10 @@ using frontend::FieldSpec;
 using frontend::SourceSpec;
 
 SourceRequest request_of(const SourceSpec& s, const DataPlaces& places,
-                         std::function<std::optional<DType>(const std::string&)> input_type) {
+                         std::function<std::optional<Type>(const std::string&)> input) {
   return {s, [&places](const std::string& path, Loc loc) { return find_data(path, places, loc); },
-          std::move(input_type), false};
+          [&places](const std::string& path, Loc loc) { return find_data(path, places, loc, true); },
+          std::move(input), false};
 }
 
 // A dataset under way: rows, or the part of a text that is not yet, or was, cut into windows.
@@ -82,12 +83,9 @@ class Loader {
     const auto number = static_cast<size_t>(op.source);
     const SourceSpec& s = unit_.data->sources[number];
     SourceData& read = read_[number];
-    auto input_type = [&](const std::string& field) -> std::optional<DType> {
-      const frontend::Input* in = input_named(unit_, field);
-      return in == nullptr ? std::nullopt : std::optional(in->type.dtype);
-    };
+    auto input = [&](const std::string& field) { return input_type(unit_, field); };
     try {
-      read = source_reader(s.kind).read(request_of(s, places_, input_type));
+      read = source_reader(s.kind).read(request_of(s, places_, input));
     } catch (const runtime::Error& e) {
       throw CompileError(s.loc, e.what());
     }
@@ -127,13 +125,17 @@ class Loader {
     if (field.empty())
       for (int64_t i = train.begin; i < train.end; ++i) mark(data.sequence, i);
     else
-      for (int64_t row : train.split.rows) mark(data.fields.at(field), row);
+      for (int64_t row : train.split.rows) {
+        const runtime::Array& ids = data.fields.at(field);
+        const int64_t width = ids.count() / data.rows;
+        for (int64_t i = row * width; i < (row + 1) * width; ++i) mark(ids, i);
+      }
     std::vector<std::string> names;
     for (size_t i = 0; i < used.size(); ++i)
       if (used[i]) names.push_back(it->second[i]);
     std::sort(names.begin(), names.end());
-    if (read.unknown.count(field) != 0 && (names.empty() || !names[0].empty()))
-      names.insert(names.begin(), "");
+    const bool first_is_none = read.unknown.count(field) + read.padded.count(field) != 0;
+    if (first_is_none && (names.empty() || !names[0].empty())) names.insert(names.begin(), "");
     return names;
   }
 
@@ -163,7 +165,7 @@ class Loader {
 
   void fit_fill(const FieldSpec& f, size_t source) {
     const std::vector<std::string>& columns = read_[source].columns[f.name];
-    if (f.form == "is_missing" || f.form == "category") out_.forms[f.name] = f.form;
+    if (f.form == "is_missing" || f.form == "category" || f.form == "letters") out_.forms[f.name] = f.form;
     if (f.missing.policy == frontend::MissingCells::Policy::Fill)
       out_.fills.try_emplace(f.name, columns.size(), f.missing.fills[0]);
     const auto missing = read_[source].missing.find(f.name);
@@ -321,15 +323,17 @@ std::string data_root(const std::string& given) {
   return env != nullptr && *env != 0 ? env : "../shared/data";
 }
 
-std::string find_data(const std::string& path, const DataPlaces& places, Loc loc) {
+std::string find_data(const std::string& path, const DataPlaces& places, Loc loc, bool folder) {
   const std::string root = data_root(places.root);
   const fs::path beside = fs::path(places.model_folder) / path, below = fs::path(root) / path;
   std::error_code ignored;
   for (const fs::path& p : {beside, below})
-    if (fs::is_regular_file(p, ignored)) return p.lexically_normal().string();
+    if (folder ? fs::is_directory(p, ignored) : fs::is_regular_file(p, ignored))
+      return p.lexically_normal().string();
   throw CompileError(
-      loc, fmt::format("cannot find '{}': neither {} nor {} is there; --data DIR names another root", path,
-                       beside.lexically_normal().string(), below.lexically_normal().string()));
+      loc, fmt::format("cannot find {}'{}': neither {} nor {} is there; --data DIR names another root",
+                       folder ? "the folder " : "", path, beside.lexically_normal().string(),
+                       below.lexically_normal().string()));
 }
 
 LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources) {

@@ -34,7 +34,7 @@ struct LoadedData {
 // The folder below which data files are found: the given one, else GRADC_DATA, else ../shared/data.
 std::string data_root(const std::string& given);
 // Throws CompileError with the place in the model file or in the data file.
-std::string find_data(const std::string& path, const DataPlaces& places, Loc loc);
+std::string find_data(const std::string& path, const DataPlaces& places, Loc loc, bool folder = false);
 LoadedData load_data(const frontend::Unit& unit, const DataPlaces& places, const Sources& sources);
 // For frontend::Options::example_type.
 std::optional<Type> example_type(const frontend::SourceSpec& source, const frontend::FieldSpec& field,

@@ -7,7 +7,9 @@
 #include "driver/sources/source.h"
 #include "frontend/training/source_kinds.h"
 #include "ir/graph/op_def.h"
+#include "pictures/picture.h"
 #include "runtime/error.h"
+#include "runtime/file.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -65,6 +67,8 @@ SourceSpec table_of(const frontend::Unit& unit, const FittedFields& fitted) {
     // No name is empty but the one that stands for those that training lacks.
     f.unknown = f.form == "category" && names != nullptr && !names->empty() && names->front().empty();
     if (f.unknown) f.missing.policy = frontend::MissingCells::Policy::Unknown;
+    if (f.form == "letters" && in.type.rank() == 2 && in.type.shape[1].is_constant())
+      f.numbers["length"] = in.type.shape[1].constant_part();
     f.texts = *find(fitted.columns, in.name);
     f.exact = true;
     f.dtype = in.type.dtype;
@@ -84,15 +88,13 @@ class InputLoader {
   LoadedInputs run(const Names& files) {
     const SourceSpec* trained = training_source(unit_);
     SourceSpec spec = inputs_of(trained == nullptr ? table_of(unit_, fitted_) : *trained);
-    take_files(spec, files);
-    SourceData read =
-        source_reader(spec.kind).read({spec, [](const std::string& path, Loc) { return path; },
-                                       [&](const std::string& field) -> std::optional<DType> {
-                                         const Input* in = input_named(unit_, field);
-                                         return in == nullptr ? std::nullopt : std::optional(in->type.dtype);
-                                       },
-                                       true});
-    LoadedInputs out{std::move(read.data), {}, {}};
+    Names named = files;
+    for (std::string& f : named) name_standard_input(f);
+    take_files(spec, named);
+    auto as_given = [](const std::string& path, Loc) { return path; };
+    SourceData read = source_reader(spec.kind).read(
+        {spec, as_given, as_given, [&](const std::string& field) { return input_type(unit_, field); }, true});
+    LoadedInputs out{std::move(read.data), {}, std::move(read.row_names), {}};
     for (const FieldSpec& f : spec.fields)
       check_shape(*input_named(unit_, f.name), f, read, out.data, sources_);
     number_names(spec, read, out.data);
@@ -134,11 +136,22 @@ class InputLoader {
     f.missing = {frontend::MissingCells::Policy::Fill, fills->second, ""};
   }
 
+  // "-", and "INPUT=-" where each input has a file.
+  static void name_standard_input(std::string& file) {
+    if (file == "-" || file.ends_with("=-")) file.replace(file.size() - 1, 1, kStandardInput);
+  }
+
   static void take_files(SourceSpec& spec, const Names& files) {
     if (spec.kind == "points") spec.kind = "npy";  // there is no file of the training's kind
+    // One picture is all that an example is: no table has to list it.
+    if (spec.kind == "image_table" && spec.fields.size() == 1 && spec.fields[0].form == "image" &&
+        std::all_of(files.begin(), files.end(), [](const std::string& f) {
+          return runtime::is_folder(f) || pictures::is_picture_name(f);
+        }))
+      spec.kind = "image_folder";
     const frontend::SourceKind& kind = *frontend::source_kind(spec.kind);
     if (kind.most_paths > 0) {
-      if (static_cast<int>(files.size()) > kind.most_paths)
+      if (!kind.many_inputs && static_cast<int>(files.size()) > kind.most_paths)
         throw failure(Failure::Usage, "--input is given {} times, {} takes one file", files.size(),
                       kind.name);
       spec.paths = files;

@@ -77,6 +77,17 @@ void Array::set(int64_t flat, double v) {
   });
 }
 
+void Array::set_bytes(int64_t flat, std::span<const uint8_t> values) {
+  with_type(dtype, [&](auto element) {
+    std::byte* to = bytes.data() + flat * int64_t(sizeof element);
+    for (const uint8_t v : values) {
+      element = static_cast<decltype(element)>(v);
+      std::memcpy(to, &element, sizeof element);
+      to += sizeof element;
+    }
+  });
+}
+
 Array make_array(DType dtype, std::vector<int64_t> shape) {
   // Zero dimensions do not excuse the others: row_bytes() multiplies them as well.
   int64_t size = size_of(dtype);

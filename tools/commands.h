@@ -28,7 +28,7 @@ struct Arguments {
   std::string resume, init_from, map, max_time, split = "test", log_format = "text";
   int64_t max_steps = 0, limit_train = 0, overfit = 0;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
-  std::vector<std::string> inputs, results;  // predict
+  std::vector<std::string> inputs, files, results;  // predict
   std::string format = "csv";
   std::string prompt;  // generate
   int64_t tokens = 200, top_k = 0, seed = 0;

@@ -135,11 +135,11 @@ void predict_options(CLI::App* predict, Arguments& a) {
   predict
       ->add_option(
           "--input", a.inputs,
-          "a file like those that the model was trained on, labels not needed; INPUT=FILE where each "
-          "input has its own; again for each further file")
-      ->required()
+          "a file like those that the model was trained on, labels not needed, or a folder of pictures; "
+          "INPUT=FILE where each input has its own; - is standard input; again for each further file")
       ->allow_extra_args(false)
       ->type_name("FILE");
+  predict->add_option("files", a.files, "files as by --input, any number");
   predict->add_option("--results", a.results, "which results to write, in this order; all if absent")
       ->allow_extra_args(false)
       ->type_name("NAME");

@@ -88,6 +88,10 @@ FittedFields fitted_of(const Weights& weights) {
 }
 
 int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
+  std::vector<std::string> files = a.inputs;
+  files.insert(files.end(), a.files.begin(), a.files.end());
+  if (files.empty())
+    throw runtime::Error(Failure::Usage, "predict needs an input: gradc predict MODEL FILE, or --input FILE");
   const std::vector<size_t> results = chosen_results(a, c);
   runtime::Runner runner(c.program, threads_of(a));
   const Weights weights = weights_of(a);
@@ -96,9 +100,9 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
   const FittedFields fitted = fitted_of(weights);
   std::vector<ResultColumn> columns;
   for (size_t r : results) columns.push_back(column_of(c, r, fitted));
-  const LoadedInputs in = load_inputs(c.unit, a.inputs, fitted, sources);
+  const LoadedInputs in = load_inputs(c.unit, files, fitted, sources);
   for (const std::string& remark : in.remarks) fmt::print(stderr, "{}\n", printable(remark));
-  ResultText text(format_of(a), std::move(columns));
+  ResultText text(format_of(a), std::move(columns), in.row_names);
   const auto batch = static_cast<size_t>(c.program.entry("predict")->max_dims.at(0));
   // Without a row there is still the type of the results.
   for (size_t from = 0; from == 0 || from < in.rows.size(); from += batch) {

@@ -15,6 +15,8 @@ namespace {
 using runtime::Array;
 using runtime::DType;
 
+constexpr const char* kRowName = "file";
+
 int64_t width_of(const ResultColumn& c) {
   return std::accumulate(c.shape.begin(), c.shape.end(), int64_t{1}, std::multiplies<>());
 }
@@ -60,10 +62,12 @@ std::string json_lists(const ResultColumn& c, const Array& v, size_t axis, int64
 
 }  // namespace
 
-ResultText::ResultText(Format format, std::vector<ResultColumn> columns)
-    : format_(format), columns_(std::move(columns)) {
+ResultText::ResultText(Format format, std::vector<ResultColumn> columns, std::vector<std::string> row_names)
+    : format_(format), columns_(std::move(columns)), row_names_(std::move(row_names)) {
+  for (const ResultColumn& c : columns_)
+    if (c.name == kRowName) row_names_.clear();
   if (format_ != Format::Csv) return;
-  std::string head;
+  std::string head = row_names_.empty() ? "" : kRowName;
   for (const ResultColumn& c : columns_)
     for (int64_t i = 0; i < width_of(c); ++i)
       head += (head.empty() ? "" : ",") + c.name + (c.shape.empty() ? "" : "." + std::to_string(i));
@@ -71,33 +75,38 @@ ResultText::ResultText(Format format, std::vector<ResultColumn> columns)
 }
 
 void ResultText::add(const std::vector<Array>& batch, int64_t rows) {
-  rows_ += rows;
   if (format_ == Format::Npy) {
+    rows_ += rows;
     dtype_ = batch[0].dtype;
     text_.append(reinterpret_cast<const char*>(batch[0].bytes.data()), batch[0].bytes.size());
     return;
   }
-  for (int64_t i = 0; i < rows; ++i)
+  for (int64_t i = 0; i < rows; ++i, ++rows_)
     text_ += (format_ == Format::Csv ? csv_row(batch, i) : json_row(batch, i)) + "\n";
 }
 
 std::string ResultText::csv_row(const std::vector<Array>& batch, int64_t row) const {
-  std::string line;
+  const bool named = !row_names_.empty();
+  std::string line = named ? csv_text(row_names_[static_cast<size_t>(rows_)]) : "";
   for (size_t r = 0; r < batch.size(); ++r) {
     const int64_t width = width_of(columns_[r]);
     for (int64_t i = row * width; i < (row + 1) * width; ++i) {
       const std::string* name = name_at(columns_[r], batch[r], i);
-      line += (r == 0 && i == row * width ? "" : ",") + (name ? csv_text(*name) : number_text(batch[r], i));
+      line += (!named && r == 0 && i == row * width ? "" : ",") +
+              (name ? csv_text(*name) : number_text(batch[r], i));
     }
   }
   return line;
 }
 
 std::string ResultText::json_row(const std::vector<Array>& batch, int64_t row) const {
-  std::string line;
+  const bool named = !row_names_.empty();
+  std::string line =
+      named ? fmt::format("\"{}\": {}", kRowName, runtime::quote_json(row_names_[static_cast<size_t>(rows_)]))
+            : "";
   for (size_t r = 0; r < batch.size(); ++r) {
     int64_t at = row * width_of(columns_[r]);
-    line += (r == 0 ? "" : ", ") + runtime::quote_json(columns_[r].name) + ": " +
+    line += (line.empty() ? "" : ", ") + runtime::quote_json(columns_[r].name) + ": " +
             json_lists(columns_[r], batch[r], 0, at);
   }
   return "{" + line + "}";

@@ -18,8 +18,9 @@ struct ResultColumn {
 class ResultText {
  public:
   enum class Format { Csv, JsonLines, Npy };
-  // Npy takes one column.
-  ResultText(Format format, std::vector<ResultColumn> columns);
+  // Npy takes one column. Where rows have names, Csv and JsonLines begin each with its own, as `file`, unless
+  // a result is called so.
+  ResultText(Format format, std::vector<ResultColumn> columns, std::vector<std::string> row_names = {});
   void add(const std::vector<runtime::Array>& batch, int64_t rows);  // an array for each column
   std::string finish();
 
@@ -29,6 +30,7 @@ class ResultText {
 
   Format format_;
   std::vector<ResultColumn> columns_;
+  std::vector<std::string> row_names_;
   std::string text_;
   int64_t rows_ = 0;
   runtime::DType dtype_ = runtime::DType::F32;  // of the column of an npy file

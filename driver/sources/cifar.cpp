@@ -28,7 +28,7 @@ SourceData read_hundred(const SourceRequest& r) { return read_kind(r, runtime::C
 
 }  // namespace
 
-std::span<const SourceReader> picture_sources() {
+std::span<const SourceReader> cifar_sources() {
   static constexpr SourceReader rows[] = {{"cifar10", read_ten, nullptr},
                                           {"cifar100", read_hundred, nullptr}};
   return rows;

@@ -10,7 +10,7 @@ SourceData read(const SourceRequest& r) {
   SourceData out;
   const auto table = read_table(r, out);
   for (const FieldSpec& f : r.spec.fields) read_table_field(*table, f, r.type_of(f), out);
-  out.place = table_places(table, out.columns);
+  out.place = table_places(table, out);
   return out;
 }
 

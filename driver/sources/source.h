@@ -15,13 +15,20 @@
 
 namespace gradc {
 
+// What predict calls "-". Tables that come from it list files of the current folder.
+constexpr const char* kStandardInput = "/dev/stdin";
+
 struct SourceRequest {
   const frontend::SourceSpec& spec;
-  std::function<std::string(const std::string& path, Loc loc)> find;
-  // The element type of the model's input of that name; nothing when it is no input.
-  std::function<std::optional<DType>(const std::string& field)> input_type;
+  std::function<std::string(const std::string&path, Loc loc)> find, find_folder;
+  // The type of the model's input of that name, its first axis the batch; nothing when it is no input.
+  std::function<std::optional<Type>(const std::string& field)> input;
   bool predicting = false;  // every row has a result, so none may be left out
 
+  std::optional<DType> input_type(const std::string& field) const {
+    const std::optional<Type> t = input(field);
+    return t ? std::optional(t->dtype) : std::nullopt;
+  }
   DType type_of(const frontend::FieldSpec& f) const { return input_type(f.name).value_or(f.dtype); }
 };
 
@@ -34,9 +41,11 @@ struct SourceData {
   std::map<std::string, std::vector<std::string>> names;
   // Elements of fields that wait for the mean or median of their column in the training split.
   std::map<std::string, std::vector<int64_t>> missing;
-  std::set<std::string> unknown;     // fields in whose vocabulary the first entry, "", is every other name
-  std::vector<std::string> remarks;  // what a person should know of the file
-  bool raw_bytes = false;            // the sequence is bytes, a vocabulary of its own
+  std::set<std::string> unknown;       // fields in whose vocabulary the first entry, "", is every other name
+  std::set<std::string> padded;        // fields in whose vocabulary the first entry, "", is no letter
+  std::vector<std::string> remarks;    // what a person should know of the file
+  std::vector<std::string> row_names;  // of rows that are files
+  bool raw_bytes = false;              // the sequence is bytes, a vocabulary of its own
   // Where an element of a field is, or of the sequence, and how it is written there.
   std::function<std::string(const std::string& field, int64_t element)> place;
 
@@ -59,7 +68,8 @@ const SourceReader& source_reader(std::string_view kind);
 // The kinds, in the order of the files.
 std::span<const SourceReader> table_sources();    // csv.cpp
 std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz
-std::span<const SourceReader> picture_sources();  // cifar.cpp
+std::span<const SourceReader> cifar_sources();    // cifar.cpp
+std::span<const SourceReader> picture_sources();  // pictures.cpp: image_folder, image_table
 std::span<const SourceReader> text_sources();     // text.cpp
 std::span<const SourceReader> sound_sources();    // wav.cpp
 std::span<const SourceReader> drawn_sources();    // points.cpp

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 
 #include "driver/element_type.h"
 #include "runtime/error.h"
@@ -126,6 +127,51 @@ void read_names(const runtime::CsvTable& table, const FieldSpec& f, SourceData& 
         fmt::format("{}: {}: {} missing, filled by '{}'", table.name(), f.name, filled, f.missing.name));
 }
 
+// The characters of a cell, by their numbers among `names`.
+std::vector<int64_t> letters_of(const runtime::CsvTable& table, int64_t row, int column, const FieldSpec& f,
+                                Names& names, std::map<std::string, int64_t>& known) {
+  const std::string text = table.cell(row, column);
+  auto refuse = [&](const std::string& what) -> runtime::Error {
+    return {runtime::Failure::Data,
+            fmt::format("{}: column '{}': {}", table.where(row, column), f.texts[0], what)};
+  };
+  runtime::Coded letters;
+  try {
+    letters = runtime::number_characters(text, "");
+  } catch (const runtime::Error&) {
+    throw refuse("the cell is no UTF-8");
+  }
+  const int64_t n = letters.ids.count(), most = f.numbers.at("length");
+  if (n == 0) throw refuse("the cell is empty, and letters are at least one");
+  if (n > most)
+    throw refuse(fmt::format("'{}' has {} letters, the field {} takes {}; write length={}",
+                             printable(text, 64), n, f.name, most, n));
+  std::vector<int64_t> out;
+  for (int64_t i = 0; i < n; ++i) {
+    const std::string& letter = letters.names[static_cast<size_t>(letters.ids.whole_at(i))];
+    const auto [at, fresh] = known.emplace(letter, std::ssize(names));
+    if (fresh) names.push_back(letter);
+    out.push_back(at->second);
+  }
+  return out;
+}
+
+// Behind the last letter stands "", which is number 0 in every vocabulary.
+void read_letters(const runtime::CsvTable& table, const FieldSpec& f, SourceData& to) {
+  const int column = table.require(to.columns.at(f.name)[0]);
+  const int64_t length = f.numbers.at("length");
+  runtime::Array ids = runtime::make_array(runtime::DType::I32, {table.rows(), length});
+  Names names = {""};
+  std::map<std::string, int64_t> known;
+  for (int64_t row = 0; row < table.rows(); ++row) {
+    int64_t at = row * length;
+    for (int64_t letter : letters_of(table, row, column, f, names, known)) ids.set_whole(at++, letter);
+  }
+  to.names[f.name] = std::move(names);
+  to.padded.insert(f.name);
+  to.data.fields.emplace(f.name, std::move(ids));
+}
+
 void read_indicator(const runtime::CsvTable& table, const FieldSpec& f, DType t, SourceData& to) {
   const Names& names = to.columns.at(f.name);
   runtime::Array a = runtime::make_array(runtime_type(t), {table.rows(), static_cast<int64_t>(names.size())});
@@ -217,20 +263,37 @@ void read_table_field(const runtime::CsvTable& table, const FieldSpec& f, DType 
   to.columns[f.name] = field_columns(f, table.columns());
   if (f.form == "label" || f.form == "category")
     read_names(table, f, to);
+  else if (f.form == "letters")
+    read_letters(table, f, to);
   else if (f.form == "is_missing")
     read_indicator(table, f, t, to);
   else
     read_numbers(table, f, t, to);
 }
 
+std::string listed_file(const runtime::CsvTable& table, int64_t row, int column) {
+  namespace fs = std::filesystem;
+  const std::string name = table.cell(row, column);
+  const fs::path path(name);
+  if (name.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
+    throw runtime::Error(runtime::Failure::Data, table.where(row, column) + ": '" + name +
+                                                     "' is no file below the folder of the table");
+  const fs::path folder = table.name() == kStandardInput ? "" : fs::path(table.name()).parent_path();
+  return (folder / path).string();
+}
+
 std::function<std::string(const std::string&, int64_t)> table_places(
-    std::shared_ptr<const runtime::CsvTable> table, std::map<std::string, Names> columns) {
-  return [table = std::move(table), columns = std::move(columns)](const std::string& field, int64_t element) {
+    std::shared_ptr<const runtime::CsvTable> table, const SourceData& read) {
+  std::map<std::string, int64_t> widths;
+  for (const auto& [name, a] : read.data.fields)
+    widths[name] = std::max<int64_t>(1, a.count() / std::max<int64_t>(1, read.data.rows));
+  return [table = std::move(table), columns = read.columns, widths](const std::string& field,
+                                                                    int64_t element) {
+    // The samples of a recording, the letters of a word: several numbers that one cell names.
     const Names& names = columns.at(field);
-    const auto width = static_cast<int64_t>(names.size());
-    const int column = table->require(names[static_cast<size_t>(element % width)]);
-    return fmt::format("{}: {} = {}", table->where(element / width, column), field,
-                       table->cell(element / width, column));
+    const int64_t width = widths.at(field), row = element / width;
+    const int column = table->require(names[names.size() == 1 ? 0 : static_cast<size_t>(element % width)]);
+    return fmt::format("{}: {} = {}", table->where(row, column), field, table->cell(row, column));
   };
 }
 

@@ -2,7 +2,6 @@
 #include "runtime/wav.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
 #include "driver/element_type.h"
@@ -13,7 +12,6 @@
 namespace gradc {
 namespace {
 
-namespace fs = std::filesystem;
 using frontend::FieldSpec;
 using runtime::Error;
 using runtime::Failure;
@@ -38,15 +36,10 @@ class Recordings {
   }
 
  private:
-  // A table may name files of its own folder and below, and no others.
   runtime::Wav read_row(int64_t row) const {
-    const std::string name = table_.cell(row, column_);
-    const fs::path path(name);
-    if (name.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
-      throw Error(Failure::Data,
-                  table_.where(row, column_) + ": '" + name + "' is no file below the folder of the table");
+    const std::string path = listed_file(table_, row, column_);
     try {
-      return runtime::read_wav((fs::path(table_.name()).parent_path() / path).string());
+      return runtime::read_wav(path);
     } catch (const Error& e) {
       throw Error(e.kind, table_.where(row, column_) + ": " + e.what());
     }
@@ -102,12 +95,7 @@ SourceData read(const SourceRequest& r) {
     takes[f.texts[0]].push_back({&f, &at->second});
   }
   for (const auto& [column, fields] : takes) Recordings(*table, column).read(fields);
-  out.place = [places = table_places(table, out.columns), &spec = r.spec](const std::string& field,
-                                                                          int64_t element) {
-    for (const FieldSpec& f : spec.fields)
-      if (f.name == field && f.form == "audio") return places(field, element / f.numbers.at("length"));
-    return places(field, element);
-  };
+  out.place = table_places(table, out);
   return out;
 }
 

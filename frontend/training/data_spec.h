@@ -28,10 +28,17 @@ struct MissingCells {
   bool fitted() const { return policy == Policy::Mean || policy == Policy::Median; }
 };
 
+// How pictures of another size than the model's input come to it.
+enum class PictureFit {
+  Exact,    // they are refused
+  Stretch,  // each axis is scaled
+  Crop,     // both are scaled alike, and what stands over is cut off: fit=crop
+};
+
 // One field of a source: `x = columns(except="digit")`, `y = column("digit", i32)`, `x = "images.gz"`.
 struct FieldSpec {
   std::string name;
-  std::string form;                 // column, columns, is_missing, label, category, audio, length; or ""
+  std::string form;  // column, columns, is_missing, label, category, letters, audio, length, image; or ""
   std::vector<std::string> texts;   // the form's columns; the file or member of a field without a form
   std::vector<std::string> except;  // columns: all but these
   MissingCells missing;
@@ -39,6 +46,7 @@ struct FieldSpec {
   bool unknown = false;                    // a category that no training example has is number 0
   std::map<std::string, int64_t> numbers;  // the form's settings: length = 8000
   double low = 0, high = 1;                // drawn numbers
+  PictureFit fit = PictureFit::Exact;      // of an image
   DType dtype = DType::F32;                // what an input of the model does not decide
   std::optional<Type> type;                // of one example, where no file has to be asked
   Loc loc;

@@ -19,22 +19,33 @@ FieldSpec fixed(std::string name, DType dtype, std::vector<int64_t> shape) {
   return f;
 }
 
+// The model's input says what becomes of the files, else the first of them.
+FieldSpec fixed_picture(std::string name) {
+  FieldSpec f;
+  f.name = std::move(name);
+  f.form = "image";
+  f.dtype = DType::U8;
+  return f;
+}
+
 const std::vector<SourceKind>& table() {
   static const FieldForm column{.name = "column", .typed = true, .cells = true},
       columns{.name = "columns", .one = false, .typed = true, .cells = true},
       is_missing{.name = "is_missing", .one = false, .typed = true},
       label{.name = "label", .real = false, .cells = true},
       category{.name = "category", .real = false, .cells = true, .unknown = true},
+      letters{.name = "letters", .real = false, .settings = {"length"}, .needed = "length"},
       audio{.name = "audio", .settings = {"length", "rate"}, .needed = "length"},
-      length{.name = "length", .real = false, .settings = {"length"}};
+      length{.name = "length", .real = false, .settings = {"length"}},
+      picture{.name = "image", .picture = true};
   static const FieldSpec image = fixed("x", DType::F32, {32, 32, 3}), label_of = fixed("y", DType::I32, {}),
-                         coarse = fixed("coarse", DType::I32, {});
+                         coarse = fixed("coarse", DType::I32, {}), pixels = fixed_picture("x");
   static const std::vector<SourceKind> rows = {
       {"csv",
        1,
        1,
        Fields::Forms,
-       {column, columns, label, category, is_missing},
+       {column, columns, label, category, is_missing, letters},
        {},
        "csv(\"rows.csv\", x = columns(except=\"y\"), y = column(\"y\"))"},
       {"idx", 0, 0, Fields::Texts, {}, {}, "idx(x = \"images.gz\", y = \"labels.gz\")"},
@@ -54,9 +65,24 @@ const std::vector<SourceKind>& table() {
        1,
        1,
        Fields::Forms,
-       {audio, length, label, category, column},
+       {audio, length, label, category, column, letters},
        {},
        "wav(\"train.tsv\", x = audio(\"file\", length=8000), y = label(\"transcript\"))"},
+      {"image_folder",
+       1,
+       1,
+       Fields::Fixed,
+       {},
+       {pixels, label_of},
+       "image_folder(\"pictures\", fit=crop)",
+       true},
+      {"image_table",
+       1,
+       1,
+       Fields::Forms,
+       {picture, label, category, column, columns, letters},
+       {},
+       "image_table(\"train.csv\", x = image(\"file\"), y = label(\"kind\"))"},
       {"points", 0, 0, Fields::Drawn, {}, {}, "points(10000, x = uniform(0, 1), seed=1)"},
   };
   return rows;
@@ -73,6 +99,8 @@ class SourceReader {
     for (const Argument& a : call.arguments) {
       if (kind_.fields == Fields::Drawn && (a.name.empty() || a.name == "seed"))
         number(a, s);
+      else if (a.name == "fit" && has_pictures())
+        fit_ = fit(a.value);
       else if (!a.name.empty())
         s.fields.push_back(field(a));
       else if (static_cast<int>(s.paths.size()) == kind_.most_paths)
@@ -85,6 +113,7 @@ class SourceReader {
     if (s.paths.size() == 1) s.loc = call.arguments[path_argument(call)].value.loc;
     for (FieldSpec f : kind_.fixed) {
       f.loc = call.loc;
+      f.fit = fit_;
       if (is_float(f.dtype)) f.type->dtype = f.dtype = e_.float_type();
       s.fields.push_back(std::move(f));
     }
@@ -97,6 +126,19 @@ class SourceReader {
 
  private:
   [[noreturn]] void misuse(Loc loc) const { e_.fail(loc, fmt::format("write {}", kind_.usage)); }
+
+  bool has_pictures() const {
+    return std::any_of(kind_.fixed.begin(), kind_.fixed.end(),
+                       [](const FieldSpec& f) { return f.form == "image"; });
+  }
+
+  PictureFit fit(const Expr& e) const {
+    for (const auto& [word, fit] : {std::pair{"crop", PictureFit::Crop}, {"stretch", PictureFit::Stretch}})
+      if (e.is_name(word)) return fit;
+    e_.fail(e.loc,
+            "pictures of another size are refused unless they are scaled: fit=crop scales height and width "
+            "alike and cuts off what stands over, fit=stretch scales each by itself");
+  }
 
   static size_t path_argument(const Expr& call) {
     const auto& all = call.arguments;
@@ -175,6 +217,7 @@ class SourceReader {
     const FieldForm& row = form_of(e);
     f.form = row.name;
     if (!row.real) f.dtype = DType::I32;
+    if (row.picture) f.dtype = DType::U8;
     for (const Argument& a : e.arguments) argument(row, a, f);
     if (row.one && f.texts.size() != 1)
       e_.fail(e.loc,
@@ -200,6 +243,8 @@ class SourceReader {
       if (e_.constant_int(e_.evaluate(a.value, scope_), "the number of unknown categories", a.loc) != 0)
         e_.fail(a.loc, "unknown categories are number 0, before the known ones: unknown=0");
       f.unknown = true;
+    } else if (a.name == "fit" && row.picture) {
+      f.fit = fit(a.value);
     } else if (type && row.typed) {
       f.dtype = *type;
     } else if (a.name.empty()) {
@@ -260,6 +305,7 @@ class SourceReader {
   }
 
   static std::optional<Type> type_of(const FieldForm& row, const FieldSpec& f) {
+    if (row.picture) return std::nullopt;
     Type t{f.dtype, {}};
     // All columns of a file, or patterns of them.
     auto open = [](const std::string& s) { return s.find('*') != s.npos || s.find("..") != s.npos; };
@@ -273,6 +319,7 @@ class SourceReader {
   const SourceKind& kind_;
   Elaborator& e_;
   Scope& scope_;
+  PictureFit fit_ = PictureFit::Exact;  // of the pictures of a source whose fields its format says
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct FieldForm {
   std::string_view needed = "";            // the setting that must be there
   bool cells = false;                      // says what becomes of missing cells: missing=
   bool unknown = false;                    // may say that what training lacks is 0: unknown=0
+  bool picture = false;                    // u8 of the size that the file has; takes fit=
 };
 
 struct SourceKind {
@@ -34,7 +35,8 @@ struct SourceKind {
   Fields fields = Fields::Forms;
   std::vector<FieldForm> forms = {};
   std::vector<FieldSpec> fixed = {};
-  std::string_view usage;  // said when it is written otherwise
+  std::string_view usage;    // said when it is written otherwise
+  bool many_inputs = false;  // predict takes any number of files, each an example
 };
 
 std::span<const SourceKind> source_kinds();

@@ -1,7 +1,7 @@
 """gradc predict over every kind of source, in every format. usage: test_predict.py GRADC SOURCE_DIR"""
-import csv, gzip, io, json, os, struct, subprocess, sys, unittest, wave, zipfile
+import csv, gzip, io, json, os, re, shutil, struct, subprocess, sys, unittest, wave, zipfile
 
-from test_cli import GRADC, Folder, gradc, tensors, write_tensors
+from test_cli import GRADC, SOURCE, Folder, gradc, tensors, write_tensors
 
 
 def npy(descr, shape, data):
@@ -56,6 +56,10 @@ class Predict(Folder):
         self.assertEqual(list(got[0]), ["logits.0", "logits.1", "logits.2", "total", "pair.0", "pair.1", "kind", "big"])
         self.assertEqual([r["kind"] for r in got], ["a,b", 'c"d', "e", "e"])
         self.assertEqual([(float(r["total"]), float(r["pair.0"]), float(r["pair.1"]), r["big"]) for r in got], [(0, 0, 0, "0"), (5, 5, 0, "1"), (5, 0, 5, "1"), (5.5, 0.5, 5, "1")])
+        for file in ("in.csv", "-"):
+            with open(self.dir / "in.csv") as given:
+                said = subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", file], cwd=self.dir, stdin=given, env=dict(os.environ, GRADC_CACHE=""), capture_output=True, text=True)
+            self.assertEqual(said.stdout, self.predict("in.csv"))
         # One result for each row whatever the batch.
         self.assertEqual(got, self.table("in.csv", more=["--batch", 1]))
         lines = [json.loads(l) for l in self.predict("in.csv", more=["--format", "jsonl"]).splitlines()]
@@ -217,6 +221,55 @@ class Predict(Folder):
         self.assertEqual([(float(r["total"]), r["long"], r["word"]) for r in self.table("in.tsv", more=["--results=total", "--results=long", "--results=word"])], [(1, "4", "no"), (0.25, "3", "yes")])
         (self.dir / "in.tsv").write_text("file\nb.wav\nc.wav\n")
         self.assertIn("in.tsv:3:1", self.predict("in.tsv", code=1))
+
+    PICTURES = SOURCE / "tests/readers/pictures"
+
+    def test_the_pictures_of_the_language_page(self):
+        blocks = re.findall(r"```grad\n(.*?)```", (SOURCE / "docs/language.md").read_text(), re.S)
+        (text,) = [b for b in blocks if "image_folder" in b]
+        self.train(text, "--data", self.PICTURES, "--threads", 1)
+        said = gradc("eval", "m.grad", "--load", "w.safetensors", "--split", "val", "--data", self.PICTURES, cwd=self.dir)
+        self.assertRegex(said, "^val  loss .*accuracy ")
+        rows = self.table(self.PICTURES / "shapes", more=["--results", "kind"])
+        self.assertEqual(list(rows[0]), ["file", "kind"])
+        self.assertEqual([r["file"] for r in rows], sorted(map(str, (self.PICTURES / "shapes").glob("*/*.*"))))
+        right = sum(r["kind"] == r["file"].split("/")[-2] for r in rows)
+        self.assertGreaterEqual(right, 21, rows)  # of 24; a third by chance
+        # Files in the order in which they are named, with and without --input; each as in its folder.
+        some = [rows[i]["file"] for i in (20, 3, 11)]
+        said = self.predict(some[0], more=["--results", "kind", *some[1:], "--format", "jsonl", "--batch", 1])
+        self.assertEqual([json.loads(l) for l in said.splitlines()], [dict(rows[i]) for i in (20, 3, 11)])
+        self.predict(*some, more=["--results", "kind", "--format", "npy", "-o", "out.npy"])
+        self.assertEqual(read_npy((self.dir / "out.npy").read_bytes())[1], (3,))
+        for bad, message in {"inks.jpg": "inks.jpg: is a JPEG of four inks", "values.npz": "values.npz: is neither a PNG nor a JPEG file", "none": "none: "}.items():
+            self.assertIn(message, self.predict(some[0], self.PICTURES / bad, code=1))
+        self.assertIn("predict needs an input", self.predict(code=2))
+        # Classes that the weights do not know, and too few of those they do.
+        shutil.copytree(self.PICTURES / "shapes", self.dir / "shapes")
+        shutil.rmtree(self.dir / "shapes/cross")
+        self.assertIn("was trained with 3 values of 'y', the training split now has 2", gradc("eval", "m.grad", "--load", "w.safetensors", "--split", "val", cwd=self.dir, code=4))
+        (self.dir / "m.grad").write_text(text.replace("train, val = all |> shuffle(seed=1) |> split(75%, 25%)", f'train = all\n  val = image_folder("{self.PICTURES}/shapes", fit=crop)'))
+        self.assertIn("cross/0.png: y: the name 'cross' is in no training example, whose 2 kinds", gradc("train", "m.grad", "-q", cwd=self.dir, code=1))
+
+    def test_pictures_by_table(self):
+        for i, name in enumerate(("rgb8", "gamma", "opaque", "interlaced")):
+            shutil.copy(self.PICTURES / f"{name}.png", self.dir / f"{i}.png")
+        (self.dir / "t.tsv").write_text("photo\tkind\n" + "".join(f"{i}.png\t{'ab'[i % 2]}\n" for i in range(4)))
+        self.train(
+            "model m(x: u8[B, 9, 13, 3]) -> (total: [B], logits: [B, 2], word: i32[B]) {\n"
+            "  total = sum(f32(x), over=[1, 2, 3])\n  logits = f32(x) / 255 |> flatten |> Dense{2}\n  word = argmax(logits)\n}\n"
+            'data d { train = image_table("t.tsv", x = image("photo"), y = label("kind")) }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = adam{}; lr = 0.1 }\n")
+        (self.dir / "in.csv").write_text("photo\n3.png\n0.png\n")
+        by_table = self.table("in.csv")
+        by_file = self.table("3.png", "0.png")
+        self.assertEqual([r.pop("file") for r in by_file], ["3.png", "0.png"])
+        self.assertEqual(by_table, by_file)
+        self.assertIn(by_table[0]["word"], ("a", "b"))
+        text = (self.dir / "in.csv").read_text()
+        self.assertEqual(subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", "--input", "-"], cwd=self.dir, input=text, env=dict(os.environ, GRADC_CACHE=""), capture_output=True, text=True).stdout, self.predict("in.csv"))
+        (self.dir / "in.csv").write_text("photo\n3.png\n7.png\n")
+        self.assertIn("in.csv:3:1: ", self.predict("in.csv", code=1))
 
     TEXT = (
         "model m(x: i32[B, 4]) -> (logits: [B, 4, {0}], first: i32[B], next: i32[B, 4]) {{\n"

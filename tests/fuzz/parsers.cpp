@@ -8,6 +8,8 @@
 #include "ir/kernel/schedule.h"
 #include "ir/step/step.h"
 #include "passes/fuse/fusion.h"
+#include "pictures/picture.h"
+#include "pictures/resize.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
 #include "runtime/idx.h"
@@ -114,6 +116,14 @@ void read_json(std::string_view bytes) {
   GRADC_CHECK(runtime::parse_json(runtime::quote_json(j.text)).text == j.text, "quoted text reads otherwise");
 }
 
+// As training reads it, to channels and a size that it asks for.
+void read_picture(std::string_view bytes) {
+  bool lost = false;
+  const pictures::Picture p = pictures::with_channels(pictures::decode("f", bytes), 3, lost);
+  GRADC_CHECK(p.samples.size() == static_cast<size_t>(p.height * p.width * 3), "samples are missing");
+  pictures::resized(p, 5, 7, true);
+}
+
 }  // namespace
 
 const std::vector<Parser>& parsers() {
@@ -121,7 +131,7 @@ const std::vector<Parser>& parsers() {
       {"model", read_model},   {"graph", read_graph},       {"groups", read_groups},
       {"kernel", read_kernel}, {"schedule", read_schedule}, {"step", read_step},
       {"csv", read_csv},       {"idx", read_idx},           {"safetensors", read_safetensors},
-      {"json", read_json}};
+      {"json", read_json},     {"png", read_picture},       {"jpeg", read_picture}};
   return all;
 }
 

@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "model/model.h"
+#include "model/data_fixture.h"
 #include "runtime/augment.h"
 #include "runtime/bad_step.h"
 #include "runtime/csv.h"
@@ -16,36 +16,6 @@ namespace gradc {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Data : testing::Test {
-  fs::path dir;
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "gradc_data_XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    dir = name;
-    fs::create_directories(dir / "root");
-  }
-  void TearDown() override { fs::remove_all(dir); }
-  void write(const std::string& name, const std::string& bytes) {
-    std::ofstream(dir / name, std::ios::binary) << bytes;
-  }
-
-  static std::string model(const std::string& data, const std::string& input = "x: f32[B, 2]",
-                           const std::string& features = "x") {
-    return "model m(" + input + ") -> (logits: [B, 3]) { logits = " + features +
-           " |> Dense{3} }\ndata d {\n" + data +
-           "\n}\ntrain m on d {\n  loss = cross_entropy(logits, y)\n  optimizer = sgd{}\n  lr = 0.1\n}\n";
-  }
-  std::string refusal(const std::string& text) {
-    const TestModel m(text);
-    try {
-      load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
-    } catch (const CompileError& e) {
-      return e.diagnostic.text;
-    }
-    return "";
-  }
-};
 
 constexpr const char* kCsv = "  train = csv(\"t.csv\", x = columns(except=\"y\"), y = column(\"y\", i32))";
 

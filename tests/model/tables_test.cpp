@@ -207,5 +207,40 @@ TEST_F(Tables, CategoriesByVocabulary) {
   EXPECT_EQ(x, (Values{0, 2, 0}));
 }
 
+// Letters are numbered in their order in the training split, from 1; 0 stands behind the end.
+TEST_F(Tables, Letters) {
+  const std::string text =
+      "model m(x: i32[B, 4]) -> (logits: [B, 3]) { logits = Embed{4, 3}(x) |> flatten |> Dense{3} }\n"
+      "data d {\n  all = csv(\"t.csv\", x = letters(\"word\", length=4), y = column(\"y\", i32))\n" +
+      std::string(kCut) +
+      "}\ntrain m on d {\n  loss = cross_entropy(logits, y)\n  optimizer = sgd{}\n  lr = 0.1\n}\n";
+  write("t.csv", "word,y\ncab,0\nbc\u00e4,1\nc,2\nab,0\n\"bb\",1\n");
+  refused(text, "t.csv: x has 5 different values in the training split, but the model needs 0..3");
+  write("t.csv", "word,y\ncab,0\nbbbb,1\nc,2\nab,0\n\"bc\",1\n");
+  const LoadedData d = load(text);
+  EXPECT_EQ(d.vocabulary.at("x"), (Names{"", "a", "b", "c"}));
+  EXPECT_EQ(values(d.splits.train.data->fields.at("x")),
+            (Values{3, 1, 2, 0, 2, 2, 2, 2, 3, 0, 0, 0, 1, 2, 0, 0, 2, 3, 0, 0}));
+  Values x;
+  EXPECT_EQ(predicted(text, d, "word\nba\n", &x), "");
+  EXPECT_EQ(x, (Values{2, 1, 0, 0}));
+  const std::string inputs_alone = text.substr(0, text.find("data"));
+  EXPECT_EQ(predicted(inputs_alone, d, "word\nca\n", &x), "");
+  EXPECT_EQ(x, (Values{3, 1, 0, 0}));
+  EXPECT_NE(predicted(text, d, "word\na\nbad\n")
+                .find("in.csv:3:1: x = bad: the character 'd' is in no training "
+                      "example, whose 3 kinds are all that the model knows"),
+            std::string::npos)
+      << predicted(text, d, "word\na\nbad\n");
+  write("t.csv", "word,y\ncab,0\nb,1\nc,2\nad,0\nb,1\n");
+  refused(text, "t.csv:5:1: x = ad: the character 'd' is in no training example, whose 3 kinds");
+  write("t.csv", "word,y\ncab,0\nabcab,1\n");
+  refused(text, "t.csv:3:1: column 'word': 'abcab' has 5 letters, the field x takes 4; write length=5");
+  write("t.csv", "word,y\ncab,0\n,1\n");
+  refused(text, "t.csv:3:1: column 'word': the cell is empty, and letters are at least one");
+  write("t.csv", "word,y\ncab,0\n\xff,1\n");
+  refused(text, "t.csv:3:1: column 'word': the cell is no UTF-8");
+}
+
 }  // namespace
 }  // namespace gradc

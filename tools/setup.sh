@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Gradc builds with, on Debian 12. Does nothing when all of it is there.
 set -e
-packages="g++ cmake ninja-build ccache llvm-19-dev libfmt-dev libgtest-dev libcli11-dev zlib1g-dev python3"
+packages="g++ cmake ninja-build ccache llvm-19-dev libfmt-dev libgtest-dev libcli11-dev zlib1g-dev libpng-dev python3"
 missing=""
 for p in $packages; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q "install ok installed" || missing="$missing $p"

@@ -85,11 +85,16 @@ class Renderer {
   std::vector<std::string> set_fields(const std::vector<Stmt>& body, const std::string& prefix) {
     std::vector<std::string> given;
     for (const Stmt& st : body) {
-      visit(st);
-      if (st.kind != Stmt::Kind::Assign) continue;
-      given.push_back(prefix + st.targets[0].name);
-      for (const Override& o : s_.options.sets)
-        if (field_name(o) == given.back()) replace(st.values[0].loc, o.value);
+      const Override* set = nullptr;
+      if (st.kind == Stmt::Kind::Assign) {
+        given.push_back(prefix + st.targets[0].name);
+        for (const Override& o : s_.options.sets)
+          if (field_name(o) == given.back()) set = &o;
+      }
+      if (set != nullptr)
+        replace(st.values[0].loc, set->value);
+      else
+        visit(st);
     }
     return given;
   }
@@ -101,7 +106,11 @@ class Renderer {
     uint32_t brace = body.back().loc.end;
     while (brace < text.size() && text[brace] != '}')
       brace = text[brace] == '#' ? static_cast<uint32_t>(text.find('\n', brace)) : brace + 1;
-    edits_.push_back({brace, brace, (text[brace - 1] == '\n' ? "" : "\n") + lines});
+    uint32_t line = brace;  // where the brace's line begins, if nothing stands before it
+    while (line > 0 && text[line - 1] == ' ') --line;
+    const bool own = line > 0 && text[line - 1] == '\n';
+    const uint32_t at = own ? line : brace;
+    edits_.push_back({at, at, (own ? "" : "\n") + lines});
   }
 
   void step_fields(const Stmt& step) {

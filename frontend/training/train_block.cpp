@@ -11,6 +11,7 @@ using Kind = Value::Kind;
 const std::vector<std::string> kFields = {"loss", "optimizer", "lr",   "batch", "epochs",   "steps",
                                           "seed", "keep",      "stop", "clip",  "validate", "freeze"};
 const std::vector<std::string> kStepFields = {"params", "loss", "optimizer", "lr", "clip"};
+constexpr const char* kShared[] = {"optimizer", "lr", "clip"};  // of the block, for steps that say none
 const std::vector<std::string> kLater = {"accumulate", "sample", "skip_if"};
 
 using Fields = std::map<std::string, const Expr*>;
@@ -50,6 +51,8 @@ struct Reader {
       }
       add(st.targets[0].name, &st.values[0], st.targets[0].loc, false);
     }
+    for (const char* shared : kShared)
+      if (const Expr* x = field_of(fields, shared)) check_used(shared, x->loc, Severity::Warning);
     for (const Override& o : s.options.sets) {
       const std::string name = o.name.rfind("train.", 0) == 0 ? o.name.substr(6) : o.name;
       const uint32_t file = s.sources.add("--set " + o.name, o.value);
@@ -60,7 +63,25 @@ struct Reader {
         add_to_step(name.substr(0, dot), name.substr(dot + 1), &s.overrides.back(), loc, true);
       else
         add(name, &s.overrides.back(), loc, true);
+      if (std::find(std::begin(kShared), std::end(kShared), name) != std::end(kShared))
+        check_used(name, loc, Severity::Error);
     }
+  }
+
+  // A field of the block holds for the steps without their own. There may be none such: a file that says so
+  // is as it was written out with overrides, but an override would be lost.
+  void check_used(const std::string& name, Loc loc, Severity severity) {
+    if (!step_fields.empty() && std::all_of(step_fields.begin(), step_fields.end(),
+                                            [&](const auto& step) { return step.second.count(name) != 0; })) {
+      const std::string text =
+          fmt::format("'{}' of the block has no effect: the steps {} have their own", name, step_names());
+      severity == Severity::Error ? s.diagnostics.error(loc, text) : s.diagnostics.warning(loc, text);
+    }
+  }
+  std::string step_names() const {
+    std::string names;
+    for (const StepFields& step : out.steps) names += (names.empty() ? "" : ", ") + step.name;
+    return names;
   }
 
   // step d { params = D; loss = ...; optimizer = adam{} }
@@ -85,7 +106,8 @@ struct Reader {
     const bool known = std::find(kStepFields.begin(), kStepFields.end(), name) != kStepFields.end();
     const bool of_block = std::find(kFields.begin(), kFields.end(), name) != kFields.end();
     if (!known && of_block) {
-      s.diagnostics.error(loc, fmt::format("'{}' holds for all steps: write it beside step {}, not in it", name, step));
+      s.diagnostics.error(
+          loc, fmt::format("'{}' holds for all steps: write it beside step {}, not in it", name, step));
     } else if (!known) {
       const std::string near = nearest(name, kStepFields);
       s.diagnostics.error(loc, fmt::format("unknown field '{}' of step {}{}", name, step,
@@ -246,18 +268,10 @@ struct Reader {
 
   // What a step does not say the block says for all of them.
   void read_named_steps(const Block& block) {
-    std::string names;
-    for (const StepFields& step : out.steps) names += (names.empty() ? "" : ", ") + step.name;
     if (const Expr* loss = field_of(fields, "loss"))
-      s.diagnostics.error(loss->loc,
-                          fmt::format("a loss beside the steps {}: each step has a loss of its own", names));
-    for (const char* shared : {"optimizer", "lr", "clip"})
-      if (const Expr* x = field_of(fields, shared);
-          x != nullptr && std::all_of(step_fields.begin(), step_fields.end(),
-                                      [&](const auto& step) { return step.second.count(shared) != 0; }))
-        s.diagnostics.error(
-            x->loc,
-            fmt::format("'{}' of the block has no effect: the steps {} have their own", shared, names));
+      s.diagnostics.error(
+          loss->loc,
+          fmt::format("a loss beside the steps {}: each step has a loss of its own", step_names()));
     for (StepFields& step : out.steps) {
       const Fields& own = step_fields.at(step.name);
       auto either = [&](const char* name) {

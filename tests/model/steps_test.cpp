@@ -160,6 +160,31 @@ TEST(Steps, OneStepOfAllParametersMovesNoBit) {
   for (const auto& [name, t] : want.tensors) EXPECT_TRUE(got.tensors.at(name).bytes == t.bytes) << name;
 }
 
+// The file with every default and override written out trains what was trained.
+TEST(Steps, RenderedTrainsTheSame) {
+  ModelOptions o;
+  o.frontend.sets = {{"train.two.optimizer", "sgd{momentum=0.5}"},
+                     {"two.clip", "norm(0.2)"},
+                     {"one.lr", "0.03"},
+                     {"optimizer", "rmsprop{}"},
+                     {"train.two.lr", "0.01"},
+                     {"two.lr", "0.02"}};
+  for (const char* closing : {" }", "\n  }"}) {
+    std::string text = kMixed;
+    replace(text, "lr = 0.02 }", std::string("lr = 0.02") + closing);
+    const TestModel set(text, o);
+    ASSERT_TRUE(set.ok());
+    const TestModel rendered(set.compiled.unit.rendered);
+    ASSERT_TRUE(rendered.ok());
+    const TestModel plain(text);
+    const auto want = trained(set.compiled), got = trained(rendered.compiled),
+               other = trained(plain.compiled);
+    ASSERT_EQ(want.tensors.size(), got.tensors.size());
+    for (const auto& [name, t] : want.tensors) EXPECT_TRUE(got.tensors.at(name).bytes == t.bytes) << name;
+    EXPECT_FALSE(other.tensors.at("H.weight").bytes == got.tensors.at("H.weight").bytes);
+  }
+}
+
 // Updates that have nothing to do with each other leave what each leaves alone; a state goes on once a step.
 TEST(Steps, ApartAsTogether) {
   const std::string model =

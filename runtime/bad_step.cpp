@@ -38,6 +38,12 @@ void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<con
   r.call();
 }
 
+std::optional<int64_t> bad_loss(const Array& losses) {
+  for (int64_t i = 0; i < losses.count(); ++i)
+    if (!std::isfinite(losses.at(i))) return i;
+  return std::nullopt;
+}
+
 int64_t RowOrder::steps_per_epoch() const {
   return (static_cast<int64_t>(train_.rows.size()) + batch_ - 1) / batch_;
 }
@@ -70,7 +76,7 @@ std::optional<SafeTensors> find_bad_step(Runner& r, const Split& train, const Ke
     r.snapshot_into(before);
     n.epoch = order.epoch_of(n.step);
     run_step(r, n, train, rows);
-    if (std::isfinite(r.output("loss").at(0)) && (!finite_before || r.not_finite() == nullptr)) continue;
+    if (!bad_loss(r.output("loss")) && (!finite_before || r.not_finite() == nullptr)) continue;
     return file_of(r, before, n, rows);
   }
   return std::nullopt;

@@ -18,6 +18,9 @@ struct StepNumbers {
 };
 void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows);
 
+// The first of a step's losses that is not finite; nothing where all are.
+std::optional<int64_t> bad_loss(const Array& losses);
+
 // The rows of a training's steps, in the order of each epoch.
 class RowOrder {
  public:

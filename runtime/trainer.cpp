@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "runtime/bad_step.h"
@@ -16,8 +17,8 @@ namespace gradc::runtime {
 namespace {
 
 // The metric whose value says how good weights are.
-std::string deciding_metric(const TrainOptions& o, const Splits& data) {
-  return data.val ? "val." + (o.keep ? o.keep->metric : "loss") : "";
+std::string deciding_metric(const Runner& r, const TrainOptions& o) {
+  return o.keep ? o.keep->metric : r.program().metrics.at(0);
 }
 
 int64_t steps_per_epoch(const Splits& data, const TrainOptions& o) {
@@ -28,11 +29,12 @@ int64_t planned_steps(const Splits& data, const TrainOptions& o) {
 }
 
 Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o) {
-  return {r,
-          o.run_dir,
-          {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
-           static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o), deciding_metric(o, data),
-           o.run, o.metadata, o.numbered ? o.numbered->last : 0}};
+  return {
+      r,
+      o.run_dir,
+      {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
+       static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o),
+       data.val ? "val." + deciding_metric(r, o) : "", o.run, o.metadata, o.numbered ? o.numbered->last : 0}};
 }
 
 // Adds the time that it lives.
@@ -191,7 +193,8 @@ class Trainer {
     remembered_ = now();
   }
 
-  [[noreturn]] void diverge(const std::string& what) {
+  // `rate`: whose being smaller may help.
+  [[noreturn]] void diverge(const std::string& what, const std::string& rate = "lr") {
     std::string kept;
     try {
       settle(writer_.wait());
@@ -209,7 +212,8 @@ class Trainer {
     } catch (const Error& e) {
       kept = std::string("; and the last good weights could not be written: ") + e.what();
     }
-    throw Error(Failure::Diverged, what + "; try a smaller rate: --set train.lr=..." + kept + bad_step());
+    throw Error(Failure::Diverged,
+                what + "; try a smaller rate: --set train." + rate + "=..." + kept + bad_step());
   }
 
   // The weights kept last may hold what is wrong already; those before them led to a finite loss.
@@ -266,13 +270,18 @@ class Trainer {
     if (now() - remembered_ > kRememberSeconds) remember();
     run_step(r_, {result_.step, total_, o_.seed, order_.epoch_of(result_.step)}, data_.train, rows);
     if (!o_.quiet && !threads_told_) tell_threads();
-    const double loss = r_.output("loss").at(0);
-    if (!std::isfinite(loss))
-      diverge("loss became " + std::string(std::isnan(loss) ? "NaN" : "infinite") + " at step " +
-              std::to_string(result_.step) +
-              (result_.step > 0 ? "; it was " + number("%.4g", last_loss_) + " a step before" : ""));
+    Array losses = r_.output("loss");
+    if (const auto bad = bad_loss(losses)) {
+      const std::string& name = r_.program().metrics.at(static_cast<size_t>(*bad));
+      diverge(name + " became " + (std::isnan(losses.at(*bad)) ? "NaN" : "infinite") + " at step " +
+                  std::to_string(result_.step) +
+                  (result_.step > first_step_
+                       ? "; it was " + number("%.4g", last_losses_.at(*bad)) + " a step before"
+                       : ""),
+              name.substr(0, name.size() - std::strlen("loss")) + "lr");
+    }
     if (std::exchange(candidate_new_, false)) std::swap(good_, candidate_);
-    last_loss_ = loss;
+    last_losses_ = std::move(losses);
     const Array sums = r_.output("sums");
     epoch_sums_.resize(static_cast<size_t>(sums.count()));
     for (size_t i = 0; i < epoch_sums_.size(); ++i) epoch_sums_[i] += sums.at(static_cast<int64_t>(i));
@@ -320,7 +329,7 @@ class Trainer {
     if (data_.val) {
       result_.val = r_.evaluate(data_.val, o_.batch);
       report.val_seconds = now() - from;
-      value_now_ = metric(result_.val, o_.keep ? o_.keep->metric : "loss");
+      value_now_ = metric(result_.val, deciding_metric(r_, o_));
       count_wait();  // before the best weights are taken, which say it
       if (o_.keep)
         report.best = choose();
@@ -503,8 +512,12 @@ class Trainer {
 
   void show_running(int64_t done) {
     const Stopwatch beside(result_.beside_seconds);
+    std::string losses;
+    for (int64_t i = 0; i < last_losses_.count(); ++i)
+      losses += (i > 0 ? "  " : "") + r_.program().metrics.at(static_cast<size_t>(i)) + " " +
+                number("%.4f", last_losses_.at(i));
     print(place(result_.epochs + 1, done, now() - epoch_started_ - within_seconds_, done - epoch_from_) +
-              "loss " + number("%.4f", last_loss_),
+              losses,
           "");
   }
   void show(const Report& r, int64_t done) {
@@ -536,9 +549,10 @@ class Trainer {
   int64_t per_epoch_ = 0, total_ = 0;
   RowOrder order_;
   std::vector<double> epoch_sums_;
+  Array last_losses_;
   static constexpr double kRememberSeconds = 10;
   static constexpr double kShowPause = 400;  // times what a line took: some terminals are slow
-  double last_loss_ = 0, started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
+  double started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
   double within_seconds_ = 0;  // that validations took of the epoch under way
   double numbered_at_ = 0;
   bool candidate_new_ = false, threads_told_ = false, weights_finite_ = true;

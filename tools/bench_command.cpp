@@ -10,6 +10,7 @@
 
 #include "driver/compiler.h"
 #include "driver/element_type.h"
+#include "runtime/bad_step.h"
 #include "runtime/runner.h"
 #include "support/check.h"
 #include "tools/bench_kernels.h"
@@ -90,8 +91,8 @@ std::vector<double> time_steps(runtime::Runner& runner, const runtime::Dataset& 
     const double from = now_ms();
     begin_step(runner, data, rounds, std::max(0, r));
     runner.call();
-    const double loss = runner.output("loss").at(0);
-    if (!std::isfinite(loss)) throw CompileError({}, "the loss diverged on synthetic data");
+    if (runtime::bad_loss(runner.output("loss")))
+      throw CompileError({}, "the loss diverged on synthetic data");
     if (r >= 0) ms.push_back(now_ms() - from);
   }
   std::sort(ms.begin(), ms.end());

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "runtime/bad_step.h"
 #include "support/check.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
@@ -121,7 +122,7 @@ std::vector<double> time_pieces(runtime::Runner& runner, const runtime::Dataset&
       if (r >= 0) p.ms.push_back(now_ms() - from);
     }
     runner.begin("train_step", data.rows);
-    if (!std::isfinite(runner.output("loss").at(0)))
+    if (runtime::bad_loss(runner.output("loss")))
       throw CompileError({}, "the loss diverged on synthetic data");
   }
   return whole;

@@ -144,10 +144,14 @@ void predict_options(CLI::App* predict, Arguments& a) {
       ->allow_extra_args(false)
       ->type_name("NAME");
   predict
-      ->add_option("--format", a.format,
-                   "csv; jsonl: one object a row; npy: one result, class numbers as numbers")
-      ->check(CLI::IsMember({"csv", "jsonl", "npy"}))
+      ->add_option(
+          "--format", a.format,
+          "csv; jsonl: one object a row; npy: one result, class numbers as numbers; png: one result, "
+          "its rows as tiles of a picture")
+      ->check(CLI::IsMember({"csv", "jsonl", "npy", "png"}))
       ->capture_default_str();
+  predict->add_option("--rows", a.rows, "take the first so many rows; all if absent")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
   predict->add_option("-o,--output", a.output, "where to write; standard output if absent")
       ->type_name("FILE");
 }

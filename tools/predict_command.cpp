@@ -1,5 +1,6 @@
 // gradc predict: files in, results out.
 #include <algorithm>
+#include <optional>
 
 #include "driver/compiler.h"
 #include "driver/load_inputs.h"
@@ -10,6 +11,7 @@
 #include "support/diagnostic.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
+#include "tools/picture_grid.h"
 #include "tools/result_text.h"
 #include "tools/weights.h"
 
@@ -35,10 +37,10 @@ std::vector<size_t> chosen_results(const Arguments& a, const Compiled& c) {
                                                        fmt::join(all, ", ")));
     out.push_back(static_cast<size_t>(at - all.begin()));
   }
-  if (format_of(a) == ResultText::Format::Npy && out.size() != 1)
+  if ((a.format == "npy" || a.format == "png") && out.size() != 1)
     throw runtime::Error(
-        Failure::Usage,
-        fmt::format("--format=npy holds one result: choose it with --results, of {}", fmt::join(all, ", ")));
+        Failure::Usage, fmt::format("--format={} holds one result: choose it with --results, of {}", a.format,
+                                    fmt::join(all, ", ")));
   return out;
 }
 
@@ -100,8 +102,12 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
   const FittedFields fitted = fitted_of(weights);
   std::vector<ResultColumn> columns;
   for (size_t r : results) columns.push_back(column_of(c, r, fitted));
-  const LoadedInputs in = load_inputs(c.unit, files, fitted, sources);
+  std::optional<PictureGrid> pictures;
+  if (a.format == "png") pictures.emplace(columns[0].name, columns[0].shape);
+  LoadedInputs in = load_inputs(c.unit, files, fitted, sources);
   for (const std::string& remark : in.remarks) fmt::print(stderr, "{}\n", printable(remark));
+  if (a.rows > 0 && a.rows < static_cast<int64_t>(in.rows.size()))
+    in.rows.resize(static_cast<size_t>(a.rows));
   ResultText text(format_of(a), std::move(columns), in.row_names);
   const auto batch = static_cast<size_t>(c.program.entry("predict")->max_dims.at(0));
   // Without a row there is still the type of the results.
@@ -114,9 +120,15 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
     runner.call();
     std::vector<runtime::Array> values;
     for (size_t r : results) values.push_back(runner.output(c.unit.outputs[r]));
-    text.add(values, n);
+    if (pictures)
+      pictures->add(values[0], n);
+    else
+      text.add(values, n);
   }
-  write_text(a.output, text.finish());
+  if (pictures && pictures->cut() > 0)
+    fmt::print(stderr, "{} numbers of '{}' are outside of what a sample holds, and were cut\n",
+               pictures->cut(), c.unit.outputs[results[0]]);
+  write_text(a.output, pictures ? pictures->png() : text.finish());
   return kOk;
 }
 

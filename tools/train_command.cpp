@@ -103,7 +103,7 @@ class RunLog {
  private:
   void take(const runtime::TrainResult& r) {
     record_.steps = r.step, record_.epochs = r.epochs, record_.best_step = r.best_step;
-    record_.best = record_.metric == "train.loss" && !r.train.empty() ? r.train[0] : r.best;
+    record_.best = record_.metric.starts_with("train.") && !r.train.empty() ? r.train[0] : r.best;
     record_.results.clear();
     add("train.", r.train), add("val.", r.val), add("test.", r.test);
   }
@@ -137,7 +137,7 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   r.cores = runtime::available_cores(), r.threads = runner.threads(), r.pid = getpid();
   r.seed = t.seed, r.batch = t.batch;
   r.planned_steps = t.steps > 0 ? t.steps : steps_per_epoch(t, data) * t.epochs;
-  r.metric = t.keep ? "val." + t.keep->metric : data.splits.val ? "val.loss" : "train.loss";
+  r.metric = t.keep ? "val." + t.keep->metric : (data.splits.val ? "val." : "train.") + t.metrics.at(0);
   r.maximize = t.keep && t.keep->maximize;
   r.started = runtime::utc_now(), r.status = "running";
   return r;

@@ -55,8 +55,12 @@ class TrainingStep {
 
   void build() {
     parameters();
-    const std::vector<NodeId> gradients = differentiate();
-    optimise(gradients);
+    for (size_t i = 0; i < parts_.steps.size(); ++i) {
+      const StepPart& s = parts_.steps[i];
+      std::vector<NodeId> gradients = differentiate(s, i == 0);
+      if (s.clip > 0) clip(gradients, s.clip);
+      optimise(s, rates_[i], gradients);
+    }
     // A step that found an index outside its range changes no state.
     for (const auto& [value, state] : updates_) {
       const NodeId any = found_.any();
@@ -74,20 +78,30 @@ class TrainingStep {
     step_ = b_.param("step", {DType::I64, {}});
     const NodeId total = b_.param("total", {DType::I64, {}});
     seed_ = b_.param("seed", {DType::I64, {}});
-    const graph::Function& loss = unit_.module.at(parts_.loss.function);
-    for (size_t i = 0; i < loss.params.size(); ++i)
-      if (parts_.loss.parameters[i].kind == Source::Kind::Shifts)
-        shifts_ = b_.param("shifts", loss.type(loss.params[i]));
-      else if (parts_.loss.parameters[i].kind == Source::Kind::Fresh)
-        fresh_ = b_.param("fresh", {DType::Bool, {}});
-    if (parts_.schedule.empty()) {
-      rate_ = b_.param("lr", {DType::F64, {}});
-    } else {
-      std::vector<NodeId> r = call(b_, parts_.schedule, {step_, total});
-      found_.take(r, parts_.schedule_checks);
-      rate_ = r[0];
-    }
+    for (const StepPart& s : parts_.steps) inputs_of(s.loss);
+    for (const StepPart& s : parts_.steps) rates_.push_back(rate_of(s, total));
     for (const StateSpec& s : unit_.state) states_.push_back(b_.param(s.parameter(), s.type));
+    now_ = states_;
+  }
+
+  void inputs_of(const LossPart& part) {
+    const graph::Function& loss = unit_.module.at(part.function);
+    for (size_t i = 0; i < loss.params.size(); ++i)
+      if (part.parameters[i].kind == Source::Kind::Shifts && shifts_ == kNone)
+        shifts_ = b_.param("shifts", loss.type(loss.params[i]));
+      else if (part.parameters[i].kind == Source::Kind::Fresh && fresh_ == kNone)
+        fresh_ = b_.param("fresh", {DType::Bool, {}});
+  }
+
+  NodeId rate_of(const StepPart& s, NodeId total) {
+    if (!s.schedule.empty()) {
+      std::vector<NodeId> r = call(b_, s.schedule, {step_, total});
+      found_.take(r, s.schedule_checks);
+      return r[0];
+    }
+    const auto [known, fresh] = rate_inputs_.emplace(s.rate, kNone);
+    if (fresh) known->second = b_.param(s.rate, {DType::F64, {}});
+    return known->second;
   }
 
   NodeId value_of(const Source& s) const {
@@ -95,7 +109,7 @@ class TrainingStep {
       case Source::Kind::Input:
         return inputs_[s.index];
       case Source::Kind::State:
-        return states_[s.index];
+        return now_[s.index];
       case Source::Kind::Step:
         return step_;
       case Source::Kind::Seed:
@@ -108,14 +122,14 @@ class TrainingStep {
     return kNone;
   }
 
-  // The loss and what else it gives; returns the gradient of each state that is trained.
-  std::vector<NodeId> differentiate() {
-    const LossPart& loss = parts_.loss;
+  // The loss and what else it gives; returns the gradient of each state that the step trains.
+  std::vector<NodeId> differentiate(const StepPart& step, bool first) {
+    const LossPart& loss = step.loss;
     std::vector<NodeId> arguments;
     std::vector<int64_t> wrt;
     std::vector<size_t> trained;
     for (const Source& s : loss.parameters) {
-      if (s.kind == Source::Kind::State && parts_.update_of[s.index] >= 0) {
+      if (s.kind == Source::Kind::State && step.update_of[s.index] >= 0) {
         wrt.push_back(static_cast<int64_t>(arguments.size()));
         trained.push_back(s.index);
       }
@@ -129,17 +143,29 @@ class TrainingStep {
     for (size_t i = 0; i < trained.size(); ++i) gradients[trained[i]] = r[r.size() - trained.size() + i];
     r.resize(r.size() - trained.size());
     found_.take(r, loss.checks);
-    b_.result(r[0], "loss");
+    losses_.push_back(r[0]);
+    if (losses_.size() == parts_.steps.size()) b_.result(joined_losses(), "loss");
+    if (!first) return gradients;
     b_.result(r[1], "sums");
     for (size_t i = 0; i < loss.stored.size(); ++i) updates_.emplace_back(r[2 + i], states_[loss.stored[i]]);
     if (shifts_ != kNone) b_.result(r[2 + loss.stored.size()], "next_shifts");
-    if (parts_.clip > 0) clip(gradients);
     return gradients;
+  }
+
+  // Of one update its loss as it is.
+  NodeId joined_losses() {
+    if (losses_.size() == 1) return losses_[0];
+    const bool wide =
+        std::any_of(losses_.begin(), losses_.end(), [&](NodeId l) { return b_.dtype(l) == DType::F64; });
+    std::vector<NodeId> row;
+    for (NodeId l : losses_)
+      row.push_back(b_.reshape(wide ? b_.convert(l, DType::F64) : b_.convert(l, DType::F32), {Dim(1)}));
+    return b_.concat(row, 0);
   }
 
   // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does. In
   // f64: the square of an f32 may be beyond f32.
-  void clip(std::vector<NodeId>& gradients) {
+  void clip(std::vector<NodeId>& gradients, double most) {
     std::vector<size_t> order;  // by path, so that a norm does not depend on where a parameter is declared
     for (size_t i = 0; i < gradients.size(); ++i)
       if (gradients[i] != kNone) order.push_back(i);
@@ -156,21 +182,21 @@ class TrainingStep {
     if (total == kNone) return;
     const NodeId norm = b_.add(b_.unary("sqrt", total), 1e-6);
     const NodeId one = b_.constant(1, DType::F64);
-    const NodeId scale = b_.make("min", {one, b_.div(b_.constant(parts_.clip, DType::F64), norm)});
+    const NodeId scale = b_.make("min", {one, b_.div(b_.constant(most, DType::F64), norm)});
     for (size_t i : order) {
       const NodeId g = b_.convert(gradients[i], DType::F64);
       gradients[i] = b_.convert(b_.mul(g, b_.splat(scale, b_.shape(g))), b_.dtype(gradients[i]));
     }
   }
 
-  void optimise(const std::vector<NodeId>& gradients) {
+  void optimise(const StepPart& part, NodeId rate, const std::vector<NodeId>& gradients) {
     const NodeId step = b_.convert(step_, DType::F64);
     std::vector<std::pair<NodeId, NodeId>> slots;
     for (size_t i = 0; i < states_.size(); ++i) {
-      if (parts_.update_of[i] < 0) continue;
-      const UpdatePart& u = parts_.updates[static_cast<size_t>(parts_.update_of[i])];
+      if (part.update_of[i] < 0) continue;
+      const UpdatePart& u = part.updates[static_cast<size_t>(part.update_of[i])];
       const NodeId g = gradients[i] != kNone ? gradients[i] : b_.zeros_like(states_[i]);
-      std::vector<NodeId> arguments{states_[i], g, rate_, step}, own;
+      std::vector<NodeId> arguments{states_[i], g, rate, step}, own;
       const graph::Function& f = unit_.module.at(u.function);
       for (size_t k = 0; k < u.slots.size(); ++k) {
         const StateSpec s{StateSpec::Role::OptimizerSlot, "__opt__/" + u.slots[k] + "/" + unit_.state[i].path,
@@ -182,6 +208,7 @@ class TrainingStep {
       std::vector<NodeId> r = call(b_, u.function, arguments);
       found_.take(r, u.checks);
       updates_.emplace_back(r[0], states_[i]);
+      now_[i] = r[0];
       for (size_t k = 0; k < own.size(); ++k)
         if (f.results[1 + k].node != f.params[4 + k]) slots.emplace_back(r[1 + k], own[k]);
     }
@@ -192,8 +219,10 @@ class TrainingStep {
   const TrainingParts& parts_;
   Builder b_;
   Found found_;
-  std::vector<NodeId> inputs_, states_;
-  NodeId step_ = kNone, seed_ = kNone, shifts_ = kNone, fresh_ = kNone, rate_ = kNone;
+  std::vector<NodeId> inputs_, states_, now_;  // now_: states after the updates so far
+  std::vector<NodeId> rates_, losses_;         // by step
+  std::map<std::string, NodeId> rate_inputs_;
+  NodeId step_ = kNone, seed_ = kNone, shifts_ = kNone, fresh_ = kNone;
   std::vector<std::pair<NodeId, NodeId>> updates_;  // new value, state
 };
 
@@ -211,13 +240,14 @@ void assemble_init(Unit& unit, const std::string& values, const Checks& checks, 
   std::vector<NodeId> first = call(b, values, {seed});
   found.take(first, checks);
   const size_t declared = first.size();
-  for (size_t i = 0; training != nullptr && i < declared; ++i) {
-    if (training->update_of[i] < 0) continue;
-    const UpdatePart& u = training->updates[static_cast<size_t>(training->update_of[i])];
-    if (u.slots.empty()) continue;
-    const std::vector<NodeId> slots = call(b, u.initial, {first[i]});
-    first.insert(first.end(), slots.begin(), slots.end());
-  }
+  for (const StepPart& s : training != nullptr ? training->steps : std::vector<StepPart>())
+    for (size_t i = 0; i < declared; ++i) {
+      if (s.update_of[i] < 0) continue;
+      const UpdatePart& u = s.updates[static_cast<size_t>(s.update_of[i])];
+      if (u.slots.empty()) continue;
+      const std::vector<NodeId> slots = call(b, u.initial, {first[i]});
+      first.insert(first.end(), slots.begin(), slots.end());
+    }
   for (size_t i = 0; i < states.size(); ++i) b.result(first[i], "", states[i]);
   found.results(unit, check_output);
   unit.module.functions["init"] = b.finish();

@@ -22,8 +22,9 @@ struct Source {
 // whether there is any (frontend/elaboration/index_check.h).
 using Checks = std::vector<IndexCheck>;
 
-// (parameters...) -> (loss; sums of the metrics; the states in `stored`; the shifts of the next batch, where
-// the function has a parameter for them; what its checks found).
+// (parameters...) -> (loss; of the first update alone: sums of the metrics; the states in `stored`; the
+// shifts of the next batch, where the function has a parameter for them; of every update: what its checks
+// found).
 struct LossPart {
   std::string function;
   std::vector<Source> parameters;
@@ -41,19 +42,29 @@ struct UpdatePart {
   Checks checks;
 };
 
-struct TrainingParts {
-  std::map<std::string, graph::DimInfo> dims;
+// One update of a training step: its loss, and what that loss trains.
+struct StepPart {
   LossPart loss;
   std::vector<UpdatePart> updates;
-  // By state: which of `updates` trains it, or -1. States and parameters without one keep their value.
+  // By state: which of `updates` trains it, or -1. A parameter is trained by one step at most; states, and
+  // parameters without an update, keep their value.
   std::vector<int> update_of;
-  std::string schedule;  // (step: i64[], total: i64[]) -> (lr: f64[]; checks); "": lr is an input of the step
+  std::string
+      schedule;  // (step: i64[], total: i64[]) -> (lr: f64[]; checks); "": an input of the step, `rate`
+  std::string rate = "lr";
   Checks schedule_checks;
-  double clip = 0;  // the largest norm of all gradients together; 0: any
+  double clip = 0;  // the largest norm of all its gradients together; 0: any
+};
+
+struct TrainingParts {
+  std::map<std::string, graph::DimInfo> dims;
+  std::vector<StepPart> steps;  // in the order in which they run, one at least
   std::string check_output = "checks";
 };
 
-// @train_step. The slots of the optimiser become states of the unit, behind those that are there.
+// @train_step: each update reads the parameters as those before it left them, and the model's states as they
+// were before the first, whose states are stored. Its output `loss` is the loss of the one update, or those
+// of all in a row. The slots of the optimisers become states of the unit, behind those that are there.
 void assemble_training_step(Unit& unit, const TrainingParts& parts);
 // @init: (seed) -> the first value of every state. `values` gives those that the model declares, from the
 // seed alone; `training` those of the optimiser's slots, where there is one.

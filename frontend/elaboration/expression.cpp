@@ -249,6 +249,9 @@ Value Elaborator::evaluate_binary(const Expr& e, Scope& scope) {
 }
 
 Value Elaborator::evaluate_member(const Expr& e, Scope& scope) {
+  // The loss of a step, which metrics may read: no other name holds a dot.
+  if (const Expr& of = e.kids[0]; of.is(Expr::Kind::Name))
+    if (const std::optional<Value> loss = find_value(of.text + "." + e.text, scope)) return *loss;
   const Value x = evaluate(e.kids[0], scope);
   if (!x.is(Kind::Instance)) {
     if (x.is_tensor())

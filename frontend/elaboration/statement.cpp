@@ -83,6 +83,8 @@ void Elaborator::statement(const Stmt& st, Scope& scope) {
       return scan(st, scope);
     case Stmt::Kind::Metric:
       fail(st.loc, "metrics stand in the train block");
+    case Stmt::Kind::Step:
+      fail(st.loc, fmt::format("step {}: steps stand in the train block", st.name));
     case Stmt::Kind::Assign:
       return assign(st, scope);
   }

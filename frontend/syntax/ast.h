@@ -102,6 +102,7 @@ struct Stmt {
     If,       // values[0] body otherwise
     Repeat,   // name in values[0] body
     Scan,     // name in values[0] body
+    Step,     // of a train block: name body
     Assign,   // targets op values
   };
   Kind kind = Kind::Assign;

@@ -205,6 +205,8 @@ class Parser : public ExpressionParser {
       s = conditional();
     else if (t.is("repeat") || t.is("scan"))
       s = loop();
+    else if (t.is("step") && named && peek(2).is("{"))
+      s = step();
     else
       s = assignment();
     s.loc = join(t.loc, last_->loc);
@@ -218,9 +220,6 @@ class Parser : public ExpressionParser {
       fail(t.loc, "no 'while'; repeat runs a constant number of times");
     if (t.is("def") && second.kind == Token::Kind::Name)
       fail(t.loc, "no 'def'; functions are declared at the top level with fn");
-    const bool block_follows = second.kind == Token::Kind::Name && peek(2).is("{");
-    if (t.is("step") && block_follows)
-      fail(t.loc, "'step' blocks (several updates a step) are not available yet");
     if (t.is("init") && second.kind == Token::Kind::Name && peek(2).is("from"))
       fail(t.loc, "'init ... from' is not available yet");
   }
@@ -298,6 +297,16 @@ class Parser : public ExpressionParser {
       next();
     }
     s.values.push_back(head());
+    s.body = block();
+    return s;
+  }
+
+  Stmt step() {
+    Depth depth(*this);
+    Stmt s;
+    s.kind = Stmt::Kind::Step;
+    next();
+    s.name = name("a step").text;
     s.body = block();
     return s;
   }

@@ -86,15 +86,15 @@ std::vector<Value> ModelCompiler::metrics(Pass& p) {
       p.e.report(error);
     }
   };
-  one("loss", *fields_.loss);
+  for (const StepFields& step : fields_.steps) one(step.loss_name(), *step.loss);
   p.e.wide = true;
   for (const auto& [name, x] : fields_.metrics) one(name, *x);
   p.e.wide = p.e.deferring = false;
   return values;
 }
 
-Value ModelCompiler::loss(Pass& p) {
-  const Expr& x = *fields_.loss;
+Value ModelCompiler::loss(Pass& p, const StepFields& step) {
+  const Expr& x = *step.loss;
   const Value v = p.e.evaluate(x, p.scope);
   if (!v.is(Value::Kind::Tensor) || !is_float(p.e.dtype(v)))
     p.e.fail(x.loc, fmt::format("loss is {}; a loss is one float number: mean(...)", p.e.describe(v)));
@@ -162,16 +162,18 @@ void ModelCompiler::elaborate_all() {
   unit_.fit_phases = fits_;
   if (train_ == nullptr) return;
   try {
-    const Value l = loss(p);
+    std::vector<graph::NodeId> losses;
+    for (const StepFields& step : fields_.steps) losses.push_back(loss(p, step).node);
     metrics(p);
     sums_ = p.e.accumulated;
     shifts_ = static_cast<int64_t>(p.e.shifts.size());
     if (s_.diagnostics.has_errors()) return;
-    freeze(p);
-    find_unreached(p, l.node);
-    elaborate_updates(p);
-    if (!fields_.freeze.empty() && update_of_path_.empty())
-      p.e.fail(fields_.freeze[0].second, "freeze leaves no parameter to train");
+    choose_trained(p);
+    for (size_t i = 0; i < losses.size(); ++i) find_unreached(p, losses[i], fields_.steps[i], trained_[i]);
+    if (s_.diagnostics.has_errors()) return;
+    for (size_t i = 0; i < losses.size(); ++i) elaborate_updates(p, i);
+    if (!fields_.freeze.empty() && trained_[0].empty())
+      p.e.fail(fields_.freeze[0].loc, "freeze leaves no parameter to train");
   } catch (const CompileError& error) {
     p.e.report(error);
   }
@@ -196,45 +198,97 @@ bool matches(std::string_view pattern, std::string_view path) {
   return pattern.find_first_not_of('*', i) == std::string_view::npos;
 }
 
+std::string listed(const std::vector<std::string>& paths) {
+  constexpr size_t kShown = 8;
+  std::string list;
+  for (size_t i = 0; i < std::min(kShown, paths.size()); ++i) list += (i == 0 ? "" : ", ") + paths[i];
+  if (paths.size() > kShown) list += fmt::format(" and {} more", paths.size() - kShown);
+  return list;
+}
+
 // What somebody may have meant: paths, and all that is below a layer.
-std::string near_paths(const std::string& pattern, const std::vector<std::string>& paths) {
+std::string near_paths(const PathPattern& pattern, const std::vector<std::string>& paths) {
   std::set<std::string> layers;
   for (const std::string& path : paths)
     for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1))
       layers.insert(path.substr(0, dot));
   std::vector<std::string> known = paths;
-  for (const std::string& layer : layers) known.push_back(layer), known.push_back(layer + ".*");
-  if (std::string near = nearest(pattern, known); !near.empty()) {
-    if (layers.count(near) != 0) near += ".*";
+  for (const std::string& layer : layers) {
+    known.push_back(layer);
+    if (!pattern.layer) known.push_back(layer + ".*");
+  }
+  if (std::string near = nearest(pattern.text, known); !near.empty()) {
+    if (!pattern.layer && layers.count(near) != 0) near += ".*";
     return fmt::format("; did you mean '{}'?", near);
   }
-  constexpr size_t kShown = 8;
-  std::string list;
-  for (size_t i = 0; i < std::min(kShown, paths.size()); ++i) list += (i == 0 ? "" : ", ") + paths[i];
-  if (paths.size() > kShown) list += fmt::format(" and {} more", paths.size() - kShown);
-  return "; there are " + list;
+  return "; there are " + listed(pattern.layer && !layers.empty()
+                                     ? std::vector<std::string>(layers.begin(), layers.end())
+                                     : paths);
 }
 
 }  // namespace
 
-// Parameters that the train block names keep their value: no gradient, no slots, saved all the same.
-void ModelCompiler::freeze(Pass& p) {
+std::vector<std::string> ModelCompiler::parameter_paths(const Pass& p) {
   std::vector<std::string> paths;
   for (const std::string& path : p.e.slot_order())
     if (p.e.slots().at(path).spec.role == StateSpec::Role::Param) paths.push_back(path);
-  for (const auto& [pattern, loc] : fields_.freeze) {
+  return paths;
+}
+
+// The parameters that `patterns` name; each names one at least.
+std::set<std::string> ModelCompiler::named(const std::vector<PathPattern>& patterns, const std::string& what,
+                                           const std::vector<std::string>& paths) {
+  std::set<std::string> all;
+  for (const PathPattern& p : patterns) {
     bool any = false;
     for (const std::string& path : paths)
-      if (matches(pattern, path)) any = true, frozen_.insert(path);
+      if (p.layer ? path == p.text || path.starts_with(p.text + ".") : matches(p.text, path))
+        any = true, all.insert(path);
     if (!any)
-      s_.diagnostics.error(
-          loc, fmt::format("freeze: no parameter is called '{}'{}", pattern, near_paths(pattern, paths)));
+      s_.diagnostics.error(p.loc, fmt::format("{}: no {}parameter is called '{}'{}", what,
+                                              p.layer ? "layer or " : "", p.text, near_paths(p, paths)));
+  }
+  return all;
+}
+
+// What each step trains: everything, or what its params name, but for what is frozen. Frozen parameters keep
+// their value: no gradient, no slots, saved all the same.
+void ModelCompiler::choose_trained(Pass& p) {
+  const std::vector<std::string> paths = parameter_paths(p);
+  const std::set<std::string> frozen = named(fields_.freeze, "freeze", paths);
+  std::map<std::string, std::string> step_of;
+  for (const StepFields& step : fields_.steps) {
+    const std::set<std::string> all =
+        step.name.empty() ? std::set<std::string>(paths.begin(), paths.end())
+                          : named(step.params, fmt::format("params of step {}", step.name), paths);
+    std::set<std::string>& trained = trained_.emplace_back();
+    std::vector<std::string> again;
+    for (const std::string& path : all) {
+      if (!step_of.emplace(path, step.name).second) again.push_back(path);
+      if (frozen.count(path) == 0) trained.insert(path);
+    }
+    if (!again.empty())
+      s_.diagnostics.error(step.params[0].loc,
+                           fmt::format("step {} trains {}, as step {} does: a parameter belongs to one step",
+                                       step.name, listed(again), step_of.at(again[0])));
+    if (!step.name.empty() && !all.empty() && trained.empty())
+      s_.diagnostics.error(step.params[0].loc,
+                           fmt::format("freeze leaves step {} no parameter to train", step.name));
   }
   if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
+  std::vector<std::string> left;
+  for (const std::string& path : paths)
+    if (step_of.count(path) == 0 && frozen.count(path) == 0) left.push_back(path);
+  if (!left.empty())
+    p.e.fail(fields_.spec.loc,
+             fmt::format("no step trains {}: name them in the params of a step, or keep them as they are: "
+                         "freeze = [\"{}\"]",
+                         listed(left), left[0]));
 }
 
 // Parameters that no path from the loss reaches get no gradient and keep their value.
-void ModelCompiler::find_unreached(Pass& p, graph::NodeId from) {
+void ModelCompiler::find_unreached(Pass& p, graph::NodeId from, const StepFields& step,
+                                   std::set<std::string>& trained) {
   const graph::Builder& b = p.e.builder();
   std::vector<char> seen(b.function().nodes.size(), 0);
   std::vector<graph::NodeId> work = {from};
@@ -244,12 +298,22 @@ void ModelCompiler::find_unreached(Pass& p, graph::NodeId from) {
     if (std::exchange(seen[n], 1) != 0 || b[n].op->name == "stop_gradient") continue;
     for (graph::NodeId o : b[n].operands) work.push_back(o);
   }
-  for (const auto& [path, slot] : p.e.slots()) {
-    if (slot.spec.role != StateSpec::Role::Param || seen[slot.node] != 0) continue;
-    if (!frozen_.insert(path).second) continue;
+  std::vector<std::string> unreached;
+  for (const std::string& path : trained)
+    if (seen[p.e.slots().at(path).node] == 0) unreached.push_back(path);
+  if (!step.name.empty() && unreached.size() == trained.size()) {
+    s_.diagnostics.error(step.loss->loc,
+                         fmt::format("the loss of step {} depends on none of what it trains: {}", step.name,
+                                     listed(unreached)));
+    return;
+  }
+  for (const std::string& path : unreached) {
+    const StateSpec& spec = p.e.slots().at(path).spec;
+    trained.erase(path);
     s_.diagnostics.warning(
-        slot.spec.loc, fmt::format("param {} ({} values) gets no gradient: the loss does not depend on it",
-                                   path, element_count(slot.spec.type.shape).str()));
+        spec.loc,
+        fmt::format("param {} ({} values) gets no gradient: the loss{} does not depend on it", path,
+                    element_count(spec.type.shape).str(), step.name.empty() ? "" : " of step " + step.name));
   }
 }
 

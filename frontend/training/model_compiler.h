@@ -49,7 +49,7 @@ class ModelCompiler {
   };
   bool apply_model(Pass& p, bool all_fields, int64_t sums);
   std::vector<Value> metrics(Pass& p);
-  Value loss(Pass& p);
+  Value loss(Pass& p, const StepFields& step);
   graph::NodeId join(graph::Builder& b, const std::vector<graph::NodeId>& parts);
   // first numbers of a split, from batch to batch
   void read_shifts(Pass& p);
@@ -63,14 +63,20 @@ class ModelCompiler {
   // the first elaboration (elaborate_model.cpp)
   void survey();
   void elaborate_all();
-  void freeze(Pass& p);
-  void find_unreached(Pass& p, graph::NodeId from);
+  static std::vector<std::string> parameter_paths(const Pass& p);
+  std::set<std::string> named(const std::vector<PathPattern>& patterns, const std::string& what,
+                              const std::vector<std::string>& paths);
+  void choose_trained(Pass& p);
+  void find_unreached(Pass& p, graph::NodeId from, const StepFields& step, std::set<std::string>& trained);
 
   // the parts of the training step (training_step.cpp)
-  void elaborate_updates(Pass& p);
-  UpdatePart elaborate_update(const Type& type, const std::string& path, const std::string& name);
-  void elaborate_schedule();
+  void elaborate_updates(Pass& p, size_t step);
+  UpdatePart elaborate_update(const Expr& optimizer, const Type& type, const std::string& path,
+                              const std::string& name);
+  void elaborate_schedule(size_t step);
   void build_training();
+  void build_loss(size_t step);
+  void measure(Pass& p);
   Checks finish_checked(Pass& p);
   std::vector<Source> sources_of_parameters(const Pass& p) const;
 
@@ -92,9 +98,10 @@ class ModelCompiler {
   TrainFields fields_;
   std::map<std::string, int64_t> dims_;
   std::string batch_dim_ = "B";
-  std::set<std::string> frozen_, entries_;
+  std::set<std::string> entries_;
   TrainingParts parts_;
-  std::map<std::string, int> update_of_type_, update_of_path_;  // positions in parts_.updates
+  std::vector<std::set<std::string>> trained_;              // by step: paths
+  std::vector<std::map<std::string, int>> update_of_path_;  // by step: positions in its updates
   int fits_ = 0;
   bool draws_always_ = false;  // every entry that runs the model knows the step
   int64_t sums_ = 0, shifts_ = 0;

@@ -46,6 +46,7 @@ class Renderer {
   }
 
   void visit(const Stmt& st) {
+    if (st.kind == Stmt::Kind::Step) return;  // its fields are set
     for (const Expr& e : st.values) visit(e);
     for (const Stmt& inner : st.body) visit(inner);
     for (const Stmt& inner : st.otherwise) visit(inner);
@@ -75,16 +76,58 @@ class Renderer {
     if (!missing.empty()) edits_.push_back({brace, brace, missing});
   }
 
-  void fields(const Block& block, const TrainSpec& spec) {
+  // An override by the name of the field that it sets: "lr", "d.lr" of the step d.
+  static std::string field_name(const Override& o) {
+    return o.name.rfind("train.", 0) == 0 ? o.name.substr(6) : o.name;
+  }
+
+  // What is set of the fields of one body, whose names begin with `prefix`; returns those given there.
+  std::vector<std::string> set_fields(const std::vector<Stmt>& body, const std::string& prefix) {
     std::vector<std::string> given;
-    for (const Stmt& st : block.body) {
-      visit(st);
-      if (st.kind != Stmt::Kind::Assign) continue;
-      given.push_back(st.targets[0].name);
-      for (const Override& o : s_.options.sets)
-        if (o.name == st.targets[0].name || o.name == "train." + st.targets[0].name)
-          replace(st.values[0].loc, o.value);
+    for (const Stmt& st : body) {
+      const Override* set = nullptr;
+      if (st.kind == Stmt::Kind::Assign) {
+        given.push_back(prefix + st.targets[0].name);
+        for (const Override& o : s_.options.sets)
+          if (field_name(o) == given.back()) set = &o;
+      }
+      if (set != nullptr)
+        replace(st.values[0].loc, set->value);
+      else
+        visit(st);
     }
+    return given;
+  }
+
+  // Lines before the brace that ends a body.
+  void add_lines(const std::vector<Stmt>& body, const std::string& lines) {
+    if (lines.empty() || body.empty()) return;
+    const std::string_view text = s_.sources.text(file_);
+    uint32_t brace = body.back().loc.end;
+    while (brace < text.size() && text[brace] != '}')
+      brace = text[brace] == '#' ? static_cast<uint32_t>(text.find('\n', brace)) : brace + 1;
+    uint32_t line = brace;  // where the brace's line begins, if nothing stands before it
+    while (line > 0 && text[line - 1] == ' ') --line;
+    const bool own = line > 0 && text[line - 1] == '\n';
+    const uint32_t at = own ? line : brace;
+    edits_.push_back({at, at, (own ? "" : "\n") + lines});
+  }
+
+  void step_fields(const Stmt& step) {
+    const std::string prefix = step.name + ".";
+    const std::vector<std::string> given = set_fields(step.body, prefix);
+    std::string missing;
+    for (const Override& o : s_.options.sets)
+      if (const std::string name = field_name(o);
+          name.starts_with(prefix) && std::find(given.begin(), given.end(), name) == given.end())
+        missing += fmt::format("    {} = {}\n", name.substr(prefix.size()), o.value);
+    add_lines(step.body, missing);
+  }
+
+  void fields(const Block& block, const TrainSpec& spec) {
+    const std::vector<std::string> given = set_fields(block.body, "");
+    for (const Stmt& st : block.body)
+      if (st.kind == Stmt::Kind::Step) step_fields(st);
     const std::pair<const char*, int64_t> plain[] = {
         {"batch", spec.batch}, {"epochs", spec.epochs}, {"seed", spec.seed}};
     std::string missing;
@@ -92,18 +135,14 @@ class Renderer {
       if (std::find(given.begin(), given.end(), name) == given.end())
         missing += fmt::format("  {} = {}\n", name, value);
     for (const Override& o : s_.options.sets) {
-      const std::string name = o.name.rfind("train.", 0) == 0 ? o.name.substr(6) : o.name;
+      const std::string name = field_name(o);
       const bool is_plain =
           std::any_of(std::begin(plain), std::end(plain), [&](const auto& p) { return name == p.first; });
-      if (!is_plain && std::find(given.begin(), given.end(), name) == given.end())
+      const bool of_step = name.find('.') != std::string::npos;
+      if (!is_plain && !of_step && std::find(given.begin(), given.end(), name) == given.end())
         missing += fmt::format("  {} = {}\n", name, o.value);
     }
-    if (missing.empty() || block.body.empty()) return;
-    const std::string_view text = s_.sources.text(file_);
-    uint32_t brace = block.body.back().loc.end;
-    while (brace < text.size() && text[brace] != '}')
-      brace = text[brace] == '#' ? static_cast<uint32_t>(text.find('\n', brace)) : brace + 1;
-    edits_.push_back({brace, brace, (text[brace - 1] == '\n' ? "" : "\n") + missing});
+    add_lines(block.body, missing);
   }
 
   const Session& s_;

@@ -10,17 +10,31 @@ namespace {
 using Kind = Value::Kind;
 const std::vector<std::string> kFields = {"loss", "optimizer", "lr",   "batch", "epochs",   "steps",
                                           "seed", "keep",      "stop", "clip",  "validate", "freeze"};
+const std::vector<std::string> kStepFields = {"params", "loss", "optimizer", "lr", "clip"};
+constexpr const char* kShared[] = {"optimizer", "lr", "clip"};  // of the block, for steps that say none
 const std::vector<std::string> kLater = {"accumulate", "sample", "skip_if"};
+
+using Fields = std::map<std::string, const Expr*>;
+
+const Expr* field_of(const Fields& fields, const std::string& name) {
+  const auto it = fields.find(name);
+  return it == fields.end() ? nullptr : it->second;
+}
 
 struct Reader {
   Session& s;
   Elaborator& e;
   Scope& scope;
-  std::map<std::string, const Expr*> fields;
+  Fields fields;
+  std::map<std::string, Fields> step_fields;
   TrainFields out;
 
   void collect(const Block& block) {
     for (const Stmt& st : block.body) {
+      if (st.kind == Stmt::Kind::Step) {
+        collect_step(st);
+        continue;
+      }
       if (st.kind == Stmt::Kind::Metric) {
         const bool twice = std::any_of(out.metrics.begin(), out.metrics.end(),
                                        [&](const auto& m) { return m.first == st.name; });
@@ -37,11 +51,71 @@ struct Reader {
       }
       add(st.targets[0].name, &st.values[0], st.targets[0].loc, false);
     }
+    for (const char* shared : kShared)
+      if (const Expr* x = field_of(fields, shared)) check_used(shared, x->loc, Severity::Warning);
     for (const Override& o : s.options.sets) {
       const std::string name = o.name.rfind("train.", 0) == 0 ? o.name.substr(6) : o.name;
       const uint32_t file = s.sources.add("--set " + o.name, o.value);
       s.overrides.push_back(parse_expression(s.sources, file, s.diagnostics));
-      add(name, &s.overrides.back(), {file, 0, static_cast<uint32_t>(o.value.size())}, true);
+      const Loc loc{file, 0, static_cast<uint32_t>(o.value.size())};
+      const size_t dot = name.find('.');
+      if (dot != std::string::npos && step_fields.count(name.substr(0, dot)) != 0)
+        add_to_step(name.substr(0, dot), name.substr(dot + 1), &s.overrides.back(), loc, true);
+      else
+        add(name, &s.overrides.back(), loc, true);
+      if (std::find(std::begin(kShared), std::end(kShared), name) != std::end(kShared))
+        check_used(name, loc, Severity::Error);
+    }
+  }
+
+  // A field of the block holds for the steps without their own. There may be none such: a file that says so
+  // is as it was written out with overrides, but an override would be lost.
+  void check_used(const std::string& name, Loc loc, Severity severity) {
+    if (!step_fields.empty() && std::all_of(step_fields.begin(), step_fields.end(),
+                                            [&](const auto& step) { return step.second.count(name) != 0; })) {
+      const std::string text =
+          fmt::format("'{}' of the block has no effect: the steps {} have their own", name, step_names());
+      severity == Severity::Error ? s.diagnostics.error(loc, text) : s.diagnostics.warning(loc, text);
+    }
+  }
+  std::string step_names() const {
+    std::string names;
+    for (const StepFields& step : out.steps) names += (names.empty() ? "" : ", ") + step.name;
+    return names;
+  }
+
+  // step d { params = D; loss = ...; optimizer = adam{} }
+  void collect_step(const Stmt& step) {
+    if (!step_fields.emplace(step.name, Fields()).second) {
+      s.diagnostics.error(step.loc, fmt::format("step '{}' is declared twice", step.name));
+      return;
+    }
+    StepFields f;
+    f.name = step.name, f.loc = step.loc;
+    out.steps.push_back(std::move(f));
+    for (const Stmt& st : step.body)
+      if (st.kind != Stmt::Kind::Assign || st.op != "=" || st.targets.size() != 1 || st.values.size() != 1)
+        s.diagnostics.error(st.loc, fmt::format("a step has fields: {}; metrics stand beside it",
+                                                fmt::join(kStepFields, ", ")));
+      else
+        add_to_step(step.name, st.targets[0].name, &st.values[0], st.targets[0].loc, false);
+  }
+
+  void add_to_step(const std::string& step, const std::string& name, const Expr* value, Loc loc,
+                   bool replace) {
+    const bool known = std::find(kStepFields.begin(), kStepFields.end(), name) != kStepFields.end();
+    const bool of_block = std::find(kFields.begin(), kFields.end(), name) != kFields.end();
+    if (!known && of_block) {
+      s.diagnostics.error(
+          loc, fmt::format("'{}' holds for all steps: write it beside step {}, not in it", name, step));
+    } else if (!known) {
+      const std::string near = nearest(name, kStepFields);
+      s.diagnostics.error(loc, fmt::format("unknown field '{}' of step {}{}", name, step,
+                                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+    } else if (!replace && step_fields[step].count(name) != 0) {
+      s.diagnostics.error(loc, fmt::format("'{}' is given twice", name));
+    } else {
+      step_fields[step][name] = value;
     }
   }
 
@@ -77,10 +151,11 @@ struct Reader {
     bool found = false;
     for (const Argument& a : x.arguments) {
       if (a.name == "max" || a.name == "min") {
-        if (!a.value.is(Expr::Kind::Member) || !a.value.kids[0].is(Expr::Kind::Name))
+        const std::string path = path_text(a.value);  // val.d.loss: the loss of the step d
+        if (path.find('.') == std::string::npos)
           e.fail(a.value.loc, "write a metric of a split: val.accuracy");
-        k.split = a.value.kids[0].text;
-        k.metric = a.value.text;
+        k.split = path.substr(0, path.find('.'));
+        k.metric = path.substr(path.find('.') + 1);
         k.maximize = a.name == "max";
         check_metric(k, a.value.loc);
         found = true;
@@ -142,7 +217,80 @@ struct Reader {
     for (const Value& p : v.is(Kind::List) ? v.items : std::vector<Value>{v}) {
       if (!p.is(Kind::String) || p.text.empty())
         e.fail(x.loc, "freeze names parameters by their paths: freeze = [\"encoder.*\"]");
-      out.freeze.push_back({p.text, x.loc});
+      out.freeze.push_back({p.text, false, x.loc});
+    }
+  }
+
+  // params = D, params = [encoder.first, "head.*"]: names of layers as they stand, texts as freeze takes
+  // them.
+  static std::string path_text(const Expr& x) {
+    if (x.is(Expr::Kind::Name)) return x.text;
+    if (!x.is(Expr::Kind::Member)) return "";
+    const std::string of = path_text(x.kids[0]);
+    return of.empty() ? "" : of + "." + x.text;
+  }
+  std::vector<PathPattern> patterns(const Expr& x) {
+    std::vector<PathPattern> all;
+    const bool list = x.is(Expr::Kind::List);
+    for (const Expr& one : list ? x.kids : std::vector<Expr>{x}) {
+      const bool text = one.is(Expr::Kind::String);
+      PathPattern p{text ? one.text : path_text(one), !text, one.loc};
+      if (p.text.empty())
+        e.fail(one.loc, "params names layers or parameters: params = D, params = [encoder, \"head.*\"]");
+      all.push_back(std::move(p));
+    }
+    if (all.empty()) e.fail(x.loc, "params is an empty list: name the layers that this step trains");
+    return all;
+  }
+
+  double clip(const Expr& c) {
+    if (!c.is(Expr::Kind::Call) || !c.kids[0].is_name("norm") || c.arguments.size() != 1)
+      e.fail(c.loc, "write clip = norm(1)");
+    const double norm = e.constant_real(e.evaluate(c.arguments[0].value, scope), "the norm", c.loc);
+    if (!(norm > 0)) e.fail(c.loc, "the norm to clip to is positive");
+    return norm;
+  }
+
+  // The updates of the block. Without `step` its own fields are the only one.
+  void read_steps(const Block& block) {
+    if (!out.steps.empty()) return read_named_steps(block);
+    for (const char* needed : {"loss", "optimizer", "lr"})
+      if (fields.count(needed) == 0)
+        s.diagnostics.error(block.loc,
+                            fmt::format("train {} has no field '{}'{}", block.name, needed,
+                                        std::string_view(needed) == "lr" ? "; write lr = 1e-3" : ""));
+    StepFields all;
+    all.loc = block.loc;
+    all.loss = field_of(fields, "loss"), all.optimizer = field_of(fields, "optimizer");
+    all.lr = field_of(fields, "lr");
+    out.steps.push_back(std::move(all));
+  }
+
+  // What a step does not say the block says for all of them.
+  void read_named_steps(const Block& block) {
+    if (const Expr* loss = field_of(fields, "loss"))
+      s.diagnostics.error(
+          loss->loc,
+          fmt::format("a loss beside the steps {}: each step has a loss of its own", step_names()));
+    for (StepFields& step : out.steps) {
+      const Fields& own = step_fields.at(step.name);
+      auto either = [&](const char* name) {
+        const Expr* x = field_of(own, name);
+        return x != nullptr ? x : field_of(fields, name);
+      };
+      auto needed = [&](const Expr* x, const char* field, const char* help) {
+        if (x == nullptr)
+          s.diagnostics.error(step.loc, fmt::format("step {} of train {} has no '{}'; {}", step.name,
+                                                    block.name, field, help));
+        return x;
+      };
+      if (const Expr* x = needed(field_of(own, "params"), "params", "write what it trains: params = D"))
+        guarded([&] { step.params = patterns(*x); });
+      step.loss = needed(field_of(own, "loss"), "loss", "each step has a loss of its own");
+      step.optimizer = needed(either("optimizer"), "optimizer",
+                              "write optimizer = adam{}, in the step or for all steps beside them");
+      step.lr = needed(either("lr"), "lr", "write lr = 1e-3, in the step or for all steps beside them");
+      if (own.count("lr") != 0) step.rate = "lr:" + step.name;
     }
   }
 
@@ -150,12 +298,12 @@ struct Reader {
     if (k.split != "val" && k.split != "train")
       e.fail(loc, fmt::format("'{}' is no split that is measured after every epoch; there is val", k.split));
     if (k.split == "train") e.fail(loc, "the choice by a metric of train is not available yet; use val");
-    std::vector<std::string> known = {"loss"};
-    for (const auto& [n, x] : out.metrics) known.push_back(n);
+    const std::vector<std::string>& known = out.spec.metrics;
     if (std::find(known.begin(), known.end(), k.metric) != known.end()) return;
     const std::string near = nearest(k.metric, known);
     e.fail(loc, fmt::format("'{}' is no metric of this block{}", k.metric,
-                            near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+                            near.empty() ? fmt::format("; there are {}", fmt::join(known, ", "))
+                                         : fmt::format("; did you mean '{}'?", near)));
   }
 
   template <class F>
@@ -172,13 +320,10 @@ struct Reader {
     TrainSpec& t = out.spec;
     t.name = block.name;
     t.loc = block.loc;
-    for (const char* needed : {"loss", "optimizer", "lr"})
-      if (fields.count(needed) == 0)
-        s.diagnostics.error(block.loc,
-                            fmt::format("train {} has no field '{}'{}", block.name, needed,
-                                        std::string_view(needed) == "lr" ? "; write lr = 1e-3" : ""));
-    auto field = [&](const char* n) { return fields.count(n) != 0 ? fields[n] : nullptr; };
-    out.loss = field("loss"), out.optimizer = field("optimizer"), out.lr = field("lr");
+    read_steps(block);
+    for (const StepFields& step : out.steps) t.metrics.push_back(step.loss_name());
+    for (const auto& [n, x] : out.metrics) t.metrics.push_back(n);
+    auto field = [&](const char* n) { return field_of(fields, n); };
     guarded([&] { t.batch = s.options.batch > 0 ? s.options.batch : integer("batch", 32, 1); });
     guarded([&] { t.epochs = integer("epochs", 1, 0); });
     guarded([&] { t.steps = integer("steps", 0, 0); });
@@ -196,16 +341,11 @@ struct Reader {
     guarded([&] {
       if (field("stop")) t.stop = rule(*field("stop"), "patience");
     });
-    guarded([&] {
-      const Expr* c = field("clip");
-      if (c == nullptr) return;
-      if (!c->is(Expr::Kind::Call) || !c->kids[0].is_name("norm") || c->arguments.size() != 1)
-        e.fail(c->loc, "write clip = norm(1)");
-      out.clip = e.constant_real(e.evaluate(c->arguments[0].value, scope), "the norm", c->loc);
-      if (!(out.clip > 0)) e.fail(c->loc, "the norm to clip to is positive");
-    });
-    t.metrics = {"loss"};
-    for (const auto& [n, x] : out.metrics) t.metrics.push_back(n);
+    for (StepFields& step : out.steps)
+      guarded([&] {
+        const Expr* own = step.name.empty() ? nullptr : field_of(step_fields.at(step.name), "clip");
+        if (const Expr* c = own != nullptr ? own : field("clip")) step.clip = clip(*c);
+      });
   }
 };
 

@@ -5,12 +5,31 @@
 
 namespace gradc::frontend {
 
-struct TrainFields {
+struct PathPattern {
+  std::string text;    // * is any text
+  bool layer = false;  // written as a name: the parameter of that path, and all below it; no *
+  Loc loc;
+};
+
+// One update of a training step. A train block without `step` has one, of all parameters, without a name.
+struct StepFields {
+  std::string name;
+  Loc loc;
+  std::vector<PathPattern> params;
   const Expr* loss = nullptr;
   const Expr* optimizer = nullptr;
   const Expr* lr = nullptr;
-  std::vector<std::pair<std::string, Loc>> freeze;  // patterns of paths; * is any text
-  double clip = 0;                                  // largest global norm of the gradient; 0: none
+  std::string rate = "lr";  // what hosts call a rate that is a number
+  double clip = 0;          // largest norm of its gradients together; 0: none
+
+  std::string loss_name() const { return name.empty() ? "loss" : name + ".loss"; }
+  // What its functions are called.
+  std::string function(const std::string& what) const { return name.empty() ? what : what + "." + name; }
+};
+
+struct TrainFields {
+  std::vector<StepFields> steps;  // in the order in which they run
+  std::vector<PathPattern> freeze;
   std::vector<std::pair<std::string, const Expr*>> metrics;
   TrainSpec spec;
 };

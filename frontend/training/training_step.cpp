@@ -7,7 +7,7 @@ namespace gradc::frontend {
 
 // The optimiser's body over parameters of one type; `path` is the first of them. Its first values are
 // elaborated apart, in the mode that makes them.
-UpdatePart ModelCompiler::elaborate_update(const Type& type, const std::string& path,
+UpdatePart ModelCompiler::elaborate_update(const Expr& optimizer, const Type& type, const std::string& path,
                                            const std::string& name) {
   UpdatePart u{name, name + ".initial", {}, {}, {}};
   auto body = [&](Mode mode, const std::string& function) {
@@ -29,7 +29,7 @@ UpdatePart ModelCompiler::elaborate_update(const Type& type, const std::string& 
     e.enter(p->root.get());
     p->scope.file = s_.main;
     p->scope.names["param"] = arguments[0];
-    const Expr& x = *fields_.optimizer;
+    const Expr& x = optimizer;
     const Value r = e.apply(e.evaluate_make(x, p->scope, "").instance, arguments, {}, x.loc);
     if (!r.is(Value::Kind::Tensor) || e.builder().type(r.node) != type)
       e.fail(x.loc, fmt::format("the optimizer gives {} for param {}", e.describe(r), path));
@@ -54,18 +54,23 @@ UpdatePart ModelCompiler::elaborate_update(const Type& type, const std::string& 
   return u;
 }
 
-// What trains each parameter that the loss reaches.
-void ModelCompiler::elaborate_updates(Pass& p) {
-  const Expr& x = *fields_.optimizer;
+// What trains each parameter of a step.
+void ModelCompiler::elaborate_updates(Pass& p, size_t step) {
+  const StepFields& fields = fields_.steps[step];
+  std::vector<UpdatePart>& updates = parts_.steps.emplace_back().updates;
+  std::map<std::string, int>& of_path = update_of_path_.emplace_back();
+  std::map<std::string, int> of_type;
+  const Expr& x = *fields.optimizer;
   if (!x.is(Expr::Kind::Make))
     p.e.fail(x.loc, "an optimizer is a layer with its settings: adamw{} or sgd{momentum=0.9}");
   for (const std::string& path : p.e.slot_order()) {
-    const StateSpec& spec = p.e.slots().at(path).spec;
-    if (spec.role != StateSpec::Role::Param || frozen_.count(path) != 0) continue;
-    auto [known, fresh] = update_of_type_.emplace(spec.type.str(), static_cast<int>(parts_.updates.size()));
+    if (trained_[step].count(path) == 0) continue;
+    const Type& type = p.e.slots().at(path).spec.type;
+    auto [known, fresh] = of_type.emplace(type.str(), static_cast<int>(updates.size()));
     if (fresh)
-      parts_.updates.push_back(elaborate_update(spec.type, path, fmt::format("update{}", known->second + 1)));
-    update_of_path_[path] = known->second;
+      updates.push_back(
+          elaborate_update(x, type, path, fields.function(fmt::format("update{}", known->second + 1))));
+    of_path[path] = known->second;
   }
 }
 
@@ -82,14 +87,17 @@ Checks ModelCompiler::finish_checked(Pass& p) {
 }
 
 // lr: a number, which can change without compiling again, or a schedule of step and total.
-void ModelCompiler::elaborate_schedule() {
-  Pass p(s_, "schedule", Mode::Train, &unit_.module);
+void ModelCompiler::elaborate_schedule(size_t step) {
+  const StepFields& fields = fields_.steps[step];
+  StepPart& part = parts_.steps[step];
+  part.rate = fields.rate;
+  Pass p(s_, fields.function("schedule"), Mode::Train, &unit_.module);
   Elaborator& e = p.e;
   p.scope.file = s_.main;
-  const Expr& x = *fields_.lr;
+  const Expr& x = *fields.lr;
   Value v = e.evaluate_partial(x, p.scope);
   if (v.is_number()) {
-    unit_.train->hyper["lr"] = e.constant_real(v, "lr", x.loc);
+    unit_.train->hyper[part.rate] = e.constant_real(v, "lr", x.loc);
     return;
   }
   if (v.is(Value::Kind::Fn) && v.fn->definition != nullptr) {
@@ -107,16 +115,41 @@ void ModelCompiler::elaborate_schedule() {
     e.fail(x.loc,
            fmt::format("lr is a number or a schedule, such as cosine(1e-3, 0), not {}", e.describe(v)));
   e.builder().result(v.node, "lr");
-  parts_.schedule = "schedule";
-  parts_.schedule_checks = finish_checked(p);
+  part.schedule = fields.function("schedule");
+  part.schedule_checks = finish_checked(p);
 }
 
-// @loss: loss, sums of the metrics, new states; and the step around it.
+// The losses, and the step around them.
 void ModelCompiler::build_training() {
-  Pass p(s_, "loss", Mode::Train, &unit_.module);
+  for (size_t i = 0; i < parts_.steps.size(); ++i) build_loss(i);
+  for (size_t i = 0; i < parts_.steps.size(); ++i) elaborate_schedule(i);
+  for (const auto& [n, max] : dims_) parts_.dims[n] = {max, max};
+  parts_.check_output = check_output();
+  assemble_training_step(unit_, parts_);
+  entries_.insert("train_step");
+}
+
+// @loss of one update; the first also gives what is measured and stored.
+void ModelCompiler::build_loss(size_t step) {
+  const StepFields& fields = fields_.steps[step];
+  StepPart& part = parts_.steps[step];
+  Pass p(s_, fields.function("loss"), Mode::Train, &unit_.module);
   if (!apply_model(p, true, kManySums)) throw CompileError(s_.diagnostics);
+  p.e.builder().result(loss(p, fields).node, "loss");
+  if (step == 0) measure(p);
+  for (const std::string& path : p.e.slot_order()) {
+    const auto update = update_of_path_[step].find(path);
+    part.update_of.push_back(update == update_of_path_[step].end() ? -1 : update->second);
+  }
+  part.loss.function = fields.function("loss");
+  part.loss.parameters = sources_of_parameters(p);
+  part.loss.checks = finish_checked(p);
+  part.clip = fields.clip;
+}
+
+// Sums of the metrics, new states, the shifts of the next batch.
+void ModelCompiler::measure(Pass& p) {
   graph::Builder& b = p.e.builder();
-  b.result(loss(p).node, "loss");
   read_shifts(p);
   metrics(p);
   b.result(join(b, p.e.accumulators), "sums");
@@ -124,25 +157,14 @@ void ModelCompiler::build_training() {
     const Slot& s = p.e.slots().at(path);
     if (s.spec.role == StateSpec::Role::State && s.stored && !s.fitted) {
       b.result(s.stored->node, path);
-      parts_.loss.stored.push_back(unit_.state.size());
+      parts_.steps[0].loss.stored.push_back(unit_.state.size());
     } else if (s.spec.role == StateSpec::Role::Carry) {
       b.result(p.e.carried_on(s), path);
-      parts_.loss.stored.push_back(unit_.state.size());
+      parts_.steps[0].loss.stored.push_back(unit_.state.size());
     }
-    auto update = update_of_path_.find(path);
-    parts_.update_of.push_back(update == update_of_path_.end() ? -1 : update->second);
     unit_.state.push_back(s.spec);
   }
   write_shifts(p);
-  parts_.loss.function = "loss";
-  parts_.loss.parameters = sources_of_parameters(p);
-  parts_.loss.checks = finish_checked(p);
-  elaborate_schedule();
-  for (const auto& [n, max] : dims_) parts_.dims[n] = {max, max};
-  parts_.clip = fields_.clip;
-  parts_.check_output = check_output();
-  assemble_training_step(unit_, parts_);
-  entries_.insert("train_step");
 }
 
 // What each parameter of @loss stands for.

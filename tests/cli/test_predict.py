@@ -1,5 +1,5 @@
 """gradc predict over every kind of source, in every format. usage: test_predict.py GRADC SOURCE_DIR"""
-import csv, gzip, io, json, os, re, shutil, struct, subprocess, sys, unittest, wave, zipfile
+import csv, gzip, io, json, os, re, shutil, struct, subprocess, sys, unittest, wave, zipfile, zlib
 
 from test_cli import GRADC, SOURCE, Folder, gradc, tensors, write_tensors
 
@@ -19,6 +19,33 @@ def read_npy(data):
     assert head["fortran_order"] is False
     code = {"<f4": "f", "<f8": "d", "<i4": "i", "<i8": "q", "|b1": "?", "|u1": "B"}[head["descr"]]
     return head["descr"], head["shape"], list(struct.unpack(f"<{(len(data) - 10 - n) // struct.calcsize(code)}{code}", data[10 + n :]))
+
+
+def read_png(data):
+    """(width, height, channels, rows of samples): an independent reader of 8 bits a sample."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, packed = 8, b""
+    while at < len(data):
+        n, kind = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + 8 + n]
+        assert zlib.crc32(kind + body) == struct.unpack(">I", data[at + 8 + n : at + 12 + n])[0]
+        if kind == b"IHDR":
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + n
+    assert depth == 8 and interlace == 0
+    channels = {0: 1, 2: 3, 6: 4}[colour]
+    raw, pitch, rows = zlib.decompress(packed), width * channels, []
+    for y in range(height):
+        how, line = raw[y * (pitch + 1)], bytearray(raw[y * (pitch + 1) + 1 : (y + 1) * (pitch + 1)])
+        for i in range(pitch):
+            a = line[i - channels] if i >= channels else 0
+            b = rows[-1][i] if rows else 0
+            c = rows[-1][i - channels] if rows and i >= channels else 0
+            paeth = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+            line[i] = (line[i] + (0, a, b, (a + b) // 2, paeth)[how]) % 256
+        rows.append(list(line))
+    return width, height, channels, rows
 
 
 class Predict(Folder):
@@ -161,6 +188,44 @@ class Predict(Folder):
         self.assertEqual([float(r["y"]) for r in got], [1, 2, 3, 4.5])
         self.assertEqual(len({r["z"] for r in got}), 4)
         self.assertEqual(got, self.table("x=x.npy", more=["--batch", 2]))
+
+    def test_png(self):
+        """Rows as tiles of a picture: floats by 255, whole numbers as they are, a grey line between."""
+        self.pictures([i / 29 for i in range(30)])
+        self.train(
+            "model m(x: f32[B, 2, 3]) -> (grey: [B, 2, 3], colour: [B, 2, 3, 3], whole: i32[B, 2, 3], flat: [B, 6]) {\n"
+            "  param a: [] = 1\n  grey = a * x\n  u = grey |> reshape([B, 2, 3, 1])\n"
+            "  colour = concat(u, 1 - u, 0 * u, over=3)\n  whole = i32(100 * x)\n  flat = flatten(x)\n}\n"
+            'data d { train = npy(x = "x.npy") }\n'
+            "train m on d { loss = mean(grey); optimizer = sgd{}; lr = 0; batch = 4 }\n"
+        )
+
+        def grid(result, *more, **named):
+            text = self.predict("x.npy", more=["--format", "png", "--results", result, "-o", "g.png", "--batch", 2, *more], **named)
+            return text if named else read_png((self.dir / "g.png").read_bytes())
+        level = [int(255 * i / 29 + 0.5) for i in range(30)]
+        width, height, channels, rows = grid("grey")
+        self.assertEqual((width, height, channels), (3 * 3 + 2 * 2, 2 * 2 + 2, 1))
+        line = [128, 128]
+        tile = lambda t, y: level[6 * t + 3 * y :][:3]
+        self.assertEqual(rows[:2], [tile(0, y) + line + tile(1, y) + line + tile(2, y) for y in (0, 1)])
+        self.assertEqual(rows[2:4], [[128] * 13] * 2)
+        self.assertEqual(rows[4:], [tile(3, y) + line + tile(4, y) + [128] * 5 for y in (0, 1)])
+        width, height, channels, rows = grid("colour", "--rows", 1)
+        self.assertEqual((width, height, channels), (3, 2, 3))
+        self.assertEqual(rows, [[s for v in tile(0, y) for s in (v, 255 - v, 0)] for y in (0, 1)])
+        self.assertEqual(grid("whole", "--rows=2")[3][0], [int(100 * i / 29) for i in (0, 1, 2)] + line + [int(100 * i / 29) for i in (6, 7, 8)])
+        self.assertEqual(len(self.table("x.npy", more=["--rows", 3])), 3)
+        self.pictures([-0.5, 0, 1, 1.5, float("nan"), 0.5])
+        self.assertEqual(grid("grey")[3], [[0, 0, 255], [255, 0, 128]])
+        self.assertIn("3 numbers of 'grey' are outside", subprocess.run([GRADC, "predict", "m.grad", "--load", "w.safetensors", "--input", "x.npy", "--format=png", "--results=grey", "-o", "g.png"], cwd=self.dir, capture_output=True, text=True).stderr)
+        self.assertIn("a row of 'flat' is [6], and a picture is [height, width]", grid("flat", code=2))
+        self.assertIn("--format=png holds one result: choose it with --results, of grey, colour", self.predict("x.npy", more=["--format=png"], code=2))
+        self.pictures([])
+        self.assertIn("there is no row", grid("grey", code=1))
+
+    def pictures(self, numbers):
+        (self.dir / "x.npy").write_bytes(npy("<f4", (len(numbers) // 6, 2, 3), struct.pack(f"<{len(numbers)}f", *numbers)))
 
     def test_npz(self):
         def archive(path, **arrays):

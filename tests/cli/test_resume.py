@@ -32,6 +32,10 @@ EVERY = (TABLE.replace("keep = best(max = val.r2)", "keep = [best(max = val.r2),
 PICTURES = (TABLE.replace("x: f32[B, 3]", "x: u8[B, 6, 5]").replace("x |> Standardize{}", "f32(x) / 255 |> flatten")
             .replace('csv("rows.csv", x = columns("a", "b", "c"), y = column("y"))', 'npy(x = "x.npy", y = "y.npy")')
             .replace("15%)\n", "15%)\n  train = train |> augment(x = [random_shift(2), random_flip()])\n"))
+# Two updates a step, one with momentum and the other with slots of two kinds; chosen by the loss of one of them.
+STEPS = (TABLE.replace("Dense{8} |> tanh", 'Dense{8} as "first" |> tanh').replace("Dense{1}", 'Dense{1} as "second" |> BatchNorm{}')
+         .replace("loss = mse(p, y)", """step a { params = first; loss = mse(p, y); optimizer = sgd{momentum = 0.9} }
+  step b { params = [second, batch_norm]; loss = mse(p, y) + 0.1 * mean(p**2); lr = 1e-2 }""").replace("val.r2", "val.b.loss").replace("max =", "min ="))
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
@@ -109,7 +113,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, PICTURES, PLAIN, CARRY):
+        for text in (TABLE, NORM, EVERY, PICTURES, STEPS, PLAIN, CARRY):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")

@@ -79,17 +79,18 @@ Unit by_hand(bool schedule, double clip) {
   if (!schedule) u.train->hyper["lr"] = 0.1;
   frontend::TrainingParts parts;
   parts.dims["B"] = {8, 8};
-  parts.loss = {"loss",
-                {{Source::Kind::Input, 0},
-                 {Source::Kind::Input, 1},
-                 {Source::Kind::State, 0},
-                 {Source::Kind::State, 1}},
-                {1},
-                {}};
-  parts.updates = {{"update", "slots", {"m"}, {{}}, {}}};
-  parts.update_of = {0, -1};
-  if (schedule) parts.schedule = "rate";
-  parts.clip = clip;
+  frontend::StepPart& step = parts.steps.emplace_back();
+  step.loss = {"loss",
+               {{Source::Kind::Input, 0},
+                {Source::Kind::Input, 1},
+                {Source::Kind::State, 0},
+                {Source::Kind::State, 1}},
+               {1},
+               {}};
+  step.updates = {{"update", "slots", {"m"}, {{}}, {}}};
+  step.update_of = {0, -1};
+  if (schedule) step.schedule = "rate";
+  step.clip = clip;
   frontend::assemble_training_step(u, parts);
   frontend::assemble_init(u, "values", {}, &parts, "checks");
   return u;

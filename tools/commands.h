@@ -24,6 +24,7 @@ struct Arguments {
   // Models.
   std::vector<std::string> defines, sets, command;  // command: the words of the command line
   bool overwrite = false, allow_partial = false, dry_run = false, detect_anomaly = false;
+  bool from_scratch = false;
   std::string bad_step;
   std::string resume, init_from, map, max_time, split = "test", log_format = "text";
   int64_t max_steps = 0, limit_train = 0, overfit = 0;

@@ -31,7 +31,7 @@ struct Arguments {
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
   std::vector<std::string> inputs, files, results;  // predict
   std::string format = "csv";
-  int64_t rows = 0;  // 0: all
+  int64_t rows = 0;    // 0: all
   std::string prompt;  // generate
   int64_t tokens = 200, top_k = 0, seed = 0;
   double temperature = 0;

@@ -98,7 +98,7 @@ runtime::Program program_of(const frontend::Unit& unit, const passes::StateTable
     const frontend::StateSpec& s = unit.state[copy ? static_cast<size_t>(row.derived_from) : i];
     p.state.push_back(
         {tensor_of(s.path + (copy ? "/copy" : ""), s.type, row.place.layout, row.place.offset, {}),
-         role_of(s.role)});
+         role_of(s.role), s.begins_as ? static_cast<int>(*s.begins_as) : -1});
     p.state.back().tensor.derived_from = row.derived_from;
   }
   if (unit.train) {

@@ -67,6 +67,8 @@ class Loader {
     switch (op.kind) {
       case DataOp::Kind::Source:
         return load(op);
+      case DataOp::Kind::Only:
+        return only(op);
       case DataOp::Kind::Shuffle:
         return shuffle(op);
       case DataOp::Kind::Split:
@@ -231,6 +233,26 @@ class Loader {
         op.fractions ? fmt::format("{:g}%", 100 * op.parts[part]) : fmt::format("{:g} rows", op.parts[part]);
     throw CompileError(op.loc, fmt::format("the split {} has no rows: {} of {} rows; give it a larger share",
                                            name, share, rows));
+  }
+
+  void only(const DataOp& op) {
+    Set to = set(op.input);
+    const auto source = static_cast<size_t>(to.source);
+    const runtime::Array& field = to.split.data->fields.at(op.field);
+    if (read_[source].names.count(op.field) != 0)
+      throw CompileError(op.loc, fmt::format("{} holds names, which are numbered by the training split; only "
+                                             "chooses rows by whole numbers",
+                                             op.field));
+    const bool whole = field.dtype == runtime::DType::U8 || field.dtype == runtime::DType::I32 ||
+                       field.dtype == runtime::DType::I64;
+    if (!whole || field.shape.size() != 1)
+      throw CompileError(op.loc, fmt::format("{} is {}[{}] in {}; only chooses rows by one whole number each",
+                                             op.field, runtime::name_of(field.dtype),
+                                             fmt::join(field.shape, ", "), read_[source].file_of(op.field)));
+    std::erase_if(to.split.rows, [&](int64_t row) {
+      return std::find(op.values.begin(), op.values.end(), field.whole_at(row)) == op.values.end();
+    });
+    set(op.outputs[0]) = std::move(to);
   }
 
   void shuffle(const DataOp& op) {

@@ -36,6 +36,8 @@ struct StateSpec {
   std::string path;
   Type type;
   Loc loc;
+  // The state of the unit whose value it takes where weights come from a file that lacks it.
+  std::optional<size_t> begins_as = std::nullopt;
   // The function parameter that stands for it. A model's own parameter may be called like an input.
   std::string parameter() const { return path.find_first_of("./") == path.npos ? "/" + path : path; }
 };
@@ -82,6 +84,12 @@ struct TrainSpec {
   Loc loc;
 };
 
+struct InitSpec {  // init m from "weights.safetensors" partial
+  std::string path;
+  bool partial = false;  // what fits is enough
+  Loc loc;               // of the path
+};
+
 // A line of `gradc summary`.
 struct LayerNote {
   std::string path, type, output;
@@ -97,6 +105,7 @@ struct Unit {
   std::map<std::string, std::vector<IndexCheck>> checks;  // by function
   std::optional<TrainSpec> train;
   std::optional<DataSpec> data;
+  std::optional<InitSpec> init;
   std::vector<LayerNote> layers;
   int fit_phases = 0;
   std::string model_name;

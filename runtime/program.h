@@ -62,6 +62,7 @@ enum class Role : uint8_t { Param, State, Carry, OptimizerSlot };
 struct StateTensor {
   Tensor tensor;
   Role role = Role::Param;
+  int begins_as = -1;  // the row whose value it takes where weights come from a file that lacks it
 };
 
 // Numbers that name rows or classes, checked by the entry: its output "checks" ("..checks" where a result of

@@ -371,6 +371,8 @@ std::string Runner::load(const SafeTensors& from, const std::string& file, Wante
     const StateTensor& original =
         s.tensor.derived_from < 0 ? s : program_.state[static_cast<size_t>(s.tensor.derived_from)];
     auto it = from.tensors.find(original.tensor.name);
+    if (it == from.tensors.end() && original.begins_as >= 0)
+      it = from.tensors.find(program_.state[static_cast<size_t>(original.begins_as)].tensor.name);
     if (it == from.tensors.end() || !fits(original, it->second)) continue;
     packing_of(s.tensor, {}).pack(it->second.bytes.data(), state_.data() + s.tensor.offset);
   }

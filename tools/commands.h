@@ -24,13 +24,14 @@ struct Arguments {
   // Models.
   std::vector<std::string> defines, sets, command;  // command: the words of the command line
   bool overwrite = false, allow_partial = false, dry_run = false, detect_anomaly = false;
+  bool from_scratch = false;
   std::string bad_step;
   std::string resume, init_from, map, max_time, split = "test", log_format = "text";
   int64_t max_steps = 0, limit_train = 0, overfit = 0;
   std::string data, load, save, input, header, target, float_type = "f32", run_dir;
   std::vector<std::string> inputs, files, results;  // predict
   std::string format = "csv";
-  int64_t rows = 0;  // 0: all
+  int64_t rows = 0;    // 0: all
   std::string prompt;  // generate
   int64_t tokens = 200, top_k = 0, seed = 0;
   double temperature = 0;

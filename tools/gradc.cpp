@@ -94,13 +94,23 @@ void start_options(CLI::App* train, Arguments& a) {
                                        "begin with the weights of this file (.safetensors) or run's folder")
                           ->excludes(resume)
                           ->type_name("FILE");
+  CLI::Option* scratch = train
+                             ->add_flag("--from-scratch", a.from_scratch,
+                                        "begin with first values, whatever weights the file's init names")
+                             ->excludes(resume)
+                             ->excludes(init);
   train
-      ->add_option("--map", a.map,
-                   "for --init-from: a file of lines OURS = THEIRS or OURS = transpose(THEIRS)")
-      ->needs(init)
+      ->add_option(
+          "--map", a.map,
+          "for --init-from, or the file's init: a file of lines OURS = THEIRS or OURS = transpose(THEIRS)")
+      ->excludes(resume)
+      ->excludes(scratch)
       ->type_name("FILE");
-  train->add_flag("--allow-partial", a.allow_partial, "with --init-from: take what fits, say what does not")
-      ->needs(init);
+  train
+      ->add_flag("--allow-partial", a.allow_partial,
+                 "with --init-from, or the file's init: take what fits, say what does not")
+      ->excludes(resume)
+      ->excludes(scratch);
   train->add_option("--max-steps", a.max_steps, "stop after so many steps; --resume goes on")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
   train->add_option("--max-time", a.max_time, "stop after so long: 90, 30s, 5m, 1h30m; --resume goes on")

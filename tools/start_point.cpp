@@ -10,6 +10,7 @@
 #include "runtime/file.h"
 #include "runtime/run_folder.h"
 #include "support/diagnostic.h"
+#include "tools/model_options.h"
 #include "tools/weights.h"
 
 namespace gradc {
@@ -85,7 +86,7 @@ std::string command_elsewhere(const Arguments& a) {
     if (std::exchange(value_follows, false)) continue;
     const std::string name = word.substr(0, word.find('='));
     const bool flag = name == "--overwrite" || name == "--allow-partial" || name == "--resume" ||
-                      name == "--detect-anomaly";
+                      name == "--from-scratch" || name == "--detect-anomaly";
     const bool valued = name == "--run" || name == "--init-from" || name == "--map" ||
                         name == "--max-steps" || name == "--max-time" || name == "--bad-step";
     value_follows = valued && name == word;
@@ -175,16 +176,44 @@ std::string resume_command(const Arguments& a, const std::string& run) {
   return command_elsewhere(a) + " --resume=" + quoted(below ? run.substr(root.size()) : run);
 }
 
-runtime::SafeTensors initial_weights(const Arguments& a, runtime::Runner& runner) {
+std::optional<InitialWeights> initial_weights_of(const Arguments& a, const frontend::Unit& unit) {
+  auto in = [](const std::string& path) {
+    return runtime::is_folder(path) ? runtime::weights_in(path) : path;
+  };
+  if (!a.init_from.empty()) return InitialWeights{in(a.init_from), a.allow_partial};
+  if (!unit.init && (a.allow_partial || !a.map.empty()))
+    throw Error(Failure::Usage,
+                "--map and --allow-partial are about the weights of --init-from, or of the "
+                "file's init; there are none");
+  if (!unit.init || !a.resume.empty() || a.from_scratch) return std::nullopt;
+  const frontend::InitSpec& init = *unit.init;
+  const DataPlaces places = places_of(a);
+  const std::string root = data_root(places.root);
+  std::string looked;
+  for (const std::string& folder : {places.model_folder, std::string(), root}) {
+    const std::string path = (std::filesystem::path(folder) / init.path).lexically_normal().string();
+    if (folder.empty() && !looked.empty() && places.model_folder.empty()) continue;
+    if (runtime::is_file(path) || runtime::is_folder(path))
+      return InitialWeights{in(path), init.partial || a.allow_partial};
+    looked += (looked.empty() ? "" : ", ") + path;
+  }
+  throw CompileError(init.loc,
+                     fmt::format("cannot find the weights '{}': there is none of {}; train what makes "
+                                 "them first, or begin anew with --from-scratch",
+                                 init.path, looked));
+}
+
+runtime::SafeTensors initial_weights(const Arguments& a, const InitialWeights& from,
+                                     runtime::Runner& runner) {
   using Wanted = runtime::Runner::Wanted;
-  const std::string path = runtime::is_folder(a.init_from) ? runtime::weights_in(a.init_from) : a.init_from;
+  const std::string& path = from.path;
   runtime::SafeTensors file = runtime::read_safetensors(path);
   if (const std::string nan = runtime::nan_text(file); !nan.empty())
     std::cerr << "warning: " << printable(path + ": " + nan) << "\n";
   if (!a.map.empty()) file = mapped(file, a.map, path);
   std::erase_if(file.tensors, [](const auto& t) { return t.first.starts_with("__opt__/"); });
   try {
-    const std::string rest = runner.load(file, path, a.allow_partial ? Wanted::Fitting : Wanted::Weights);
+    const std::string rest = runner.load(file, path, from.partial ? Wanted::Fitting : Wanted::Weights);
     if (!rest.empty()) std::cerr << "warning: " << printable(path + ": not taken: " + rest) << "\n";
   } catch (const Error& e) {
     if (e.kind != Failure::Mismatch) throw;

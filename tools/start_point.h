@@ -27,9 +27,17 @@ std::string bad_step_command(const Arguments& a, const std::string& path);
 // The words that go on with a run where it is, for a shell.
 std::string resume_command(const Arguments& a, const std::string& run);
 
-// --init-from, --map, --allow-partial: the weights that the model takes. What does not fit is said, or
-// refused by an Error. Overwrites the runner's state.
-runtime::SafeTensors initial_weights(const Arguments& a, runtime::Runner& runner);
+// Weights that a training begins with.
+struct InitialWeights {
+  std::string path;  // a file
+  bool partial = false;
+};
+// --init-from, else what the file's init names; nothing with --resume or --from-scratch. Throws CompileError
+// where there are no such weights, Error (Usage) where --map or --allow-partial is given without any.
+std::optional<InitialWeights> initial_weights_of(const Arguments& a, const frontend::Unit& unit);
+// The weights that the model takes, by the names of --map. What does not fit is said, or refused by an Error.
+// Overwrites the runner's state.
+runtime::SafeTensors initial_weights(const Arguments& a, const InitialWeights& from, runtime::Runner& runner);
 
 // --limit-train, --overfit, --dry-run.
 void limit_data(const Arguments& a, int64_t batch, LoadedData& data);

@@ -268,7 +268,8 @@ int dry_run(const Arguments& a, const Compiled& c, const LoadedData& data, runti
             runtime::TrainOptions o) {
   o.save.clear();
   o.steps = 1;
-  if (!a.init_from.empty()) o.weights = [&](runtime::Runner& r) { initial_weights(a, r); };
+  if (const auto from = initial_weights_of(a, c.unit))
+    o.weights = [&a, from](runtime::Runner& r) { initial_weights(a, *from, r); };
   if (!o.quiet) print_start(a, c, data, runner, "none");
   const runtime::TrainResult r = runtime::train(runner, data.splits, o, stdout);
   for (const std::string& w : r.warnings) std::cerr << "warning: " << printable(w) << "\n";
@@ -300,8 +301,8 @@ Place prepare(const Arguments& a, const Compiled& c, const LoadedData& data, run
     runtime::check_start(runner, data.splits, o);
   };
   if (from && run.empty()) start_at("");
-  if (!a.init_from.empty())
-    o.weights = [file = initial_weights(a, runner), path = a.init_from](runtime::Runner& r) {
+  if (const auto begin = initial_weights_of(a, c.unit))
+    o.weights = [file = initial_weights(a, *begin, runner), path = begin->path](runtime::Runner& r) {
       r.load(file, path, runtime::Runner::Wanted::Fitting);
     };
   Place place(a, run);

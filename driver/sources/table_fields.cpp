@@ -8,6 +8,7 @@
 #include "driver/element_type.h"
 #include "runtime/error.h"
 #include "support/diagnostic.h"
+#include "support/pattern.h"
 
 namespace gradc {
 namespace {
@@ -18,17 +19,6 @@ using Policy = frontend::MissingCells::Policy;
 
 bool contains(const Names& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// `*` is any text, also none.
-bool matches(std::string_view pattern, std::string_view name) {
-  const size_t star = pattern.find('*');
-  if (star == pattern.npos) return pattern == name;
-  if (!name.starts_with(pattern.substr(0, star))) return false;
-  pattern.remove_prefix(star + 1), name.remove_prefix(star);
-  for (size_t skip = 0; skip <= name.size(); ++skip)
-    if (matches(pattern, name.substr(skip))) return true;
-  return false;
 }
 
 constexpr int64_t kMostColumns = 1 << 20;
@@ -62,7 +52,7 @@ Names expanded(const std::string& text, const Names& columns, Loc loc) {
   if (text.find('*') == text.npos) return {text};
   Names out;
   for (const std::string& c : columns)
-    if (matches(text, c)) out.push_back(c);
+    if (fits_pattern(c, text)) out.push_back(c);
   if (out.empty())
     throw CompileError(
         loc, fmt::format("no column of the table is called '{}' (it has: {}{})", text,

@@ -1,6 +1,7 @@
 #include "frontend/assembly/assembly.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "ir/graph/builder.h"
@@ -11,6 +12,10 @@ namespace {
 using graph::Builder;
 using graph::kNone;
 using graph::NodeId;
+
+// Slots that are no optimiser's: theirs are words.
+constexpr const char* kRawWeight = "raw-weight";
+constexpr const char* kGradientSum = "gradient-sum";
 
 // The results of a call of one of the unit's functions.
 std::vector<NodeId> call(Builder& b, const std::string& function, const std::vector<NodeId>& arguments) {
@@ -58,6 +63,7 @@ class TrainingStep {
     for (size_t i = 0; i < parts_.steps.size(); ++i) {
       const StepPart& s = parts_.steps[i];
       std::vector<NodeId> gradients = differentiate(s, i == 0);
+      if (parts_.accumulate > 1) accumulate(gradients);
       if (s.clip > 0) clip(gradients, s.clip);
       optimise(s, rates_[i], gradients);
     }
@@ -76,12 +82,16 @@ class TrainingStep {
     for (const auto& [name, info] : parts_.dims) b_.dim(name, info);
     for (const Input& in : unit_.inputs) inputs_.push_back(b_.param(in.parameter, in.type));
     step_ = b_.param("step", {DType::I64, {}});
-    const NodeId total = b_.param("total", {DType::I64, {}});
+    total_ = b_.param("total", {DType::I64, {}});
     seed_ = b_.param("seed", {DType::I64, {}});
     for (const StepPart& s : parts_.steps) inputs_of(s.loss);
-    for (const StepPart& s : parts_.steps) rates_.push_back(rate_of(s, total));
+    count_updates();
+    for (const StepPart& s : parts_.steps) rates_.push_back(rates_of(s));
     for (const StateSpec& s : unit_.state) states_.push_back(b_.param(s.parameter(), s.type));
-    now_ = states_;
+    weights_ = states_;
+    for (size_t i = 0; parts_.average > 0 && i < states_.size(); ++i)
+      if (parts_.trained(i)) weights_[i] = slot(kRawWeight, i, unit_.state[i].type, unit_.state[i].loc, i);
+    now_ = weights_;
   }
 
   void inputs_of(const LossPart& part) {
@@ -93,15 +103,53 @@ class TrainingStep {
         fresh_ = b_.param("fresh", {DType::Bool, {}});
   }
 
-  NodeId rate_of(const StepPart& s, NodeId total) {
-    if (!s.schedule.empty()) {
-      std::vector<NodeId> r = call(b_, s.schedule, {step_, total});
-      found_.take(r, s.schedule_checks);
-      return r[0];
+  // A step is a batch. Where several make one update, schedules and optimisers count updates, and the last
+  // batch of the training ends one with what there is.
+  void count_updates() {
+    updates_done_ = step_, updates_total_ = total_;
+    if (parts_.accumulate == 1) return;
+    const double n = static_cast<double>(parts_.accumulate);
+    auto times = [&](NodeId x, const char* round) {
+      return b_.unary(round, b_.div(b_.convert(x, DType::F64), b_.constant(n, DType::F64)));
+    };
+    const NodeId whole = times(step_, "floor"), step = b_.convert(step_, DType::F64);
+    updates_done_ = b_.convert(whole, DType::I64);
+    updates_total_ = b_.convert(times(total_, "ceil"), DType::I64);
+    batches_ = b_.add(b_.sub(step, b_.mul(whole, n)), 1.0);
+    due_ = b_.make("or", {b_.compare("eq", batches_, b_.constant(n, DType::F64)),
+                          b_.compare("eq", b_.add(step, 1.0), b_.convert(total_, DType::F64))});
+  }
+
+  // By state: its learning rate, where the step trains it.
+  std::vector<NodeId> rates_of(const StepPart& s) {
+    std::vector<NodeId> made;
+    for (const SchedulePart& part : s.schedules) {
+      std::vector<NodeId> r = call(b_, part.function, {updates_done_, updates_total_});
+      found_.take(r, part.checks);
+      made.push_back(r[0]);
     }
-    const auto [known, fresh] = rate_inputs_.emplace(s.rate, kNone);
-    if (fresh) known->second = b_.param(s.rate, {DType::F64, {}});
+    std::vector<NodeId> rates;
+    for (size_t i = 0; i < s.update_of.size(); ++i) {
+      const int number = s.schedule_of[i];
+      rates.push_back(s.update_of[i] < 0 ? kNone
+                      : number < 0       ? rate_input(s.rate)
+                                         : made[static_cast<size_t>(number)]);
+    }
+    return rates;
+  }
+  NodeId rate_input(const std::string& name) {
+    const auto [known, fresh] = rate_inputs_.emplace(name, kNone);
+    if (fresh) known->second = b_.param(name, {DType::F64, {}});
     return known->second;
+  }
+
+  // A further state of the unit that belongs to a trained one.
+  NodeId slot(const std::string& name, size_t of, const Type& type, Loc loc,
+              std::optional<size_t> begins_as = std::nullopt) {
+    const StateSpec s{StateSpec::Role::OptimizerSlot, "__opt__/" + name + "/" + unit_.state[of].path, type,
+                      loc, begins_as};
+    unit_.state.push_back(s);
+    return b_.param(s.parameter(), s.type);
   }
 
   NodeId value_of(const Source& s) const {
@@ -127,11 +175,11 @@ class TrainingStep {
     const LossPart& loss = step.loss;
     std::vector<NodeId> arguments;
     std::vector<int64_t> wrt;
-    std::vector<size_t> trained;
+    std::vector<size_t> of;
     for (const Source& s : loss.parameters) {
       if (s.kind == Source::Kind::State && step.update_of[s.index] >= 0) {
         wrt.push_back(static_cast<int64_t>(arguments.size()));
-        trained.push_back(s.index);
+        of.push_back(s.index);
       }
       arguments.push_back(value_of(s));
     }
@@ -140,8 +188,10 @@ class TrainingStep {
     std::vector<NodeId> r;
     for (size_t i = 0; i < b_[all].types.size(); ++i) r.push_back(b_.get(all, static_cast<int>(i)));
     std::vector<NodeId> gradients(unit_.state.size(), kNone);
-    for (size_t i = 0; i < trained.size(); ++i) gradients[trained[i]] = r[r.size() - trained.size() + i];
-    r.resize(r.size() - trained.size());
+    for (size_t i = 0; i < of.size(); ++i) gradients[of[i]] = r[r.size() - of.size() + i];
+    for (size_t i = 0; i < states_.size(); ++i)
+      if (step.update_of[i] >= 0 && gradients[i] == kNone) gradients[i] = b_.zeros_like(states_[i]);
+    r.resize(r.size() - of.size());
     found_.take(r, loss.checks);
     losses_.push_back(r[0]);
     if (losses_.size() == parts_.steps.size()) b_.result(joined_losses(), "loss");
@@ -161,6 +211,22 @@ class TrainingStep {
     for (NodeId l : losses_)
       row.push_back(b_.reshape(wide ? b_.convert(l, DType::F64) : b_.convert(l, DType::F32), {Dim(1)}));
     return b_.concat(row, 0);
+  }
+
+  // Adds the gradients to those of the batches before; gives the means over the update's batches so far.
+  void accumulate(std::vector<NodeId>& gradients) {
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (gradients[i] == kNone) continue;
+      const NodeId before = slot(kGradientSum, i, unit_.state[i].type, unit_.state[i].loc);
+      const NodeId sum = b_.add(before, gradients[i]);
+      updates_.emplace_back(when_due(b_.zeros_like(sum), sum), before);
+      gradients[i] = b_.div(sum, b_.splat(b_.convert(batches_, b_.dtype(sum)), b_.shape(sum)));
+    }
+  }
+
+  // What holds behind an update, where this batch ends one.
+  NodeId when_due(NodeId updated, NodeId otherwise) {
+    return due_ == kNone ? updated : b_.select(b_.splat(due_, b_.shape(updated)), updated, otherwise);
   }
 
   // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does. In
@@ -189,40 +255,53 @@ class TrainingStep {
     }
   }
 
-  void optimise(const StepPart& part, NodeId rate, const std::vector<NodeId>& gradients) {
-    const NodeId step = b_.convert(step_, DType::F64);
+  void optimise(const StepPart& part, const std::vector<NodeId>& rates,
+                const std::vector<NodeId>& gradients) {
+    const NodeId step = b_.convert(updates_done_, DType::F64);
     std::vector<std::pair<NodeId, NodeId>> slots;
     for (size_t i = 0; i < states_.size(); ++i) {
       if (part.update_of[i] < 0) continue;
       const UpdatePart& u = part.updates[static_cast<size_t>(part.update_of[i])];
-      const NodeId g = gradients[i] != kNone ? gradients[i] : b_.zeros_like(states_[i]);
-      std::vector<NodeId> arguments{states_[i], g, rate, step}, own;
+      std::vector<NodeId> arguments{weights_[i], gradients[i], rates[i], step}, own;
       const graph::Function& f = unit_.module.at(u.function);
-      for (size_t k = 0; k < u.slots.size(); ++k) {
-        const StateSpec s{StateSpec::Role::OptimizerSlot, "__opt__/" + u.slots[k] + "/" + unit_.state[i].path,
-                          f.type(f.params[4 + k]), u.locs[k]};
-        own.push_back(b_.param(s.parameter(), s.type));
-        unit_.state.push_back(s);
-      }
+      for (size_t k = 0; k < u.slots.size(); ++k)
+        own.push_back(slot(u.slots[k], i, f.type(f.params[4 + k]), u.locs[k]));
       arguments.insert(arguments.end(), own.begin(), own.end());
       std::vector<NodeId> r = call(b_, u.function, arguments);
       found_.take(r, u.checks);
-      updates_.emplace_back(r[0], states_[i]);
-      now_[i] = r[0];
+      now_[i] = when_due(r[0], weights_[i]);
+      updates_.emplace_back(now_[i], weights_[i]);
+      if (parts_.average > 0)
+        updates_.emplace_back(when_due(averaged(states_[i], r[0]), states_[i]), states_[i]);
       for (size_t k = 0; k < own.size(); ++k)
-        if (f.results[1 + k].node != f.params[4 + k]) slots.emplace_back(r[1 + k], own[k]);
+        if (f.results[1 + k].node != f.params[4 + k]) slots.emplace_back(when_due(r[1 + k], own[k]), own[k]);
     }
     updates_.insert(updates_.end(), slots.begin(), slots.end());
+  }
+
+  // The first update is taken as it is, as PyTorch's AveragedModel does.
+  NodeId averaged(NodeId average, NodeId weight) {
+    auto part = [&](NodeId x, double share) {
+      return b_.mul(x, b_.splat(b_.convert(b_.constant(share, DType::F64), b_.dtype(x)), b_.shape(x)));
+    };
+    const NodeId next = b_.add(part(average, parts_.average), part(weight, 1 - parts_.average));
+    const NodeId first = b_.compare("eq", updates_done_, b_.constant(0, DType::I64));
+    return b_.select(b_.splat(first, b_.shape(weight)), weight, next);
   }
 
   Unit& unit_;
   const TrainingParts& parts_;
   Builder b_;
   Found found_;
-  std::vector<NodeId> inputs_, states_, now_;  // now_: states after the updates so far
-  std::vector<NodeId> rates_, losses_;         // by step
+  std::vector<NodeId> inputs_, states_;
+  std::vector<NodeId> weights_, now_;       // by state: what is trained; as the updates so far left it
+  std::vector<std::vector<NodeId>> rates_;  // by step, by state
+  std::vector<NodeId> losses_;              // by step
   std::map<std::string, NodeId> rate_inputs_;
-  NodeId step_ = kNone, seed_ = kNone, shifts_ = kNone, fresh_ = kNone;
+  NodeId step_ = kNone, total_ = kNone, seed_ = kNone, shifts_ = kNone, fresh_ = kNone;
+  NodeId updates_done_ = kNone, updates_total_ = kNone;
+  // Where several batches make an update: how many it has with this one, whether this one ends it.
+  NodeId batches_ = kNone, due_ = kNone;
   std::vector<std::pair<NodeId, NodeId>> updates_;  // new value, state
 };
 
@@ -239,8 +318,13 @@ void assemble_init(Unit& unit, const std::string& values, const Checks& checks, 
   for (const StateSpec& s : unit.state) states.push_back(b.param(s.parameter(), s.type));
   std::vector<NodeId> first = call(b, values, {seed});
   found.take(first, checks);
+  // In the order in which the training step has them.
   const size_t declared = first.size();
-  for (const StepPart& s : training != nullptr ? training->steps : std::vector<StepPart>())
+  for (size_t i = 0; training != nullptr && i < declared; ++i)
+    if (training->average > 0 && training->trained(i)) first.push_back(first[i]);
+  for (const StepPart& s : training != nullptr ? training->steps : std::vector<StepPart>()) {
+    for (size_t i = 0; i < declared; ++i)
+      if (training->accumulate > 1 && s.update_of[i] >= 0) first.push_back(b.zeros_like(first[i]));
     for (size_t i = 0; i < declared; ++i) {
       if (s.update_of[i] < 0) continue;
       const UpdatePart& u = s.updates[static_cast<size_t>(s.update_of[i])];
@@ -248,6 +332,7 @@ void assemble_init(Unit& unit, const std::string& values, const Checks& checks, 
       const std::vector<NodeId> slots = call(b, u.initial, {first[i]});
       first.insert(first.end(), slots.begin(), slots.end());
     }
+  }
   for (size_t i = 0; i < states.size(); ++i) b.result(first[i], "", states[i]);
   found.results(unit, check_output);
   unit.module.functions["init"] = b.finish();

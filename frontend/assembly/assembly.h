@@ -3,6 +3,7 @@
 // syntax tree.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,6 +43,12 @@ struct UpdatePart {
   Checks checks;
 };
 
+// A learning rate that changes, or that only some parameters have.
+struct SchedulePart {
+  std::string function;  // (step: i64[], total: i64[]) -> (lr: f64[]; checks); both count updates
+  Checks checks;
+};
+
 // One update of a training step: its loss, and what that loss trains.
 struct StepPart {
   LossPart loss;
@@ -49,22 +56,30 @@ struct StepPart {
   // By state: which of `updates` trains it, or -1. A parameter is trained by one step at most; states, and
   // parameters without an update, keep their value.
   std::vector<int> update_of;
-  std::string
-      schedule;  // (step: i64[], total: i64[]) -> (lr: f64[]; checks); "": an input of the step, `rate`
+  std::vector<SchedulePart> schedules;
+  std::vector<int> schedule_of;  // by state: which of `schedules`, or -1: the step's input `rate`
   std::string rate = "lr";
-  Checks schedule_checks;
   double clip = 0;  // the largest norm of all its gradients together; 0: any
 };
 
 struct TrainingParts {
   std::map<std::string, graph::DimInfo> dims;
   std::vector<StepPart> steps;  // in the order in which they run, one at least
+  int64_t accumulate = 1;       // batches, the mean of whose gradients makes one update
+  double average = 0;  // what the running average of the weights keeps of itself in an update; 0: none
   std::string check_output = "checks";
+
+  bool trained(size_t state) const {
+    return std::any_of(steps.begin(), steps.end(),
+                       [&](const StepPart& s) { return s.update_of[state] >= 0; });
+  }
 };
 
 // @train_step: each update reads the parameters as those before it left them, and the model's states as they
 // were before the first, whose states are stored. Its output `loss` is the loss of the one update, or those
-// of all in a row. The slots of the optimisers become states of the unit, behind those that are there.
+// of all in a row. The slots of the optimisers become states of the unit, behind those that are there, and
+// with them the sum of the gradients of an update under way, and the trained weights where the parameters
+// themselves hold the average.
 void assemble_training_step(Unit& unit, const TrainingParts& parts);
 // @init: (seed) -> the first value of every state. `values` gives those that the model declares, from the
 // seed alone; `training` those of the optimiser's slots, where there is one.

@@ -7,6 +7,7 @@
 #include "frontend/elaboration/builtin_args.h"
 #include "ir/math/functions.h"
 #include "support/check.h"
+#include "support/pattern.h"
 
 namespace gradc::frontend {
 namespace {
@@ -59,6 +60,21 @@ Row reduction(std::string op) {
               axes = {a.axis(rank)};
             return a.e.reduce(op, x, axes, a.flag("keep"), a.loc);
           }};
+}
+
+// matches(param.path, "encoder.*"): one pattern, or a list of which one may fit.
+Value matches(Args& a) {
+  const Value &text = a["text"], &pattern = a["pattern"];
+  if (!text.is(Kind::String))
+    a.e.fail(a.loc,
+             fmt::format("matches looks at a text, such as param.path, not at {}", a.e.describe(text)));
+  bool any = false;
+  for (const Value& p : pattern.is(Kind::List) ? pattern.items : std::vector<Value>{pattern}) {
+    if (!p.is(Kind::String))
+      a.e.fail(a.loc, fmt::format("a pattern is a text, in which * is any text, not {}", a.e.describe(p)));
+    any = any || fits_pattern(text.text, p.text);
+  }
+  return Value::of(any);
 }
 
 Row cast(DType t) {
@@ -300,6 +316,7 @@ std::map<std::string, Row> make_table() {
         }}},
       {"arange",
        {{"n"}, [](Args& a) { return a.e.wrap(a.e.builder().iota(a.shape(a["n"]), 0, DType::I32)); }}},
+      {"matches", {{"text", "pattern"}, [](Args& a) { return matches(a); }}},
       {"rank",
        {{"x"},
         [](Args& a) { return Value::of(Index(static_cast<int64_t>(a.e.shape(a.tensor("x")).size()))); }}},

@@ -254,6 +254,11 @@ Value Elaborator::evaluate_member(const Expr& e, Scope& scope) {
     if (const std::optional<Value> loss = find_value(of.text + "." + e.text, scope)) return *loss;
   const Value x = evaluate(e.kids[0], scope);
   if (!x.is(Kind::Instance)) {
+    if (!parameter_path.empty() && e.kids[0].is_name("param") && x.is(Kind::Tensor)) {
+      if (e.text == "path") return Value::of(parameter_path);
+      fail(e.loc,
+           fmt::format("param has no '{}'; there are param.path, rank(param) and shape(param)", e.text));
+    }
     if (x.is_tensor())
       fail(e.loc,
            fmt::format("tensors have no methods; write {} |> {}", s_.sources.text(e.kids[0].loc), e.text));

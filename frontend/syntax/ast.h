@@ -136,11 +136,18 @@ struct Import {
   Loc loc;
 };
 
+struct InitFrom {  // init NAME from "path" [partial]
+  std::string name, path;
+  bool partial = false;
+  Loc loc, path_loc;
+};
+
 struct File {
   std::vector<Import> imports;
   std::vector<Stmt> consts;
   std::vector<Callable> callables;
   std::vector<Block> data, train;
+  std::vector<InitFrom> init;
 };
 
 }  // namespace gradc::frontend

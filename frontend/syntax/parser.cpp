@@ -56,9 +56,28 @@ class Parser : public ExpressionParser {
       }
       b.body = block();
       (is_data ? f.data : f.train).push_back(std::move(b));
+    } else if (at("init")) {
+      f.init.push_back(init());
     } else {
-      fail(t.loc, fmt::format("expected import, const, fn, layer, model, data or train, found {}", shown(t)));
+      fail(t.loc,
+           fmt::format("expected import, const, fn, layer, model, data, init or train, found {}", shown(t)));
     }
+  }
+
+  InitFrom init() {
+    InitFrom i;
+    next();
+    const Token& n = name("init");
+    i.name = n.text, i.loc = n.loc;
+    if (!at("from"))
+      fail(peek().loc, fmt::format("expected 'from', found {}; write init {} from \"weights.safetensors\"",
+                                   shown(peek()), i.name));
+    next();
+    const Token& path = string("the path of weights");
+    i.path = path.text, i.path_loc = path.loc;
+    i.partial = at("partial");
+    if (i.partial) next();
+    return i;
   }
 
   Stmt constants() {
@@ -221,7 +240,7 @@ class Parser : public ExpressionParser {
     if (t.is("def") && second.kind == Token::Kind::Name)
       fail(t.loc, "no 'def'; functions are declared at the top level with fn");
     if (t.is("init") && second.kind == Token::Kind::Name && peek(2).is("from"))
-      fail(t.loc, "'init ... from' is not available yet");
+      fail(t.loc, "init stands beside the train block, not in it: init m from \"weights.safetensors\"");
   }
 
   Stmt parameter() {

@@ -17,6 +17,7 @@ Unit ModelCompiler::run(uint32_t file) {
   check_constants(numbers);
   choose();
   if (model_ == nullptr) return {};
+  read_init();
   if (train_ != nullptr) {
     fields_ = read_train(*train_, s_, numbers, top);
     unit_.train = fields_.spec;
@@ -93,6 +94,25 @@ void ModelCompiler::choose() {
   for (const Callable& c : f.callables)
     if (c.kind == Callable::Kind::Model) model_ = model_ == nullptr ? &c : model_;
   if (model_ == nullptr) s_.diagnostics.error({s_.main->file, 0, 0}, "the file declares no model");
+}
+
+// The weights that the training begins with.
+void ModelCompiler::read_init() {
+  const std::vector<InitFrom>& all = s_.files.front().init;
+  if (all.size() > 1)
+    s_.diagnostics.error(all[1].loc, fmt::format("'{}' is given weights twice", all[1].name));
+  for (const InitFrom& i : all) {
+    if (train_ == nullptr)
+      s_.diagnostics.error(i.loc,
+                           fmt::format("init is where a training begins, and the file has no train {}; "
+                                       "other commands take --load FILE",
+                                       i.name));
+    else if (i.name != model_->name)
+      unknown(i.loc, "trained model", i.name, {model_->name});
+    else if (i.path.empty())
+      s_.diagnostics.error(i.path_loc, "init names a file of weights, or the folder of a run");
+    unit_.init = {i.path, i.partial, i.path_loc};
+  }
 }
 
 std::vector<std::string> ModelCompiler::model_names() const {

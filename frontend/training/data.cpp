@@ -76,6 +76,7 @@ class DataReader {
       e_.fail(e.loc, "a dataset is a source such as csv(...), or one |> shuffle(...) |> split(...)");
     const std::string& f = e.kids[0].text;
     if (const SourceKind* kind = source_kind(f)) return {source(e, *kind)};
+    if (f == "only") return {only(e)};
     if (f == "shuffle") return {shuffle(e)};
     if (f == "split") return split(e);
     if (f == "windows") return windows(e);
@@ -87,7 +88,7 @@ class DataReader {
   [[noreturn]] void unknown_function(const Expr& name) {
     std::vector<std::string> known;
     for (const SourceKind& k : source_kinds()) known.emplace_back(k.name);
-    known.insert(known.end(), {"shuffle", "split", "windows", "augment"});
+    known.insert(known.end(), {"only", "shuffle", "split", "windows", "augment"});
     std::string list = known[0];
     for (size_t i = 1; i < known.size(); ++i) list += (i + 1 == known.size() ? " and " : ", ") + known[i];
     const std::string near = nearest(name.text, known);
@@ -129,6 +130,26 @@ class DataReader {
     return sets[0];
   }
 
+  // only(y = [0, 1, 2]): the rows whose y is one of these.
+  int only(const Expr& e) {
+    DataOp op;
+    op.kind = DataOp::Kind::Only;
+    op.input = input(e);
+    op.loc = e.loc;
+    if (e.arguments.size() != 2 || e.arguments[1].name.empty())
+      e_.fail(e.loc, "only takes one field and the whole numbers that it may be: only(y = [0, 1, 2])");
+    const Argument& a = e.arguments[1];
+    const SourceSpec& source = spec_.sources[static_cast<size_t>(sources_[static_cast<size_t>(op.input)])];
+    if (source_kind(source.kind)->fields == SourceKind::Fields::Windows)
+      e_.fail(a.loc, fmt::format("{} gives a text, and only looks at numbers of rows", source.kind));
+    check_field(source, a);
+    op.field = a.name;
+    const Value v = e_.evaluate(a.value, scope_);
+    for (const Value& n : v.is(Kind::List) ? v.items : std::vector<Value>{v})
+      op.values.push_back(e_.constant_int(n, fmt::format("a value of {}", a.name), a.value.loc));
+    return add(op);
+  }
+
   int shuffle(const Expr& e) {
     DataOp op;
     op.kind = DataOp::Kind::Shuffle;
@@ -165,6 +186,10 @@ class DataReader {
   void check_augmented(const SourceSpec& source, const Argument& field) {
     if (source_kind(source.kind)->fields == SourceKind::Fields::Windows)
       e_.fail(field.loc, fmt::format("{} gives a text, and augment changes pictures", source.kind));
+    check_field(source, field);
+  }
+
+  void check_field(const SourceSpec& source, const Argument& field) {
     std::vector<std::string> known;
     for (const FieldSpec& f : source.fields) known.push_back(f.name);
     if (std::find(known.begin(), known.end(), field.name) != known.end()) return;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "frontend/training/model_compiler.h"
+#include "support/pattern.h"
 
 namespace gradc::frontend {
 
@@ -181,23 +182,6 @@ void ModelCompiler::elaborate_all() {
 
 namespace {
 
-// Whether `path` is `pattern`, where each * is any text.
-bool matches(std::string_view pattern, std::string_view path) {
-  size_t at = 0, star = std::string_view::npos, from = 0, i = 0;
-  while (at < path.size()) {
-    if (i < pattern.size() && pattern[i] == '*') {
-      star = i++, from = at;
-    } else if (i < pattern.size() && pattern[i] == path[at]) {
-      ++i, ++at;
-    } else if (star != std::string_view::npos) {
-      i = star + 1, at = ++from;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of('*', i) == std::string_view::npos;
-}
-
 std::string listed(const std::vector<std::string>& paths) {
   constexpr size_t kShown = 8;
   std::string list;
@@ -242,7 +226,7 @@ std::set<std::string> ModelCompiler::named(const std::vector<PathPattern>& patte
   for (const PathPattern& p : patterns) {
     bool any = false;
     for (const std::string& path : paths)
-      if (p.layer ? path == p.text || path.starts_with(p.text + ".") : matches(p.text, path))
+      if (p.layer ? path == p.text || path.starts_with(p.text + ".") : fits_pattern(path, p.text))
         any = true, all.insert(path);
     if (!any)
       s_.diagnostics.error(p.loc, fmt::format("{}: no {}parameter is called '{}'{}", what,

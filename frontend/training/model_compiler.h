@@ -29,6 +29,7 @@ class ModelCompiler {
   void override_constants();
   void check_constants(Elaborator& e);
   void choose();
+  void read_init();
   std::vector<std::string> model_names() const;
   void unknown(Loc loc, const char* what, const std::string& name, const std::vector<std::string>& known);
 
@@ -71,9 +72,12 @@ class ModelCompiler {
 
   // the parts of the training step (training_step.cpp)
   void elaborate_updates(Pass& p, size_t step);
+  int update_for(size_t step, const Type& type, const std::string& path, std::map<std::string, int>& known);
   UpdatePart elaborate_update(const Expr& optimizer, const Type& type, const std::string& path,
                               const std::string& name);
-  void elaborate_schedule(size_t step);
+  void elaborate_schedules(size_t step);
+  int elaborate_schedule(size_t step, const std::string& path, const Type& type,
+                         std::map<std::string, int>& known);
   void build_training();
   void build_loss(size_t step);
   void measure(Pass& p);

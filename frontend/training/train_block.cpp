@@ -8,11 +8,12 @@ namespace gradc::frontend {
 namespace {
 
 using Kind = Value::Kind;
-const std::vector<std::string> kFields = {"loss", "optimizer", "lr",   "batch", "epochs",   "steps",
-                                          "seed", "keep",      "stop", "clip",  "validate", "freeze"};
+const std::vector<std::string> kFields = {"loss",     "optimizer", "lr",         "batch", "epochs",
+                                          "steps",    "seed",      "keep",       "stop",  "clip",
+                                          "validate", "freeze",    "accumulate", "ema"};
 const std::vector<std::string> kStepFields = {"params", "loss", "optimizer", "lr", "clip"};
 constexpr const char* kShared[] = {"optimizer", "lr", "clip"};  // of the block, for steps that say none
-const std::vector<std::string> kLater = {"accumulate", "sample", "skip_if"};
+const std::vector<std::string> kLater = {"sample", "skip_if"};
 
 using Fields = std::map<std::string, const Expr*>;
 
@@ -328,6 +329,16 @@ struct Reader {
     guarded([&] { t.epochs = integer("epochs", 1, 0); });
     guarded([&] { t.steps = integer("steps", 0, 0); });
     guarded([&] { t.seed = integer("seed", 0, 0); });
+    guarded([&] { out.accumulate = integer("accumulate", 1, 1); });
+    guarded([&] {
+      const Expr* x = field("ema");
+      if (x == nullptr) return;
+      out.ema = e.constant_real(e.evaluate(*x, scope), "ema", x->loc);
+      if (!(out.ema > 0 && out.ema < 1))
+        e.fail(x->loc, fmt::format("ema = {}: what the average keeps of itself in an update is between 0 and "
+                                   "1; write ema = 0.999",
+                                   out.ema));
+    });
     guarded([&] {
       if (field("keep")) keep(*field("keep"));
     });

@@ -30,6 +30,8 @@ struct StepFields {
 struct TrainFields {
   std::vector<StepFields> steps;  // in the order in which they run
   std::vector<PathPattern> freeze;
+  int64_t accumulate = 1;  // batches that make one update
+  double ema = 0;          // of the running average of the weights; 0: none
   std::vector<std::pair<std::string, const Expr*>> metrics;
   TrainSpec spec;
 };

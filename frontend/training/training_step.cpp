@@ -1,5 +1,7 @@
 // The parts of a training step: @loss, the optimiser for each type of parameter, the learning rate.
+#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "frontend/training/model_compiler.h"
 
@@ -54,24 +56,63 @@ UpdatePart ModelCompiler::elaborate_update(const Expr& optimizer, const Type& ty
   return u;
 }
 
+namespace {
+
+// Whether `param`, or `param.path`, stands in the expression.
+bool reads_param(const Expr& x, bool path) {
+  const bool here =
+      path ? x.is(Expr::Kind::Member) && x.text == "path" && x.kids[0].is_name("param") : x.is_name("param");
+  auto in = [&](const Expr& e) { return reads_param(e, path); };
+  return here || std::any_of(x.kids.begin(), x.kids.end(), in) ||
+         std::any_of(x.arguments.begin(), x.arguments.end(), [&](const Argument& a) { return in(a.value); });
+}
+
+// The text of a function under names that do not tell it apart from that of another path.
+std::string text_of(graph::Function f, const std::string& path) {
+  f.name = "f";
+  for (graph::NodeId p : f.params)
+    if (const std::string name = f.names.at(p); name.ends_with("/" + path))
+      f.names.set(p, name.substr(0, name.size() - path.size()));
+  return graph::print(f);
+}
+
+}  // namespace
+
+// The number of what updates parameters of this type, and of this path where the settings read it.
+int ModelCompiler::update_for(size_t step, const Type& type, const std::string& path,
+                              std::map<std::string, int>& known) {
+  const StepFields& fields = fields_.steps[step];
+  std::vector<UpdatePart>& updates = parts_.steps[step].updates;
+  const bool by_path = reads_param(*fields.optimizer, true);
+  const int next = static_cast<int>(updates.size());
+  auto [number, fresh] = known.emplace(type.str() + (by_path ? " " + path : ""), next);
+  if (!fresh) return number->second;
+  UpdatePart u =
+      elaborate_update(*fields.optimizer, type, path, fields.function(fmt::format("update{}", next + 1)));
+  if (by_path) {  // most paths have the same settings
+    auto& functions = unit_.module.functions;
+    const auto [same, other] =
+        known.emplace(text_of(functions.at(u.function), path) + text_of(functions.at(u.initial), path), next);
+    if (!other) {
+      functions.erase(u.function), functions.erase(u.initial);
+      return number->second = same->second;
+    }
+  }
+  updates.push_back(std::move(u));
+  return next;
+}
+
 // What trains each parameter of a step.
 void ModelCompiler::elaborate_updates(Pass& p, size_t step) {
-  const StepFields& fields = fields_.steps[step];
-  std::vector<UpdatePart>& updates = parts_.steps.emplace_back().updates;
+  parts_.steps.emplace_back();
   std::map<std::string, int>& of_path = update_of_path_.emplace_back();
-  std::map<std::string, int> of_type;
-  const Expr& x = *fields.optimizer;
+  std::map<std::string, int> known;
+  const Expr& x = *fields_.steps[step].optimizer;
   if (!x.is(Expr::Kind::Make))
     p.e.fail(x.loc, "an optimizer is a layer with its settings: adamw{} or sgd{momentum=0.9}");
-  for (const std::string& path : p.e.slot_order()) {
-    if (trained_[step].count(path) == 0) continue;
-    const Type& type = p.e.slots().at(path).spec.type;
-    auto [known, fresh] = of_type.emplace(type.str(), static_cast<int>(updates.size()));
-    if (fresh)
-      updates.push_back(
-          elaborate_update(x, type, path, fields.function(fmt::format("update{}", known->second + 1))));
-    of_path[path] = known->second;
-  }
+  for (const std::string& path : p.e.slot_order())
+    if (trained_[step].count(path) != 0)
+      of_path[path] = update_for(step, p.e.slots().at(path).spec.type, path, known);
 }
 
 // Ends a function whose reads by number are checked: two further results.
@@ -86,45 +127,83 @@ Checks ModelCompiler::finish_checked(Pass& p) {
   return std::move(c.sites);
 }
 
-// lr: a number, which can change without compiling again, or a schedule of step and total.
-void ModelCompiler::elaborate_schedule(size_t step) {
+// The learning rate of each parameter: one for all, unless lr reads `param`.
+void ModelCompiler::elaborate_schedules(size_t step) {
+  StepPart& part = parts_.steps[step];
+  part.rate = fields_.steps[step].rate;
+  std::map<std::string, int> known;
+  const bool by_parameter = reads_param(*fields_.steps[step].lr, false);
+  const int common = by_parameter ? 0 : elaborate_schedule(step, "", {}, known);
+  for (size_t i = 0; i < part.update_of.size(); ++i) {
+    const StateSpec& s = unit_.state[i];
+    const bool own = by_parameter && part.update_of[i] >= 0;
+    part.schedule_of.push_back(own ? elaborate_schedule(step, s.path, s.type, known) : common);
+  }
+}
+
+// lr: a number, which can change without compiling again while it is one for all, or a schedule of step and
+// total. The number of the schedule, or -1.
+int ModelCompiler::elaborate_schedule(size_t step, const std::string& path, const Type& type,
+                                      std::map<std::string, int>& known) {
   const StepFields& fields = fields_.steps[step];
   StepPart& part = parts_.steps[step];
-  part.rate = fields.rate;
-  Pass p(s_, fields.function("schedule"), Mode::Train, &unit_.module);
+  const bool by_parameter = !path.empty();
+  const int next = static_cast<int>(part.schedules.size());
+  const std::string name = fields.function(next == 0 ? "schedule" : fmt::format("schedule{}", next + 1));
+  Pass p(s_, name, Mode::Train, &unit_.module);
   Elaborator& e = p.e;
   p.scope.file = s_.main;
+  if (by_parameter) {
+    e.parameter_path = path;
+    p.scope.names["param"] = e.wrap(e.builder().param("param", type));
+  }
   const Expr& x = *fields.lr;
   Value v = e.evaluate_partial(x, p.scope);
-  if (v.is_number()) {
+  if (v.is_number() && !by_parameter) {
     unit_.train->hyper[part.rate] = e.constant_real(v, "lr", x.loc);
-    return;
+    return -1;
+  }
+  std::map<std::string, Value> scalars, named;
+  for (const char* scalar : {"step", "total"}) {
+    Value n = e.convert(e.wrap(e.builder().param(scalar, {DType::I64, {}})), DType::F64, x.loc);
+    n.scalar = true;
+    scalars[scalar] = n;
   }
   if (v.is(Value::Kind::Fn) && v.fn->definition != nullptr) {
-    std::map<std::string, Value> scalars, named;
-    for (const char* name : {"step", "total"}) {
-      Value n = e.convert(e.wrap(e.builder().param(name, {DType::I64, {}})), DType::F64, x.loc);
-      n.scalar = true;
-      scalars[name] = n;
-    }
     for (const Formal& f : v.fn->definition->formals)
       if (auto it = scalars.find(f.name); it != scalars.end()) named.insert(*it);
     v = e.call(v, {}, named, &x, x.loc, false);
   }
+  if (v.is_number()) v = e.tensor(v, DType::F64, x.loc), v.scalar = true;
   if (!v.is(Value::Kind::Tensor) || !v.scalar)
     e.fail(x.loc,
            fmt::format("lr is a number or a schedule, such as cosine(1e-3, 0), not {}", e.describe(v)));
   e.builder().result(v.node, "lr");
-  part.schedule = fields.function("schedule");
-  part.schedule_checks = finish_checked(p);
+  Checks checks = finish_checked(p);
+  graph::Function& f = unit_.module.functions[name];
+  if (by_parameter) {
+    if (needed_nodes(f)[f.params[0]] != 0)
+      e.fail(x.loc, fmt::format("lr depends on the values of {}; it may read param.path, rank(param) and "
+                                "shape(param)",
+                                path));
+    f.params.erase(f.params.begin());
+    f = rebuilt(f);
+    if (auto [same, fresh] = known.emplace(text_of(f, path), next); !fresh) {
+      unit_.module.functions.erase(name);
+      return same->second;
+    }
+  }
+  part.schedules.push_back({name, std::move(checks)});
+  return next;
 }
 
 // The losses, and the step around them.
 void ModelCompiler::build_training() {
   for (size_t i = 0; i < parts_.steps.size(); ++i) build_loss(i);
-  for (size_t i = 0; i < parts_.steps.size(); ++i) elaborate_schedule(i);
+  for (size_t i = 0; i < parts_.steps.size(); ++i) elaborate_schedules(i);
   for (const auto& [n, max] : dims_) parts_.dims[n] = {max, max};
   parts_.check_output = check_output();
+  parts_.accumulate = fields_.accumulate, parts_.average = fields_.ema;
   assemble_training_step(unit_, parts_);
   entries_.insert("train_step");
 }

@@ -28,6 +28,9 @@ NORM = TABLE.replace("Standardize{} |> Dense{8}", "Dense{8} |> BatchNorm{}").rep
 # Validations within epochs, of which some stop it; numbered weights; a layer that does not train.
 EVERY = (TABLE.replace("keep = best(max = val.r2)", "keep = [best(max = val.r2), every(5, last = 3)]; validate = every(4); stop = patience(60, min = val.loss)")
          .replace("Dense{8}", 'Dense{8} as "encoder" |> LayerNorm{}').replace("adam{}", 'adam{}; freeze = ["enc*.weight", "encoder.bias"]'))
+# Updates of several batches, averaged weights, rates by layer; 6 batches an epoch, so that updates reach over its end.
+UPDATES = EVERY.replace("adam{};", 'adamw{weight_decay = 0.1 if matches(param.path, "*.weight") else 0}; accumulate = 4; ema = 0.9; clip = norm(1);').replace(
+    "cosine(2e-2, 0, warmup=7)", 'cosine(2e-2 if param.path == "dense.bias" else 1e-2, 0, warmup=3)')
 # Pictures that change in every epoch, which stops may part.
 PICTURES = (TABLE.replace("x: f32[B, 3]", "x: u8[B, 6, 5]").replace("x |> Standardize{}", "f32(x) / 255 |> flatten")
             .replace('csv("rows.csv", x = columns("a", "b", "c"), y = column("y"))', 'npy(x = "x.npy", y = "y.npy")')
@@ -113,7 +116,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, PICTURES, STEPS, PLAIN, CARRY):
+        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")
@@ -401,6 +404,81 @@ class Resume(Folder):
         d = self.weights("d")
         self.assertEqual({k for k in own if d[k] != own[k]}, {names[0]})
         self.assertEqual(sorted(p.name for p in (self.dir / "runs/m").iterdir()), ["a", "b", "c", "d", "latest"])
+
+    def test_init_in_the_file(self):
+        self.model()
+        self.run_("-q", "--run", "a")
+        own = {k: v for k, v in self.weights("a", "best").items() if not k.startswith("__opt__/")}
+        begin = lambda form, text=TABLE: self.model(text.replace("train m on", f"init m from {form}\ntrain m on"))
+        begin('"runs/m/a"')
+        self.run_("-q", "--run", "b", "--set", "epochs=0")
+        self.run_("-q", "--run", "c", "--set", "epochs=0", "--from-scratch")
+        self.model()
+        self.run_("-q", "--run", "given", "--set", "epochs=0", "--init-from", "runs/m/a")
+        self.run_("-q", "--run", "new", "--set", "epochs=0")
+        self.assertEqual(self.weights("b"), self.weights("given"))
+        self.assertEqual(self.weights("c"), self.weights("new"))
+        self.assertNotEqual(self.weights("b"), self.weights("c"))
+        # The command line stands above the file; a run that goes on has its own weights.
+        begin('"nowhere"')
+        self.assertIn("m.grad:8:13: error: cannot find the weights 'nowhere'", self.run_("-q", code=1)[1])
+        self.run_("-q", "--run", "d", "--set", "epochs=0", "--init-from", "runs/m/a")
+        self.assertEqual(self.weights("b"), self.weights("d"))
+        begin('"runs/m/a"')
+        self.run_("-q", "--run", "whole")
+        self.run_("-q", "--run", "parts", "--max-steps", 7)
+        self.run_("-q", "--resume=parts")
+        self.same("whole", "parts")
+        # Averaged weights begin as the file's do, the raw ones too.
+        begin('"runs/m/a"', TABLE.replace("adam{}", "adam{}; ema = 0.9"))
+        self.run_("-q", "--run", "e", "--set", "epochs=0")
+        e = self.weights("e")
+        self.assertEqual({k: e[k] for k in own}, own)
+        raw = {k.removeprefix("__opt__/raw-weight/"): v for k, v in e.items() if k.startswith("__opt__/raw-weight/")}
+        self.assertEqual({k: own[k] for k in raw}, raw)
+        self.assertEqual(len(raw), 4)
+        # What does not fit is refused, or told.
+        other = TABLE.replace("Dense{1}", 'Dense{1} as "head"')
+        begin('"runs/m/a"', other)
+        err = self.run_("-q", code=4)[1]
+        for word in ("missing head.weight, head.bias", "unexpected dense_2.bias, dense_2.weight", "--allow-partial"):
+            self.assertIn(word, err)
+        for form, more in (('"runs/m/a"', ["--allow-partial"]), ('"runs/m/a" partial', [])):
+            begin(form, other)
+            self.assertIn("not taken: missing head.weight", self.run_("-q", "--run", "f", "--overwrite", "--set", "epochs=0", *more)[1])
+            f = self.weights("f")
+            self.assertEqual({k for k in f if k in own and f[k] == own[k]}, {k for k in own if not k.startswith("dense_2")})
+        self.model()
+        self.assertIn("there are none", self.run_("--allow-partial", code=2)[1])
+        self.run_("--from-scratch", "--init-from", "runs/m/a", code=2)
+        self.run_("--from-scratch", "--resume=a", code=2)
+
+    def test_accumulated_and_averaged_weights(self):
+        self.model(UPDATES)
+        self.run_("-q", "--run", "a", "--max-steps", 3)
+        self.run_("-q", "--run", "b", "--max-steps", 4)
+        a, b = self.weights("a"), self.weights("b")
+        raw = "__opt__/raw-weight/"
+        for k in b:
+            if k.startswith("__opt__/gradient-sum/"):
+                self.assertEqual(b[k][2], bytes(len(b[k][2])))
+                self.assertNotEqual(a[k][2], bytes(len(a[k][2])))
+            elif k.startswith(raw):  # the first update's weights are the first average
+                self.assertEqual(b[k], b[k.removeprefix(raw)])
+                self.assertEqual(a[k], a[k.removeprefix(raw)])
+                self.assertNotEqual(a[k], b[k])
+        self.assertEqual([a[k] for k in a if k.startswith("encoder.")], [b[k] for k in b if k.startswith("encoder.")])
+        self.assertFalse([k for k in a if "encoder" in k and k.startswith("__opt__")])
+        # What eval reads is the average.
+        self.run_("-q", "--resume=b")
+        line = gradc("eval", "m.grad", "--run", "b", cwd=self.dir, cache=self.cache)
+        w = self.weights("b", "best")
+        for k in list(w):
+            if k.startswith(raw):
+                self.assertNotEqual(w[k], w[k.removeprefix(raw)])
+                w[k] = ("F32", w[k][1], bytes(len(w[k][2])))
+        write_tensors(self.dir / "w.safetensors", w)
+        self.assertEqual(line.split()[1:], gradc("eval", "m.grad", "--load", "w.safetensors", cwd=self.dir, cache=self.cache).split()[1:])
 
     def test_json_log(self):
         self.model(epochs=3)

@@ -89,7 +89,8 @@ Unit by_hand(bool schedule, double clip) {
                {}};
   step.updates = {{"update", "slots", {"m"}, {{}}, {}}};
   step.update_of = {0, -1};
-  if (schedule) step.schedule = "rate";
+  if (schedule) step.schedules = {{"rate", {}}};
+  step.schedule_of = {schedule ? 0 : -1, -1};
   step.clip = clip;
   frontend::assemble_training_step(u, parts);
   frontend::assemble_init(u, "values", {}, &parts, "checks");

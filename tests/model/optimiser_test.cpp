@@ -102,7 +102,7 @@ TEST(Optimisers, EqualTheirFormulasTo1e12StepByStepInF64) {
     std::string rest;
     EXPECT_FALSE(values >> rest) << rest;
   }
-  EXPECT_EQ(cases, 17);
+  EXPECT_EQ(cases, 19);
 }
 
 }  // namespace

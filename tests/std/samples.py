@@ -16,11 +16,11 @@ from random_samples import known_draws, spectra_with_holes
 from sample_text import out
 from sequence_samples import sequence_layers
 from speech_samples import speech
-from std_samples import activations, along_axes, factored, initialisers, layers, losses, schedules
+from std_samples import activations, along_axes, factored, initialisers, layers, losses, orthogonalised, schedules
 
 start = model_text.random.bit_generator.state
 for family in [activations, along_axes, layers, losses, schedules, factored, initialisers, known_draws, programs, gradients, window_layers, norms,
-               sequence_layers, further_losses, without_padding, speech, spectra_with_holes]:
+               sequence_layers, further_losses, without_padding, speech, spectra_with_holes, orthogonalised]:
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)

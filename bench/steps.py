@@ -83,12 +83,12 @@ def main():
                     times[p].append(peer(python, p, model, threads))
             m = {c: statistics.median(t) for c, t in times.items()}
             share = statistics.median(r["share_of_peak"] for r in runs)
-            ratio = min(m[p] for p in peers) / m["gradc"] if peers else float("nan")
-            ratios.setdefault(threads, []).append(ratio)
-            print(f"| {model} | {threads} | {' | '.join(f'{m[c]:.4g}' for c in columns)} | {ratio:.2f} | {100 * share:.0f} % | {runs[0]['kernels']} |", flush=True)
-    if peers:
-        for threads, r in ratios.items():
-            print(f"\n{threads} thread{'s' if threads > 1 else ''}: geometric mean {statistics.geometric_mean(r):.2f} times the fastest peer's speed")
+            if peers:
+                ratios.setdefault(threads, []).append(min(m[p] for p in peers) / m["gradc"])
+            ratio = f"{ratios[threads][-1]:.2f}" if peers else "-"
+            print(f"| {model} | {threads} | {' | '.join(f'{m[c]:.4g}' for c in columns)} | {ratio} | {100 * share:.0f} % | {runs[0]['kernels']} |", flush=True)
+    for threads, r in ratios.items():
+        print(f"\n{threads} thread{'s' if threads > 1 else ''}: geometric mean {statistics.geometric_mean(r):.2f} times the fastest peer's speed")
 
 
 main()

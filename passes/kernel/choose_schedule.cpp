@@ -288,30 +288,47 @@ class Chooser {
 
   // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
   // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
-  // stream past panels; others, a line for each step of it, had better stay while panels stream past them.
+  // stream past panels; others, a line for each step of it, find room farther out, and where there are more
+  // than that holds, some stay while panels stream past them.
   void choose_block(Choice& s, int64_t panels, int64_t tiles) const {
-    constexpr int64_t kMost = 8, kBlocks = 8;
-    const double near = static_cast<double>(o_.machine.near_bytes);
-    double panel = 0, tile = 0;
+    // What a core may count on of the cache behind the near one, in sizes of that.
+    constexpr double kFarther = 12;
+    const auto [panel, tile, apart] = bytes_read(s);
+    const double room = static_cast<double>(o_.machine.near_bytes) * (apart ? kFarther : 1);
+    if (tile * static_cast<double>(tiles) <= room || (apart && s.panel_first)) return;
+    const bool full = extent(s.vector_axis) % s.columns == 0 &&
+                      (!apart || (constant(s.row_axis) && extent(s.row_axis) % s.rows == 0));
+    s.row_blocks = apart;
+    // Fewer tiles do not pay for another pass over all panels.
+    s.block = !full ? 0 : apart ? block_of(tiles, 8, 32, room / tile) : block_of(panels, 2, 8, room / panel);
+    s.block_why = apart ? "rows that stay near the core" : "panels that stay near the core";
+  }
+  // The largest number of pieces of a block that divides them and leaves threads enough blocks; 0: none.
+  static int64_t block_of(int64_t pieces, int64_t fewest, int64_t most, double fit) {
+    constexpr int64_t kBlocks = 8;
+    for (int64_t n = std::min(most, pieces / kBlocks); n >= fewest; --n)
+      if (pieces % n == 0 && static_cast<double>(n) <= fit) return n;
+    return 0;
+  }
+  struct Operands {
+    double panel = 0, tile = 0;  // bytes that the innermost loops read for one
+    bool apart = false;          // whether a tile has a line for each step of the reduction
+  };
+  Operands bytes_read(const Choice& s) const {
+    Operands o;
     for (const Access& a : accesses_) {
       const Buffer& b = k_.buffers[a.buffer];
       if (a.loops < deepest_ || b.space == Space::Tile) continue;
       const Index place = address(b, *a.at);
       const double bytes = a.times * static_cast<double>(size_of(b.dtype));
       if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
-        panel += bytes * static_cast<double>(s.columns);
+        o.panel += bytes * static_cast<double>(s.columns);
       } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
-        tile += bytes * static_cast<double>(s.rows);
-        s.row_blocks |= place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
+        o.tile += bytes * static_cast<double>(s.rows);
+        o.apart |= place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
       }
     }
-    if (tile * static_cast<double>(tiles) <= near || (s.row_blocks && s.panel_first)) return;
-    const int64_t pieces = s.row_blocks ? tiles : panels;
-    const bool full = extent(s.vector_axis) % s.columns == 0 &&
-                      (!s.row_blocks || (constant(s.row_axis) && extent(s.row_axis) % s.rows == 0));
-    for (int64_t n = full ? std::min(kMost, pieces / kBlocks) : 0; n > 1 && s.block == 0; --n)
-      if (pieces % n == 0 && (s.row_blocks ? tile : panel) * static_cast<double>(n) <= near) s.block = n;
-    s.block_why = s.row_blocks ? "rows that stay near the core" : "panels that stay near the core";
+    return o;
   }
 
   // The most rows that waste the least in the last tile; nearly as many when all tiles are then full, which
@@ -424,8 +441,10 @@ class Chooser {
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
     constexpr int64_t kLine = 64, kFewSets = 1024;
+    constexpr double kManyPages = 4e6;  // more than 900 pages of 4 KB, of which a core knows some 2,000
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
-    return bytes % kFewSets == 0 || (bytes % kLine != 0 && pitch >= 2 * s.columns);
+    return bytes % kFewSets == 0 || (bytes % kLine != 0 && pitch >= 2 * s.columns) ||
+           access.times * static_cast<double>(bytes) >= kManyPages;
   }
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),

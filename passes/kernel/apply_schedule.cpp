@@ -64,7 +64,8 @@ class Scheduler {
   void elementwise() {
     const Loop& v = loops_[s_.vector_axis];
     if (s_.columns == 0) {
-      k_.body = wrapped({make_for({v.var, v.extent, LoopKind::Vector, inner_})});
+      k_.body =
+          wrapped(s_.divide ? stretches(v) : Body{make_for({v.var, v.extent, LoopKind::Vector, inner_})});
       return;
     }
     const int piece = k_.vars++, lane = k_.vars++;
@@ -72,6 +73,22 @@ class Scheduler {
     Body body = substitute(inner_, v.var, base + Index::var(lane));
     body = {make_for({lane, Index::min(s_.columns, v.extent - base), LoopKind::Vector, body})};
     k_.body = wrapped({make_for({piece, v.extent.ceil_div(s_.columns), LoopKind::Serial, body})});
+  }
+
+  // One loop for each stretch of the axis in which guards along it stay the same.
+  Body stretches(const Loop& v) {
+    const int64_t extent = v.extent.constant_part();
+    std::vector<int64_t> ends = guard_changes(inner_, v.var, extent);
+    ends.push_back(extent);
+    Body out;
+    int64_t from = 0;
+    for (const int64_t end : ends) {
+      Body body = within(inner_, v.var, from, end - from, k_);
+      body = renumber({make_for({v.var, end - from, LoopKind::Vector, std::move(body)})}, k_);
+      out.insert(out.end(), body.begin(), body.end());
+      from = end;
+    }
+    return out;
   }
 
   // --- register tiles ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ struct Choice {
   bool row_blocks = false;    // tiles of rows that share each panel instead
   bool stage = false;
   bool parallel = false;
+  bool divide = false;
   std::string what, rows_why, columns_why, block_why;
 };
 
@@ -180,9 +181,24 @@ class Chooser {
     s.vector_axis = best_vector_axis(false);
     s.what = "elementwise";
     if (choose_blocks_to_transpose(s)) return;
-    if (nest_.loops.size() > 1 || !s.parallel) return;
+    s.divide = pays_to_divide(static_cast<size_t>(s.vector_axis));
+    if (s.divide || nest_.loops.size() > 1 || !s.parallel) return;
     s.columns = 1024;
     s.columns_why = "threads share pieces of the only axis";
+  }
+
+  // Guards cost more than what they guard (those of a concatenation, or of the cotangent of slices): few
+  // stretches in which they stay the same, none shorter than a vector.
+  bool pays_to_divide(size_t axis) const {
+    constexpr size_t kMost = 8;
+    if (!constant(axis)) return false;
+    std::vector<int64_t> ends = guard_changes(*nest_.body, nest_.loops[axis]->var, extent(axis));
+    if (ends.empty() || ends.size() >= kMost) return false;
+    ends.push_back(extent(axis));
+    int64_t from = 0;
+    for (const int64_t end : ends)
+      if (end - std::exchange(from, end) < o_.machine.lanes) return false;
+    return true;
   }
 
   // Where what lies apart along the lanes lies side by side along another axis: blocks of that axis times
@@ -382,6 +398,7 @@ class Chooser {
     if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
     if (!column.empty())
       s.steps.push_back({"vectorise", {column}, 0, {}, "most accesses are contiguous or uniform along it"});
+    if (c.divide) s.steps.push_back({"divide", {column}, 0, {}, "guards stay the same in each stretch"});
     if (c.parallel)
       s.steps.push_back({"parallelise", {outermost_}, 0, {}, fmt::format("{:.0f} operations", total_work())});
     return s;

@@ -39,9 +39,9 @@ class Replay {
   LoopForm run() {
     using Mechanism = void (Replay::*)(const Transform&);
     static constexpr std::pair<std::string_view, Mechanism> kMechanisms[] = {
-        {"split", &Replay::split},         {"reorder", &Replay::reorder},
-        {"stage", &Replay::stage},         {"unroll", &Replay::unroll},
-        {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise}};
+        {"split", &Replay::split},   {"reorder", &Replay::reorder},     {"stage", &Replay::stage},
+        {"unroll", &Replay::unroll}, {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise},
+        {"divide", &Replay::divide}};
     for (const Transform& t : s_.steps) {
       step_ = &t;
       auto it = std::find_if(std::begin(kMechanisms), std::end(kMechanisms),
@@ -131,6 +131,17 @@ class Replay {
     l.kind = LoopKind::Vector;
   }
 
+  void divide(const Transform& t) {
+    const Loop& l = only_loop(t);
+    const For& axis = *nest_.loops[l.axis];
+    require(l.kind == LoopKind::Vector && l.part == Loop::Whole,
+            "is of a loop that is no whole axis in lanes");
+    require(axis.extent.is_constant(), "is of an axis whose size is not constant");
+    require(!guard_changes(*nest_.body, axis.var, axis.extent.constant_part()).empty(),
+            "finds nothing that changes");
+    divide_ = true;
+  }
+
   void parallelise(const Transform& t) {
     Loop& l = only_loop(t);
     require(&l == &loops_.front() && l.kind == LoopKind::Serial && l.part != Loop::Piece,
@@ -186,7 +197,7 @@ class Replay {
       check(!f.row_blocks || nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns),
             "blocks of rows around columns that leave a rest");
     }
-    f.stage = staged_ >= 0, f.stage_rows = stage_rows_;
+    f.stage = staged_ >= 0, f.stage_rows = stage_rows_, f.divide = divide_;
     check(!f.panel_first ||
               (f.row_axis >= 0 && !f.row_blocks && static_cast<int>(pieces[0]->axis) == f.vector_axis),
           "a whole loop inside pieces that are not of columns around rows");
@@ -201,6 +212,7 @@ class Replay {
   const Transform* step_ = nullptr;
   bool has_loop_ = false;    // inside the axis loops
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
+  bool divide_ = false;
   int staged_ = -1;
   int64_t stage_rows_ = 0;
 };

@@ -47,6 +47,56 @@ Body substitute(const Body& body, int var, const Index& by) {
 
 namespace {
 
+// The guard's sign along `var` (1 or -1) and the rest, where that is all it depends on.
+struct Edge {
+  int64_t sign, rest;
+};
+std::optional<Edge> edge_of(const Index& guard, int var) {
+  const std::optional<Index> c = guard.coefficient_of(var);
+  if (!c || (!c->is(1) && !c->is(-1))) return {};
+  const std::optional<int64_t> rest = (guard - *c * Index::var(var)).constant();
+  if (!rest) return {};
+  return Edge{*c->constant(), *rest};
+}
+
+}  // namespace
+
+std::vector<int64_t> guard_changes(const Body& body, int var, int64_t extent) {
+  std::set<int64_t> at;
+  for (const Stmt& s : body)
+    if (auto* l = std::get_if<Load>(&s))
+      for (const Index& g : l->guards)
+        if (const std::optional<Edge> e = edge_of(g, var)) {
+          const int64_t change = e->sign > 0 ? -e->rest : e->rest + 1;
+          if (change > 0 && change < extent) at.insert(change);
+        }
+  return {at.begin(), at.end()};
+}
+
+Body within(const Body& body, int var, int64_t from, int64_t size, const Kernel& k) {
+  Body out;
+  for (Stmt s : substitute(body, var, Index::var(var) + Index(from))) {
+    auto* l = std::get_if<Load>(&s);
+    bool forbidden = false;
+    if (l)
+      std::erase_if(l->guards, [&](const Index& g) {
+        const std::optional<Edge> e = edge_of(g, var);
+        if (!e) return false;
+        const int64_t first = e->rest, last = e->rest + e->sign * (size - 1);
+        forbidden |= std::max(first, last) < 0;
+        return std::min(first, last) >= 0;
+      });
+    if (forbidden) {
+      const DType t = k.buffers[l->buffer].dtype;
+      s = Compute{l->result, ScalarOp::Const, t, {-1, -1, -1}, l->fill, {}};
+    }
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+namespace {
+
 // Copies statements with fresh numbers for everything defined inside.
 class Renumber {
  public:

@@ -22,6 +22,12 @@ kernel::Body renumber(const kernel::Body& body, kernel::Kernel& k);
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 
+// Where guards that depend on nothing but `var` change between 0 and `extent`, in order.
+std::vector<int64_t> guard_changes(const kernel::Body& body, int var, int64_t extent);
+// The body with `var` moved by `from`, for 0 <= var < size: guards that are known there are gone, and so are
+// loads that they forbid.
+kernel::Body within(const kernel::Body& body, int var, int64_t from, int64_t size, const kernel::Kernel& k);
+
 // Moves the loops of a register tile inwards. Each loop is (variable to replace, its new variable, extent).
 struct TileLoop {
   int var = -1;    // the variable in the body; -1: no such loop

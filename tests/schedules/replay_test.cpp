@@ -104,6 +104,12 @@ const Refused kRefused[] = {
      "no code for a whole loop inside pieces"},
     {0, R"(split i1 by 4 -> a, b "" stage b "" vectorise b "" parallelise b "")",
      "parallelise b is of a loop"},
+    {2, R"(divide i1 "")", "divide i1 is of a loop that is no whole axis in lanes"},
+    {2, R"(vectorise i1 "" divide i1 "")", "divide i1 finds nothing that changes"},
+    {2, R"(reorder i1, i0 "" vectorise i0 "" divide i0 "")",
+     "divide i0 is of an axis whose size is not constant"},
+    {2, R"(split i1 by 4 -> a, b "" vectorise b "" divide b "")",
+     "divide b is of a loop that is no whole axis"},
 };
 
 TEST(Replay, RefusesWhatAKernelDoesNotAllow) {
@@ -185,9 +191,11 @@ class Drawer {
     add(s, "parallelise", order.front());
   }
   void extend(Schedule& s) {
-    static constexpr const char* kSteps[] = {"split",  "reorder",   "stage",
-                                             "unroll", "vectorise", "parallelise"};
-    add(s, kSteps[below(6)], names_[below(names_.size())]);
+    static constexpr const char* kSteps[] = {"split",     "reorder",     "stage", "unroll",
+                                             "vectorise", "parallelise", "divide"};
+    const std::string step = kSteps[below(7)], loop = names_[below(names_.size())];
+    add(s, step, loop);
+    if (step == "vectorise") add(s, "divide", loop);
   }
   void add(Schedule& s, const std::string& step, const std::string& loop) {
     Transform t{step, {loop}, 0, {}, ""};
@@ -248,6 +256,28 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
   EXPECT_GT(seen["split into blocks"], 5);
 }
 
+// The only kernel of a function under each list of steps, interpreted and compiled, beside the graph's
+// values.
+void expect_same_bits(std::string_view text, std::span<const std::string> lists) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(text));
+  const graph::Function& f = m.at("f");
+  passes::StepOptions o = step_options(options_of({8, {}, "", true}));
+  o.after = "plan";
+  const step::Step naive = passes::build_step(m, f, o);
+  o.from = "schedule", o.after = "";
+  const std::vector<Tensor> args = random_arguments(f, {}, 3);
+  const std::vector<Tensor> want = interpret(m, f, args);
+  ASSERT_EQ(naive.kernels.size(), 1u);
+  for (const std::string& list : lists) {
+    step::Step s = naive;
+    s.schedules[0] = list_of(list);
+    passes::run_step_passes(s, o);
+    EXPECT_EQ(difference(want, interpret_step(f, s, args, {.threads = 3, .order_seed = 5})), "") << list;
+    EXPECT_EQ(difference(want, CompiledFunction(f, s, options_of({8, {}, "", true})).run(args, 2)), "")
+        << list;
+  }
+}
+
 // Blocks of panels around rows and of rows around panels, staged and not, with an axis that stays whole.
 TEST(Replay, BlocksLeaveTheBits) {
   const std::string split = R"(
@@ -268,29 +298,32 @@ TEST(Replay, BlocksLeaveTheBits) {
       columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + stage + end + "  parallelise cb \"\"\n",
       rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
       rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + end};
-  const graph::Module m = passes::run_graph_passes(graph::parse(R"(
+  expect_same_bits(R"(
 func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
   %p = einsum(%x, %w) {spec="bij,jk->bik"}
   %y = tanh(%p)
   return %y
 }
-)"));
-  const graph::Function& f = m.at("f");
-  passes::StepOptions o = step_options(options_of({8, {}, "", true}));
-  o.after = "plan";
-  const step::Step naive = passes::build_step(m, f, o);
-  o.from = "schedule", o.after = "";
-  const std::vector<Tensor> args = random_arguments(f, {}, 3);
-  const std::vector<Tensor> want = interpret(m, f, args);
-  ASSERT_EQ(naive.kernels.size(), 1u);
-  for (const std::string& list : lists) {
-    step::Step s = naive;
-    s.schedules[0] = list_of(list);
-    passes::run_step_passes(s, o);
-    EXPECT_EQ(difference(want, interpret_step(f, s, args, {.threads = 3, .order_seed = 5})), "") << list;
-    EXPECT_EQ(difference(want, CompiledFunction(f, s, options_of({8, {}, "", true})).run(args, 2)), "")
-        << list;
-  }
+)",
+                   lists);
+}
+
+// Stretches of one element, of a vector, of none that divides; guards of both signs, and some that stay.
+TEST(Replay, StretchesLeaveTheBits) {
+  const std::string lists[] = {"  vectorise i1 \"\"\n  divide i1 \"\"\n",
+                               "  vectorise i1 \"\"\n  divide i1 \"\"\n  parallelise i0 \"\"\n",
+                               "  reorder i1, i0 \"\"\n  vectorise i0 \"\"\n  divide i0 \"\"\n"};
+  expect_same_bits(R"(
+func @f(%x: f32[5,1], %y: f32[5,9], %z: f32[2,21]) -> (f32[5,30]) {
+  %a = pad(%x) {low=[0,0], high=[0,29], interior=[0,0], value=0.5}
+  %b = pad(%y) {low=[0,21], high=[0,0], interior=[0,0], value=-0.0}
+  %c = pad(%z) {low=[2,0], high=[1,9], interior=[0,0], value=-0.0}
+  %p = mul(%a, %b)
+  %y2 = sub(%p, %c)
+  return %y2
+}
+)",
+                   lists);
 }
 
 }  // namespace

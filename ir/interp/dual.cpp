@@ -331,7 +331,8 @@ class DualRun {
       stacks.push_back({Tensor(n.types[i].dtype, shape), Tensor(DType::F64, shape)});
     }
     Values args = x;
-    for (int64_t step = 0; step < length; ++step) {
+    for (int64_t k = 0; k < length; ++k) {
+      const int64_t step = n.attrs.flag("reverse") ? length - 1 - k : k;
       for (size_t i = consts + carries; i < x.size(); ++i)
         args[i] = share({row_of(x[i]->value, step), row_of(x[i]->tangent, step)});
       const Values results = function(m_.at(n.attrs.function("function")), args, dims);

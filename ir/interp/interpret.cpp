@@ -158,7 +158,8 @@ class Run {
     for (size_t i = carries; i < n.types.size(); ++i)
       stacks.emplace_back(n.types[i].dtype, concrete(n.types[i].shape, dims));
     Values args = x;
-    for (int64_t step = 0; step < length; ++step) {
+    for (int64_t k = 0; k < length; ++k) {
+      const int64_t step = n.attrs.flag("reverse") ? length - 1 - k : k;
       for (size_t i = consts + carries; i < x.size(); ++i) args[i] = row_of(*x[i], step);
       const Values results = function(body, args, dims);
       std::copy_n(results.begin(), carries, args.begin() + static_cast<long>(consts));

@@ -64,12 +64,13 @@ OpDef value_and_grad() {
   return r;
 }
 
-// body(constants..., carries..., slices of xs...) -> (carries..., slices of ys...)
+// body(constants..., carries..., slices of xs...) -> (carries..., slices of ys...); with `reverse` from the
+// last slice to the first
 OpDef scan() {
   OpDef r = row(
       "scan",
       "runs a body over the leading axis of xs, carrying values; gives the final carries and the stacked ys",
-      {"function!", "consts!", "carries!", "length!"});
+      {"function!", "consts!", "carries!", "length!", "reverse"});
   r.infer = [](const NodeView& v) {
     const Function& f = function_of(v, "function");
     const size_t consts = static_cast<size_t>(v.attrs.integer("consts")),

@@ -13,8 +13,6 @@ using namespace graph;
 
 namespace {
 
-NodeId reversed(Builder& b, NodeId x) { return b.make("reverse", {x}, {{"axes", ints({0})}}); }
-
 // Moves and names of elements are made again where they are read; all else is kept from the forward pass.
 bool is_cheap(const Function& f, NodeId n) {
   if (!has_meaning(f[n])) return false;
@@ -158,20 +156,20 @@ NodeId Differentiator::open_scan(Open& o, const Node& n, const std::vector<bool>
     for (size_t p : s.constants_read) operands.push_back(n.operands[p]);
     for (size_t k : s.carries) operands.push_back(cotangent(k));
     for (size_t p : s.constants) operands.push_back(b.zeros_like(n.operands[p]));
-    for (size_t i = 0; i < s.kept.size(); ++i)
-      operands.push_back(reversed(b, b.get(scan, results + static_cast<int>(i))));
-    for (size_t y : s.ys) operands.push_back(reversed(b, cotangent(carries + y)));
-    for (size_t p : s.xs_read) operands.push_back(reversed(b, n.operands[constants + carries + p]));
+    for (size_t i = 0; i < s.kept.size(); ++i) operands.push_back(b.get(scan, results + static_cast<int>(i)));
+    for (size_t y : s.ys) operands.push_back(cotangent(carries + y));
+    for (size_t p : s.xs_read) operands.push_back(n.operands[constants + carries + p]);
     const NodeId back = b.make("scan", operands,
                                {{"function", FunctionRef{s.backward}},
                                 {"consts", static_cast<int64_t>(s.constants_read.size())},
                                 {"carries", static_cast<int64_t>(s.carries.size() + s.constants.size())},
-                                {"length", n.attrs.shape("length")}});
+                                {"length", n.attrs.shape("length")},
+                                {"reverse", !n.attrs.flag("reverse")}});
     std::vector<NodeId> d(n.operands.size(), kNone);
     int next = 0;
     for (size_t k : s.carries) d[constants + k] = b.get(back, next++);
     for (size_t p : s.constants) d[p] = b.get(back, next++);
-    for (size_t p : s.xs) d[constants + carries + p] = reversed(b, b.get(back, next++));
+    for (size_t p : s.xs) d[constants + carries + p] = b.get(back, next++);
     return d;
   };
   return n.types.size() == 1 ? o.b.get(scan, 0) : scan;  // readers of one result read the node itself

@@ -376,7 +376,8 @@ struct StepBuilder::FunctionLowering {
     step::For loop;
     loop.var = b.s_.vars++;
     loop.extent = node.attrs.shape("length")[0];
-    const Index t = Index::var(loop.var);
+    Index t = Index::var(loop.var);
+    if (node.attrs.flag("reverse")) t = loop.extent - Index(1) - t;
     std::vector<View> args, results, carried, next;
     for (size_t i = 0; i < node.operands.size(); ++i) {
       View v = view_of(node.operands[i]);

@@ -210,8 +210,7 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[5,2,3], %p: f32[4], %a: f32[], %n: 
 
 // A branch and a loop within a loop, each with temporaries of its own.
 TEST(Agreement, NestedControlFlow) {
-  for (const bool parallel : {false, true})
-    expect_agreement(R"(
+  const std::string head = R"(
 func @left(%h: f32[6,7], %w: f32[7,7]) -> (f32[6,7]) {
   %m = einsum(%h, %w) {spec="bi,ij->bj"}
   %n = einsum(%m, %w) {spec="bi,ji->bj"}
@@ -258,14 +257,17 @@ func @cell(%w: f32[7,7], %h: f32[6,7], %n: i64[], %x: f32[6,7]) -> (f32[6,7], i6
   return %d, %k, %r
 }
 func @f(%w: f32[7,7], %h: f32[6,7], %n: i64[], %xs: f32[5,6,7]) -> (f32[6,7], i64[], f32[5,7]) {
-  %s: (f32[6,7], i64[], f32[5,7]) = scan(%w, %h, %n, %xs) {function=@cell, consts=1, carries=2, length=[5]}
+  %s: (f32[6,7], i64[], f32[5,7]) = scan(%w, %h, %n, %xs) {function=@cell, consts=1, carries=2, length=[5], reverse=)",
+                    tail = R"(}
   %hn = get(%s) {index=0}
   %k = get(%s) {index=1}
   %ys = get(%s) {index=2}
   return %hn, %k, %ys
 }
-)",
-                     "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
+)";
+  for (const bool parallel : {false, true})
+    for (const char* way : {"false", "true"})
+      expect_agreement(head + way + tail, "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
 }
 
 // Contractions of few outputs, parted along an axis whose end falls before, at and behind the end of a part.

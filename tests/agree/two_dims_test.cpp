@@ -66,6 +66,9 @@ TEST(TwoDims, ATrainingStepOverBatchAndTime) {
   for (const int lanes : {4, 8, 16}) expect_all_sizes(m, "step", {lanes, {}, ""});
   expect_all_sizes(m, "step", {8, {}, "", true});
   expect_all_sizes(m, "step", {8, {"fuse"}, ""});
+  std::string back = kSequence;
+  back.replace(back.find("length=[T]"), 10, "length=[T], reverse=true");
+  expect_all_sizes(passes::run_graph_passes(graph::parse(back)), "step", {8, {}, "", true});
 }
 
 // Sums and moves along both, at once and one after the other.

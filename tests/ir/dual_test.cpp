@@ -73,15 +73,17 @@ TEST(Dual, ReductionsContractionsAndLoopsAreSlopes) {
       "func @f(%a: f64[3,4], %b: f64[4,2], %c: f64[3,2]) -> (f64[3,2]) { %y = einsum(%a, %b, %c) "
       "{spec=\"ik,kj->ij\"} return %y }",
       {{3, 4}, {4, 2}, {3, 2}});
-  expect_slope(R"(
+  for (const char* reverse : {"false", "true"})
+    expect_slope(std::string(R"(
 func @step(%k: f64[], %c: f64[], %x: f64[]) -> (f64[], f64[]) { %t = mul(%k, %c) %n = add(%t, %x) %s = sin(%n) return %s, %t }
 func @f(%k: f64[], %c: f64[], %xs: f64[6]) -> (f64[], f64[6]) {
-  %s = scan(%k, %c, %xs) {function=@step, consts=1, carries=1, length=[6]}
+  %s = scan(%k, %c, %xs) {function=@step, consts=1, carries=1, length=[6], reverse=)") +
+                     reverse + R"(}
   %a = get(%s) {index=0}
   %b = get(%s) {index=1}
   return %a, %b
 })",
-               {{}, {}, {6}});
+                 {{}, {}, {6}});
 }
 
 TEST(Dual, KinksHaveTheirSpecifiedValues) {

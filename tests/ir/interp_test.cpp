@@ -229,14 +229,17 @@ func @step(%k: f32[], %c: f32[], %x: f32[]) -> (f32[], f32[]) { %t = mul(%k, %c)
 func @below(%c: f32[]) -> (bool[]) { %l = constant() {value=100.0, dtype=f32, shape=[]} %p = lt(%c, %l) return %p }
 func @twice(%c: f32[]) -> (f32[]) { %y = add(%c, %c) return %y }
 func @same(%c: f32[]) -> (f32[]) { %y = neg(%c) return %y }
-func @f(%k: f32[], %c: f32[], %xs: f32[T], %p: bool[]) -> (f32[], f32[T], f32[], f32[], f32[]) {
+func @f(%k: f32[], %c: f32[], %xs: f32[T], %p: bool[]) -> (f32[], f32[T], f32[], f32[], f32[], f32[], f32[T]) {
   %s = scan(%k, %c, %xs) {function=@step, consts=1, carries=1, length=[T]}
   %a = get(%s) {index=0}
   %b = get(%s) {index=1}
   %w = while(%c) {condition=@below, body=@twice, bound=50}
   %v = while(%c) {condition=@below, body=@twice, bound=2}
   %q = cond(%p, %c) {then=@twice, otherwise=@same}
-  return %a, %b, %w, %v, %q
+  %r = scan(%k, %c, %xs) {function=@step, consts=1, carries=1, length=[T], reverse=true}
+  %d = get(%r) {index=0}
+  %e = get(%r) {index=1}
+  return %a, %b, %w, %v, %q, %d, %e
 })";
   for (int length : {0, 3}) {
     std::vector<Tensor> x;
@@ -249,7 +252,10 @@ func @f(%k: f32[], %c: f32[], %xs: f32[T], %p: bool[]) -> (f32[], f32[T], f32[],
     EXPECT_EQ(r[0].at(0), length ? ((3 * 2 + 1) * 2 + 10) * 2 + 100 : 3);
     if (length) {
       EXPECT_EQ(r[1].at(2), 48);
+      EXPECT_EQ(r[6].at(2), 3 * 2);
+      EXPECT_EQ(r[6].at(0), ((3 * 2 + 100) * 2 + 10) * 2);
     }
+    EXPECT_EQ(r[5].at(0), length ? ((3 * 2 + 100) * 2 + 10) * 2 + 1 : 3);
     EXPECT_EQ(r[1].count(), length);
     EXPECT_EQ(r[2].at(0), 192);  // 3, 6, ..., 96, 192
     EXPECT_EQ(r[3].at(0), 12);

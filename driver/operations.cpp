@@ -25,7 +25,12 @@ double count_operations(const graph::Module& module, const graph::Function& f) {
     if (f[n].op->meaning == nullptr) continue;
     const Meaning m = graph::meaning_of(f, n);
     double elements = 1, each = m.combine == Combiner::None ? 0 : 1;
-    for (const Dim& d : m.axes) elements *= size(d);
+    std::vector<int64_t> extents;
+    for (const Dim& d : m.axes) {
+      elements *= size(d);
+      extents.push_back(static_cast<int64_t>(size(d)));
+    }
+    if (!m.where.empty()) elements *= share_within(m.where, extents);
     for (const auto& node : m.body) each += node.op == ScalarOp::Fma ? 2 : kernel::is_arithmetic(node.op);
     total += elements * each;
   }

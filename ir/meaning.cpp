@@ -1,5 +1,7 @@
 #include "ir/meaning.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "support/check.h"
@@ -58,6 +60,33 @@ ScalarOp joining(Combiner c) {
                                      ScalarOp::Min, ScalarOp::And, ScalarOp::Or};
   GRADC_CHECK(c >= Combiner::Add && c <= Combiner::Or, "{} joins no values", name_of(c));
   return ops[static_cast<int>(c) - static_cast<int>(Combiner::Add)];
+}
+
+double share_within(std::span<const Index> conditions, std::span<const int64_t> extents) {
+  constexpr double kMost = 1 << 16;
+  std::vector<size_t> axes;
+  double points = 1;
+  for (size_t a = 0; a < extents.size(); ++a)
+    if (std::any_of(conditions.begin(), conditions.end(),
+                    [&](const Index& e) { return e.uses_var(static_cast<int>(a)); })) {
+      axes.push_back(a);
+      points *= static_cast<double>(extents[a]);
+    }
+  const double step = std::max(1.0, points / kMost);
+  double within = 0, all = 0;
+  std::vector<int64_t> at(extents.size(), 0);
+  for (double p = 0; p < points; p += step, ++all) {
+    double rest = std::floor(p);
+    for (const size_t a : axes) {
+      at[a] = static_cast<int64_t>(std::fmod(rest, static_cast<double>(extents[a])));
+      rest = std::floor(rest / static_cast<double>(extents[a]));
+    }
+    within += std::all_of(conditions.begin(), conditions.end(), [&](const Index& e) {
+      return e.evaluate([&](int v) { return at[static_cast<size_t>(v)]; },
+                        [](const std::string&) -> int64_t { return 0; }) >= 0;
+    });
+  }
+  return all > 0 ? within / all : 1;
 }
 
 }  // namespace gradc

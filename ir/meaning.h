@@ -2,6 +2,7 @@
 // combiner. Interpreter, folding, cost, fusion legality and lowering are all derived from it.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ir/index.h"
@@ -43,6 +44,7 @@ struct Meaning {
   Combiner combine = Combiner::None;
   Order order = Order::Chain;
   DType accumulator = DType::F32;  // of a combiner that joins values
+  std::vector<Index> where;  // over the axes: only terms for which all are >= 0 are joined; chains alone
   int initial =
       -1;  // read that starts the chain instead of the combiner's identity; it uses output axes only
   bool fma = false;  // the body's last node is a product that joins the accumulator with one rounding
@@ -51,6 +53,10 @@ struct Meaning {
 };
 
 inline constexpr int kLanes = 64;
+
+// The part of the points of axes of these extents for which all conditions over them are >= 0; of many
+// points, so many of them evenly spread that it is near.
+double share_within(std::span<const Index> conditions, std::span<const int64_t> extents);
 
 std::string_view name_of(Combiner c);
 Literal identity_of(Combiner c, DType t);

@@ -26,6 +26,8 @@ constexpr std::array kPasses{
              "when gradients of loops stand: theirs are the contractions that gain most", hoist},
     PassInfo{"algebra", Stage::Graph, false, "over values and cotangents alike, before roundings are decided",
              algebra},
+    PassInfo{"skip", Stage::Graph, false,
+             "when contractions have their last form: it removes terms, which numerics must not see", skip},
     PassInfo{"prune", Stage::Graph, false,
              "drops what differentiation built in vain: numerics sees one canonical graph", prune},
     PassInfo{"numerics", Stage::Graph, false,

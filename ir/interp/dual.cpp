@@ -157,8 +157,9 @@ class DualEvaluation {
     acc.n.v = identity_of(m_.combine, DType::F64).f;
     std::fill(p_.at.begin() + plan_.outputs, p_.at.end(), 0);
     if (m_.initial >= 0) read(m_.initial), acc.n = read_[m_.initial];
-    plan_.each(p_, plan_.outputs, static_cast<int>(plan_.extents.size()),
-               [&] { acc.join(m_.combine, body()); });
+    plan_.each(p_, plan_.outputs, static_cast<int>(plan_.extents.size()), [&] {
+      if (plan_.joins(p_)) acc.join(m_.combine, body());
+    });
     return acc.tangent();
   }
 

@@ -184,7 +184,7 @@ class Evaluation {
   // Whether strips run along the innermost reduction axis rather than an output axis.
   bool folds() const {
     const int64_t out = plan_.extent(plan_.strip_axis());
-    return rank() > plan_.outputs && out < 64 && plan_.extents.back() > out;
+    return rank() > plan_.outputs && out < 64 && plan_.extents.back() > out && m_.where.empty();
   }
 
   void chain() {
@@ -197,6 +197,7 @@ class Evaluation {
       clear_reductions();
       start(acc);
       plan_.each(p_, plan_.outputs, rank(), [&] {
+        if (!plan_.joins(p_)) return;
         terms();
         join(acc, p_.n);
       });

@@ -97,6 +97,8 @@ void MeaningPlan::plan_reads(const Dims& dims) {
   }
   if (!empty_)
     for (const Index& e : m_.values) values_.emplace_back(tidy(e), Dims{}, axes);
+  if (!empty_)
+    for (const Index& e : m_.where) where_.emplace_back(tidy(e), Dims{}, axes);
 }
 
 // Axes a and a+1 act as one where every read moves as far over all of a+1 as over one step of a.
@@ -108,7 +110,7 @@ bool MeaningPlan::can_merge(int a) const {
 }
 
 void MeaningPlan::merge(bool keep_reductions) {
-  if (empty_ || !m_.values.empty() || extents.size() < 2) return;
+  if (empty_ || !m_.values.empty() || !m_.where.empty() || extents.size() < 2) return;
   for (const ScalarNode& n : m_.body)
     if (n.op == ScalarOp::Axis) return;
   for (const PlannedRead& r : reads_)
@@ -129,10 +131,17 @@ void MeaningPlan::merge(bool keep_reductions) {
 }
 
 int MeaningPlan::strip_axis() const {
-  int best = outputs - 1;
-  for (int a = outputs - 2; a >= 0; --a)
-    if (extents[best] < 64 && extents[a] > 2 * extents[best]) best = a;
+  int best = -1;
+  for (int a = outputs - 1; a >= 0; --a) {
+    const auto changes = [&](const Index& e) { return e.uses_var(a); };
+    if (std::any_of(m_.where.begin(), m_.where.end(), changes)) continue;
+    if (best < 0 || (extents[best] < 64 && extents[a] > 2 * extents[best])) best = a;
+  }
   return best;
+}
+
+bool MeaningPlan::joins(const Position& p) {
+  return std::all_of(where_.begin(), where_.end(), [&](IndexProgram& e) { return e.evaluate(p)[0] >= 0; });
 }
 
 IndexStrip MeaningPlan::axis_value(int index, const Position& p) {

@@ -55,6 +55,8 @@ class MeaningPlan {
   void each(Position& p, int begin, int end, F&& visit) const;
 
   Located locate(int read, const Position& p);
+  // Whether the term at p is joined. No condition changes along strips.
+  bool joins(const Position& p);
   // What the Axis node `index` stands for.
   IndexStrip axis_value(int index, const Position& p);
   // Whether later reads use read r as an index.
@@ -75,7 +77,7 @@ class MeaningPlan {
   const Meaning& m_;
   std::vector<const Tensor*> operands_;
   std::vector<PlannedRead> reads_;
-  std::vector<IndexProgram> values_;
+  std::vector<IndexProgram> values_, where_;
   std::vector<bool> is_index_;
   bool empty_ = false;
 };

@@ -1,22 +1,49 @@
 #include "ir/kernel/operations.h"
 
+#include <algorithm>
+
 namespace gradc::kernel {
 namespace {
 
-double count_body(const Body& body, const std::map<std::string, int64_t>& dims) {
-  double total = 0;
-  for (const Stmt& s : body) {
-    if (const auto* c = std::get_if<Compute>(&s)) total += c->op == ScalarOp::Fma ? 2 : is_arithmetic(c->op);
-    if (const auto* i = std::get_if<std::shared_ptr<const If>>(&s)) total += count_body((*i)->body, dims);
-    const auto* loop = std::get_if<std::shared_ptr<const For>>(&s);
-    if (!loop) continue;
-    // An extent that depends on a loop around it is taken at that loop's first iteration.
-    const int64_t extent = (*loop)->extent.evaluate([](int) { return int64_t(0); },
-                                                    [&](const std::string& name) { return dims.at(name); });
-    total += static_cast<double>(extent) * count_body((*loop)->body, dims);
+class Counter {
+ public:
+  explicit Counter(const std::map<std::string, int64_t>& dims) : dims_(dims) {}
+
+  double count(const Body& body) {
+    double total = 0;
+    for (const Stmt& s : body) {
+      if (const auto* c = std::get_if<Compute>(&s))
+        total += c->op == ScalarOp::Fma ? 2 : is_arithmetic(c->op);
+      if (const auto* i = std::get_if<std::shared_ptr<const If>>(&s)) total += count((*i)->body);
+      if (const auto* f = std::get_if<std::shared_ptr<const For>>(&s)) total += count(**f);
+    }
+    return total;
   }
-  return total;
-}
+
+ private:
+  // Where the ends of loops inside depend on this one, iterations evenly spread stand for all.
+  double count(const For& f) {
+    constexpr int64_t kSamples = 32;
+    const int64_t n = f.extent.evaluate([&](int v) { return at_[v]; },
+                                        [&](const std::string& name) { return dims_.at(name); });
+    if (n <= 0) return 0;
+    bool ragged = false;
+    walk(f.body, [&](const Stmt& s) {
+      const auto* inner = std::get_if<std::shared_ptr<const For>>(&s);
+      ragged |= inner && (*inner)->extent.uses_var(f.var);
+    });
+    const int64_t samples = ragged ? std::min(n, kSamples) : 1;
+    double sum = 0;
+    for (int64_t i = 0; i < samples; ++i) {
+      at_[f.var] = samples > 1 ? i * n / samples : 0;
+      sum += count(f.body);
+    }
+    return static_cast<double>(n) * sum / static_cast<double>(samples);
+  }
+
+  const std::map<std::string, int64_t>& dims_;
+  std::map<int, int64_t> at_;
+};
 
 }  // namespace
 
@@ -44,7 +71,7 @@ bool is_arithmetic(ScalarOp op) {
 }
 
 double count_operations(const Kernel& naive, const std::map<std::string, int64_t>& dims) {
-  return count_body(naive.body, dims);
+  return Counter(dims).count(naive.body);
 }
 
 }  // namespace gradc::kernel

@@ -49,6 +49,7 @@ constexpr KindRow kKinds[] = {
     {"stride", Kind::Integers},
     {"then", Kind::Function},
     {"value", Kind::Number},
+    {"where", Kind::Text},
     {"window", Kind::Integers},
     {"wrt", Kind::Integers},
 };

@@ -51,6 +51,22 @@ void check_order(const EinsumSpec& s, const NodeView& v) {
         v.attrs.text("order"), s.text(), v.operands[0].str(), v.operands[1].str());
 }
 
+void check_where(const EinsumSpec& s, const NodeView& v) {
+  if (!v.attrs.has("where")) return;
+  if (s.reduced().empty() || order_of(v.attrs) != Order::Chain)
+    refuse("einsum \"{}\" has conditions on its terms: it needs a sum in the order of a chain", s.text());
+  const std::string& text = v.attrs.text("where");
+  for (const Index& e : parse_where(text, s.out + s.reduced())) {
+    const std::optional<Index> c = e.coefficient_of(e.max_var());
+    if (e.max_var() < static_cast<int>(s.out.size()) || !c || !c->is_constant())
+      refuse(
+          "where=\"{}\" of einsum \"{}\": each condition is a sum of labels times constants, a summed one "
+          "among "
+          "them",
+          text, s.text());
+  }
+}
+
 std::vector<Type> infer(const NodeView& v) {
   const std::string& text = v.attrs.text("spec");
   const EinsumSpec s = parse_einsum(text);
@@ -66,6 +82,7 @@ std::vector<Type> infer(const NodeView& v) {
   }
   for (char c : s.a + s.b) extent_of(c, s, v);
   check_order(s, v);
+  check_where(s, v);
   check_accumulator(v);
   const Type t{v.operands[0].dtype, shape};
   if (v.operands.size() == 3 && v.operands[2] != t)
@@ -94,6 +111,7 @@ Meaning meaning(const NodeView& v, const Type& t) {
     m.accumulator = accumulator_of(v);
     m.fma = fma;
     m.initial = starts ? 2 : -1;
+    if (v.attrs.has("where")) m.where = parse_where(v.attrs.text("where"), axes);
   }
   const DType type = sums ? m.accumulator : t.dtype;
   std::array<int, 3> factors{-1, -1, -1};
@@ -128,6 +146,8 @@ NodeId operand_gradient(Builder& b, V v, const EinsumSpec& s, int side) {
 
 Cotangents gradient(Builder& b, V v) {
   const EinsumSpec s = parse_einsum(b[v.node].attrs.text("spec"));
+  if (b[v.node].attrs.has("where"))
+    refuse("einsum \"{}\" with conditions on its terms has no gradient: they are made behind it", s.text());
   Cotangents out{operand_gradient(b, v, s, 0), operand_gradient(b, v, s, 1)};
   if (v.operands.size() == 3) out.push_back(v.g());
   return out;
@@ -154,6 +174,31 @@ bool is_plain_contraction(const Node& n) {
          n.attrs.list().size() == 1;
 }
 
+std::vector<Index> parse_where(const std::string& text, const std::string& labels) {
+  std::vector<Index> conditions;
+  std::string_view rest = text;
+  for (;;) {
+    conditions.push_back(parse_index(rest, [&](std::string_view name) {
+      const size_t at = name.size() == 1 ? labels.find(name[0]) : std::string::npos;
+      if (at == std::string::npos) refuse("where=\"{}\" names %{}, which is no label", text, name);
+      return static_cast<int>(at);
+    }));
+    rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(' ')));
+    if (rest.empty()) return conditions;
+    if (rest[0] != ',') refuse("where=\"{}\" is no list of conditions", text);
+    rest.remove_prefix(1);
+  }
+}
+
+std::string where_text(const std::vector<Index>& conditions, const std::string& labels) {
+  std::string text;
+  for (const Index& c : conditions)
+    text += (text.empty() ? "" : ", ") + c.str([&](int v) {
+      return std::string{'%', labels[static_cast<size_t>(v)]};
+    });
+  return text;
+}
+
 EinsumSpec parse_einsum(const std::string& text) {
   const size_t comma = text.find(','), arrow = text.find("->");
   if (comma == std::string::npos || arrow == std::string::npos || comma > arrow)
@@ -165,7 +210,7 @@ std::vector<OpDef> einsum_ops() {
   OpDef r;
   r.name = "einsum";
   r.doc = "contraction of two operands by labels; a third operand is what the sums start from";
-  r.attributes = {"spec!", "fma", "order", "accumulator"};
+  r.attributes = {"spec!", "fma", "order", "accumulator", "where"};
   r.min_operands = 2;
   r.max_operands = 3;
   r.infer = infer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "ir/graph/graph.h"
 
@@ -21,6 +22,11 @@ inline bool has(const std::string& labels, char c) { return labels.find(c) != st
 // A contraction of two floats of which nothing is said but the labels: one that a rewrite may make anew. What
 // asks for an order or an accumulator stays as it is.
 bool is_plain_contraction(const Node& n);
+// The conditions of the attribute `where`, "%i + %u - 4, 13 - %i - %u" over the labels of a spec: only terms
+// for which all are >= 0 are summed. Variable i is label i of `labels`. Throws CompileError where they are
+// not that.
+std::vector<Index> parse_where(const std::string& text, const std::string& labels);
+std::string where_text(const std::vector<Index>& conditions, const std::string& labels);
 // Throws CompileError where the text is not of this form.
 EinsumSpec parse_einsum(const std::string& text);
 

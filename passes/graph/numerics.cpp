@@ -124,7 +124,7 @@ class Decider {
   NodeId contraction(const Node& n) {
     const EinsumSpec s = parse_einsum(n.attrs.text("spec"));
     const NodeId x = map_[n.operands[0]], y = map_[n.operands[1]];
-    if (!n.attrs.has("order") && planned(extents(s.out, s, x, y)) < kFewOutputs &&
+    if (!n.attrs.has("order") && !n.attrs.has("where") && planned(extents(s.out, s, x, y)) < kFewOutputs &&
         largest(extents(s.reduced(), s, x, y)) > (along_lanes(s) ? kLongDot : kLongContraction)) {
       const NodeId sum = parted(*n.op, s, x, y);
       return n.operands.size() == 3 ? b_.add(map_[n.operands[2]], sum) : sum;

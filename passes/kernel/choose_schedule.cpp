@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "passes/kernel/rewrite.h"
@@ -64,11 +65,17 @@ class Chooser {
   };
 
   int64_t planned(const Index& e) const {
-    return std::max<int64_t>(0, e.evaluate([](int) -> int64_t { return 0; },
+    return std::max<int64_t>(0, e.evaluate([&](int v) { return middle(v); },
                                            [&](const std::string& d) {
                                              auto it = o_.plan.find(d);
                                              return it == o_.plan.end() ? int64_t{64} : it->second;
                                            }));
+  }
+  // Of an axis that the ends of inner loops depend on; else they do not depend on the variable.
+  int64_t middle(int var) const {
+    for (const For* axis : nest_.loops)
+      if (axis->var == var) return axis->extent.has_vars() ? 0 : planned(axis->extent) / 2;
+    return 0;
   }
   int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
@@ -87,6 +94,8 @@ class Chooser {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
         has_vector_ |= (*f)->kind == LoopKind::Vector;
         has_serial_ |= (*f)->kind == LoopKind::Serial;
+        for (size_t a = 0; a < nest_.loops.size(); ++a)
+          if ((*f)->extent.uses_var(nest_.loops[a]->var)) ragged_.insert(a);
         survey((*f)->body, loops + 1, times * static_cast<double>(planned((*f)->extent)));
       } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
         has_branch_ = true;
@@ -171,7 +180,7 @@ class Chooser {
                              -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {
-      if (constant_only && !constant(a)) continue;
+      if ((constant_only && !constant(a)) || ragged_.count(a)) continue;
       if (best < 0 || key(a) < key(best)) best = static_cast<int>(a);
     }
     return best;
@@ -241,7 +250,7 @@ class Chooser {
       return shares_loads(a) != shares_loads(b) ? shares_loads(a) : extent(a) > extent(b);
     };
     for (size_t a = nest_.loops.size(); a-- > 0;)
-      if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 &&
+      if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 && !ragged_.count(a) &&
           (s.row_axis < 0 || better(a, static_cast<size_t>(s.row_axis))))
         s.row_axis = static_cast<int>(a);
     // Rows that share nothing only hide latency, which four vectors do too, and read far apart.
@@ -501,6 +510,7 @@ class Chooser {
   const ScheduleOptions& o_;
   Nest nest_;
   std::vector<Access> accesses_;
+  std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
   int deepest_ = 0;
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;

@@ -1,6 +1,7 @@
 // The steps that a schedule may hold, each a mechanism with its check. They work on the names and sizes of
 // loops; apply_schedule.cpp writes the loops that result.
 #include <algorithm>
+#include <set>
 
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
@@ -29,6 +30,8 @@ class Replay {
       if (auto* f = std::get_if<std::shared_ptr<const For>>(&st)) {
         has_loop_ = true;
         untileable_ |= (*f)->kind != LoopKind::Serial;
+        for (size_t a = 0; a < nest_.loops.size(); ++a)
+          if ((*f)->extent.uses_var(nest_.loops[a]->var)) ragged_.insert(a);
       }
       untileable_ |=
           std::holds_alternative<Tree>(st) || std::holds_alternative<std::shared_ptr<const If>>(st);
@@ -117,6 +120,7 @@ class Replay {
     require(l.part == Loop::Piece && l.kind == LoopKind::Serial, "is of a loop that is no piece of an axis");
     require(!untileable_, "needs loops that are all serial");
     require(none(LoopKind::Unroll), "is the second of a kernel");
+    require(!ragged_.count(l.axis), "is of an axis that the ends of inner loops depend on");
     l.kind = LoopKind::Unroll;
   }
 
@@ -125,6 +129,7 @@ class Replay {
     require((l.part == Loop::Whole || l.part == Loop::Piece) && l.kind == LoopKind::Serial,
             "is of pieces or a loop of another kind");
     require(none(LoopKind::Vector), "is the second of a kernel");
+    require(!ragged_.count(l.axis), "is of an axis that the ends of inner loops depend on");
     require(&l == &loops_.back(), "is of a loop that is not the innermost");
     require(!untileable_ && (l.part == Loop::Piece || !has_loop_), "has other loops inside");
     require(!has_loop_ || nest_.loops[l.axis]->extent.is_constant(), "is of columns that are not constant");
@@ -212,6 +217,7 @@ class Replay {
   const Transform* step_ = nullptr;
   bool has_loop_ = false;    // inside the axis loops
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
+  std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
   bool divide_ = false;
   int staged_ = -1;
   int64_t stage_rows_ = 0;

@@ -364,11 +364,34 @@ class GroupLowerer {
       accumulate(n, m, tile, {}, axes);
       return;
     }
-    loop(m.axes[axes.size()], LoopKind::Serial, [&](const Index& v) {
-      axes.push_back(v);
+    const auto [first, extent] = bounds(m, axes);
+    loop(extent, LoopKind::Serial, [&, first = first](const Index& v) {
+      axes.push_back(first + v);
       chain_loops(n, m, tile, axes, end);
       axes.pop_back();
     });
+  }
+
+  // Where the loop over the next axis begins and how long it is: what the meaning's conditions leave of it
+  // once the axes before it are known.
+  std::pair<Index, Index> bounds(const Meaning& m, const std::vector<Index>& axes) const {
+    const int next = static_cast<int>(axes.size());
+    const Index& extent = m.axes[axes.size()];
+    Index first = 0, end = extent;
+    for (const Index& e : m.where) {
+      if (e.max_var() != next) continue;
+      const std::optional<Index> c = e.coefficient_of(next);
+      GRADC_CHECK(c && c->is_constant(), "a condition that is not affine: {}", e.str());
+      const int64_t by = c->constant_part();
+      const Index rest =
+          (e - *c * Index::var(next)).substitute([&](int v) { return axes[static_cast<size_t>(v)]; });
+      if (by > 0)
+        first = Index::max(first, (Index(0) - rest).ceil_div(by));
+      else
+        end = Index::min(end, rest.floor_div(-by) + 1);
+    }
+    first = tidy(first), end = tidy(end);
+    return {first, first.is(0) && end == extent ? extent : tidy(Index::max(0, end - first))};
   }
 
   // 64 partial results, then the fixed tree; the innermost reduction axis is dealt to lanes.

@@ -270,6 +270,26 @@ func @f(%w: f32[7,7], %h: f32[6,7], %n: i64[], %xs: f32[5,6,7]) -> (f32[6,7], i6
       expect_agreement(head + way + tail, "f", {0}, {0, {}, "", parallel}, {1, 2, 3, 7});
 }
 
+// Sums whose ends depend on where their results are, along each axis that lanes or rows of a tile could take,
+// and one within another; terms that padding makes zero are left out.
+TEST(Agreement, SumsOverPartOfTheirTerms) {
+  const char* text = R"(
+func @f[B <= 37](%x: f32[B,19,21], %w: f32[21,18], %g: f32[B,6,5,8], %v: f32[5,5,7,8]) -> (f32[B,19,18], f32[B,18], f32[B,19,18], f32[B,10,9,7]) {
+  %lower = einsum(%x, %w) {spec="bik,kj->bij", where="%i - %k"}
+  %sum = einsum(%x, %w) {spec="bik,kj->bj", where="%i + %k - %j - 3, 30 - %i - 2*%k"}
+  %none = einsum(%x, %w) {spec="bik,kj->bij", where="%k - %i - %j - 2"}
+  %p = pad(%g) {low=[0,4,4,0], high=[0,4,4,0], interior=[0,0,0,0], value=0.0}
+  %windows = windows(%p) {axes=[1,2], window=[5,5], stride=[1,1], dilation=[1,1]}
+  %image = einsum(%windows, %v) {spec="biujvo,uvco->bijc"}
+  return %lower, %sum, %none, %image
+}
+)";
+  for (const bool parallel : {false, true})
+    for (const int lanes : {4, 8, 16})
+      expect_agreement(text, "f", {0, 1, 16, 37}, {lanes, {}, "", parallel}, {1, 2, 3});
+  EXPECT_TRUE(passes::run_graph_passes(graph::parse(text)).at("f").nodes.back().attrs.has("where"));
+}
+
 // Contractions of few outputs, parted along an axis whose end falls before, at and behind the end of a part.
 TEST(Agreement, PartedContractions) {
   const char* text = R"(

@@ -77,6 +77,17 @@ TEST(Attributes, OrdersFitWhatIsReduced) {
   EXPECT_EQ(refusal(x, "reduce_sum(%a) {axes=[0], order=\"pairwise\"}"), "");
   EXPECT_EQ(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->b\", order=\"lanes\"}"), "");
   EXPECT_NE(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", order=\"lanes\"}"), "");
+  EXPECT_EQ(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"%i - %b\"}"), "");
+  EXPECT_TRUE(says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"%i - %q\"}"), "no label"));
+  EXPECT_TRUE(
+      says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"%i - 1\"}"), "a summed one among"));
+  EXPECT_TRUE(says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"%b*%b\"}"), "a summed one among"));
+  EXPECT_TRUE(
+      says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"%b;\"}"), "no list of conditions"));
+  EXPECT_NE(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", where=\"\"}"), "");
+  EXPECT_TRUE(says(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->bi\", where=\"%i\"}"), "needs a sum"));
+  EXPECT_TRUE(
+      says(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->b\", order=\"lanes\", where=\"%i\"}"), "needs a sum"));
   EXPECT_NE(refusal(x, "einsum(%a, %a) {spec=\"bi,bi->bi\", order=\"lanes\"}"), "");
   EXPECT_TRUE(says(refusal(x, "einsum(%a, %a) {spec=\"bi,bj->ij\", order=\"pairwise\"}"), "is no order"));
   const std::string y = "[B](%a: f32[B,64], %b: f32[B])";

@@ -227,6 +227,25 @@ def contractions():
     gradient("einsum", lambda x, y, z: x @ y + z, [x, y, z], 'spec="ik,kj->ij"')
 
 
+def conditional_contractions():
+    """Only terms for which every condition is >= 0: the others are no terms, whatever they are."""
+    draw = np.random.default_rng(5)
+    for spec, a, b, where, joined in [
+        ("ik,kj->ij", (7, 7), (7, 3), "%i - %k", lambda i, k, j: i >= k),
+        ("ik,kj->ij", (5, 9), (9, 20), "2*%k - %i - 1, 7 - %k", lambda i, k, j: 2 * k - i - 1 >= 0 and k <= 7),
+        ("iku,kuj->ij", (4, 5, 3), (5, 3, 2), "%i + %u - %k, %k - %i", lambda i, k, u, j: 0 <= k - i <= u),
+    ]:
+        x, y = draw.uniform(-2, 2, a), draw.uniform(-2, 2, b)
+        labels = dict.fromkeys(spec.replace(",", "").split("->")[0])
+        sizes = {**dict(zip(spec.split(",")[0], a)), **dict(zip(spec.split(",")[1].split("->")[0], b))}
+        mask = np.fromfunction(np.vectorize(joined), [sizes[c] for c in labels], dtype=int).astype(float)
+        one("einsum", [x, y], np.einsum(f"{spec.split('->')[0]},{''.join(labels)}->{spec.split('->')[1]}", x, y, mask),
+            f'spec="{spec}", where="{where}"', "near 1e-14 1e-14")
+    x, y = np.ones((3, 3)), np.ones((3, 2))
+    x[0, 1], y[2, 0] = np.inf, np.nan
+    one("einsum", [x, y], [[1, 1], [2, 2], [np.nan, 3]], 'spec="ik,kj->ij", where="%i - %k"', "exact")
+
+
 # --- control ----------------------------------------------------------------------------------------------------------
 def control():
     x = np.array([1.5, -2, 0.25])

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from array_samples import contractions, control, indexing, reductions, structure
+from array_samples import conditional_contractions, contractions, control, indexing, reductions, structure
 from elementwise_samples import (
     binary_ops,
     casts,
@@ -30,6 +30,7 @@ for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_ele
     indexing,
     reductions,
     contractions,
+    conditional_contractions,
     control,
     second_derivatives,
     windows,

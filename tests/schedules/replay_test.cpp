@@ -11,7 +11,7 @@ namespace {
 using kernel::Schedule;
 using kernel::Transform;
 
-// Two axes around a sum, one axis around a row, and no axis.
+// Two axes around a sum, one axis around a row, no loop inside, and a sum whose end depends on an axis.
 constexpr std::string_view kKernels[] = {
     R"(kernel @sum(%x: f32[B,24] in, %w: f32[24,30] in, %y: f32[B,30] out) fma=on {
   tile %t: f32[]
@@ -46,6 +46,24 @@ constexpr std::string_view kKernels[] = {
     for %i1 in 0..30 axis {
       %v0: f32 = load %x[%i0, %i1]
       store %y[%i0, %i1] = %v0
+    }
+  }
+}
+)",
+    R"(kernel @ragged(%x: f32[24,24] in, %y: f32[24,30] out) fma=on {
+  tile %t: f32[]
+  for %i0 in 0..24 axis {
+    for %i1 in 0..30 axis {
+      %v0: f32 = const(0.0)
+      store %t[] = %v0
+      for %i2 in 0..%i0 + 1 {
+        %v1: f32 = load %x[%i0, %i2]
+        %v2: f32 = load %t[]
+        %v3: f32 = add(%v2, %v1)
+        store %t[] = %v3
+      }
+      %v4: f32 = load %t[]
+      store %y[%i0, %i1] = %v4
     }
   }
 }
@@ -104,6 +122,10 @@ const Refused kRefused[] = {
      "no code for a whole loop inside pieces"},
     {0, R"(split i1 by 4 -> a, b "" stage b "" vectorise b "" parallelise b "")",
      "parallelise b is of a loop"},
+    {3, R"(split i0 by 4 -> a, b "" reorder a, i1, b "" unroll b "")",
+     "unroll b is of an axis that the ends of inner loops depend on"},
+    {3, R"(split i0 by 4 -> a, b "" reorder i1, a, b "" vectorise b "")",
+     "vectorise b is of an axis that the ends of inner loops depend on"},
     {2, R"(divide i1 "")", "divide i1 is of a loop that is no whole axis in lanes"},
     {2, R"(vectorise i1 "" divide i1 "")", "divide i1 finds nothing that changes"},
     {2, R"(reorder i1, i0 "" vectorise i0 "" divide i0 "")",

@@ -55,6 +55,8 @@ class Chooser {
   }
 
  private:
+  static constexpr int64_t kFewSets = 1024;  // bytes; what lies a multiple of it apart meets in few sets
+
   struct Access {
     int buffer;
     const std::vector<Index>* at;
@@ -103,6 +105,7 @@ class Chooser {
       }
       if (auto* c = std::get_if<Load>(&s))
         accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty(), !c->guards.empty()});
+      terms_ = std::max(terms_, times);
       if (auto* c = std::get_if<Store>(&s))
         accesses_.push_back({c->buffer, &c->at, loops, times, true, false});
     }
@@ -161,6 +164,19 @@ class Chooser {
       return !place.uses_var(var) && uses_other_than_axes(place);
     });
   }
+  // Whether a tile has rows enough along an axis, and what they read in the innermost loops does not meet in
+  // few sets of a cache.
+  bool suits_rows(size_t axis) const {
+    constexpr int64_t kRows = 8;
+    return extent(axis) >= kRows &&
+           std::none_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
+             const Buffer& b = k_.buffers[access.buffer];
+             if (b.space == Space::Tile || access.loops < deepest_) return false;
+             const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
+             return c && c->is_constant() && !c->is(0) &&
+                    c->constant_part() * size_of(b.dtype) % kFewSets == 0;
+           });
+  }
   // Whether the place moves with an inner loop, or with something that is bound inside.
   bool uses_other_than_axes(const Index& place) const {
     bool other = false;
@@ -172,11 +188,14 @@ class Chooser {
   }
 
   int best_vector_axis(bool constant_only) const {
+    constexpr double kManyTerms = 64;
     int best = -1;
     auto key = [&](size_t a) {
       const bool narrow = extent(a) < o_.machine.lanes, half_empty = 2 * extent(a) < o_.machine.lanes;
       const Strided bad = strided_accesses(a);
-      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, half_empty, bad.outer, narrow,
+      // Many terms pay for what is then stored apart.
+      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner,
+                             half_empty && terms_ >= kManyTerms, bad.outer, half_empty, narrow,
                              -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {
@@ -247,7 +266,8 @@ class Chooser {
     s.vector_axis = best_vector_axis(true);
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     const auto better = [&](size_t a, size_t b) {
-      return shares_loads(a) != shares_loads(b) ? shares_loads(a) : extent(a) > extent(b);
+      if (shares_loads(a) != shares_loads(b)) return shares_loads(a);
+      return suits_rows(a) != suits_rows(b) ? suits_rows(a) : extent(a) > extent(b);
     };
     for (size_t a = nest_.loops.size(); a-- > 0;)
       if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 && !ragged_.count(a) &&
@@ -466,7 +486,7 @@ class Chooser {
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
-    constexpr int64_t kLine = 64, kFewSets = 1024;
+    constexpr int64_t kLine = 64;
     constexpr double kManyPages = 4e6;  // more than 900 pages of 4 KB, of which a core knows some 2,000
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
     return bytes % kFewSets == 0 || (bytes % kLine != 0 && pitch >= 2 * s.columns) ||
@@ -512,6 +532,7 @@ class Chooser {
   std::vector<Access> accesses_;
   std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
   int deepest_ = 0;
+  double terms_ = 1;  // of the longest sum, or runs of the innermost statement for one element
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
   std::string outermost_;  // loop

@@ -34,8 +34,9 @@ def pinned(command, threads):
 
 
 def gradc(tool, model, threads):
+    # No --threads: all of them decide how many of the pinned cores a step is worth.
     rounds = 300 if model.startswith("tab") else 60 if model.startswith(("mlp", "lenet")) else 11
-    return json.loads(pinned([tool, "bench", HERE / f"models/{model}.grad", "--threads", threads, "--json", "--rounds", rounds], threads))
+    return json.loads(pinned([tool, "bench", HERE / f"models/{model}.grad", "--json", "--rounds", rounds], threads))
 
 
 def peer(python, name, model, threads):

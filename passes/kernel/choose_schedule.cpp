@@ -305,18 +305,22 @@ class Chooser {
     }
     const int64_t panels =
         s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
-    const int64_t row_tiles = s.row_axis < 0 ? 1 : (extent(s.row_axis) + s.rows - 1) / s.rows;
-    s.stage = s.vector_axis >= 0 && row_tiles >= 3 && panel_wants_staging(s);
-    s.columns_outer = s.stage || panels >= 4 || panels >= row_tiles;
+    const int64_t tiles = row_tiles(s);
+    s.stage = s.vector_axis >= 0 && tiles >= 3 && panel_wants_staging(s);
+    s.columns_outer = s.stage || panels >= 4 || panels >= tiles;
     s.panel_first =
         s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
-    if (s.parallel && panels == 1 && row_tiles > 1 && nest_.loops.size() == 2) share_rows(s, row_tiles);
+    if (s.parallel && panels == 1 && tiles > 1 && nest_.loops.size() == 2) share_rows(s, tiles);
     if (s.row_axis >= 0 && s.vector_axis >= 0 && s.columns_outer && s.block == 0)
-      choose_block(s, panels, row_tiles);
+      choose_block(s, panels, tiles);
     s.what = fmt::format(
         "tile {}x{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "");
+  }
+
+  int64_t row_tiles(const Choice& s) const {
+    return s.row_axis < 0 ? 1 : (extent(static_cast<size_t>(s.row_axis)) + s.rows - 1) / s.rows;
   }
 
   // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that.
@@ -486,11 +490,15 @@ class Chooser {
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
-    constexpr int64_t kLine = 64;
-    constexpr double kManyPages = 4e6;  // more than 900 pages of 4 KB, of which a core knows some 2,000
+    constexpr int64_t kLine = 64, kManyTiles = 16;
+    constexpr double kManyPages = 4e6,
+                     kUnknownPages = 12e6;  // bytes in pages of 4 KB; a core knows some 2,000
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
-    return bytes % kFewSets == 0 || (bytes % kLine != 0 && pitch >= 2 * s.columns) ||
-           access.times * static_cast<double>(bytes) >= kManyPages;
+    if (bytes % kLine != 0 && pitch >= 2 * s.columns) return true;
+    // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
+    const double reach = access.times * static_cast<double>(bytes);
+    return reach >= kUnknownPages ||
+           (row_tiles(s) >= kManyTiles && (bytes % kFewSets == 0 || reach >= kManyPages));
   }
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),

@@ -128,8 +128,7 @@ LValue KernelEmitter::share_of_work() {
   LValue tid = member(kTid, b_.getInt64Ty());
   const For* p = parallel_loop(k_);
   if (!p) return b_.CreateICmpEQ(tid, b_.getInt64(0));
-  const ThreadRange range =
-      thread_range(b_, tid, member(kThreads, b_.getInt64Ty()), index_.value(p->extent));
+  const ThreadRange range = thread_range(b_, tid, member(kThreads, b_.getInt64Ty()), index_.value(p->extent));
   begin_ = range.begin, end_ = range.end;
   return b_.CreateICmpSLT(begin_, end_);
 }
@@ -164,7 +163,11 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
     index_.clear_constant(f->var);
     write_blocks(*f);
   } else if (!extent.is(0)) {
-    loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] { emit_body(f->body); });
+    const bool apart = walks_apart(*f);
+    loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] {
+      if (apart) prefetch_ahead(*f);
+      emit_body(f->body);
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 // What stands behind a reduction reads, for each tile, rows of tensors that the loop before it never touched:
 // the weights and moments of an update, values that the forward pass kept. They lie far apart, so that the
 // processor does not foresee them; asked for before the reduction, they are there when it ends. It pays where
-// memory is slow, as beside busy neighbours.
+// memory is slow, as beside busy neighbours. Reductions over rows far apart ask for those some steps ahead.
 #include <algorithm>
 
 #include "codegen/kernel_emitter.h"
@@ -78,6 +78,60 @@ void KernelEmitter::collect_lines(const For& lanes, int row, std::vector<std::pa
       if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
     }
   }
+}
+
+// Innermost loops of reductions over many iterations.
+bool KernelEmitter::walks_apart(const For& f) const {
+  if (f.kind != LoopKind::Serial || !uses_tile(f)) return false;
+  if (f.extent.is_constant() && f.extent.constant_part() < kWorthwhile) return false;
+  return std::none_of(f.body.begin(), f.body.end(), [](const Stmt& s) {
+    auto* g = std::get_if<std::shared_ptr<const For>>(&s);
+    return g && (*g)->kind == LoopKind::Serial;
+  });
+}
+
+// What the loop reads `kAhead` iterations later, where each iteration reads elsewhere: rows of a long pitch,
+// of which the processor foresees nothing beyond a page. Behind the end nothing is read, only asked for.
+void KernelEmitter::prefetch_ahead(const For& f) {
+  constexpr int64_t kAhead = 12, kApart = 512;  // iterations; bytes
+  std::vector<std::pair<int, Index>> lines;
+  std::map<int, int64_t> within;  // extents of the loops inside
+  const auto note = [&](const Load& l) {
+    const Buffer& b = k_.buffers[l.buffer];
+    if ((b.space != Space::In && b.space != Space::InOut) || !l.guards.empty()) return;
+    const Index e = element_offset(l.buffer, l.at);
+    const std::optional<Index> step = e.coefficient_of(f.var);
+    if (!step || !step->is_constant() || step->constant_part() * size_of(b.dtype) < kApart) return;
+    int64_t last = 0;
+    bool known = true;
+    const Index first = e.substitute([&](int v) {
+      const auto it = within.find(v);
+      if (it == within.end()) {
+        known = known && (v == f.var || index_.knows(v));
+        return v == f.var ? Index::var(v) + Index(kAhead) : Index::var(v);
+      }
+      const std::optional<Index> c = e.coefficient_of(v);
+      known = known && c && (c->is(0) || c->is(1));
+      if (known && c->is(1)) last += it->second - 1;
+      return Index(0);
+    });
+    for (int64_t at = 0; known && at <= last; at += kLine / size_of(b.dtype)) {
+      const std::pair<int, Index> line{l.buffer, first + Index(at)};
+      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+    }
+  };
+  walk(f.body, [&](const Stmt& s) {
+    if (auto* g = std::get_if<std::shared_ptr<const For>>(&s))
+      within[(*g)->var] = (*g)->extent.is_constant() ? (*g)->extent.constant_part() : 1;
+    if (auto* l = std::get_if<Load>(&s)) note(*l);
+  });
+  const bool both =
+      std::any_of(lines.begin(), lines.end(), [&](const auto& l) { return l.first != lines[0].first; });
+  if (!both) return;
+  llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
+  for (const auto& [buffer, place] : lines)
+    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
+                       {pointer(buffer, place), b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
 }
 
 }  // namespace gradc::codegen

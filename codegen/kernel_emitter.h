@@ -145,6 +145,8 @@ class KernelEmitter {
   bool fills_tile(const Stmt& s) const;
   void prefetch(const Body& body, size_t from);
   void prefetch_rows(const For& rows);
+  bool walks_apart(const For& f) const;
+  void prefetch_ahead(const For& f);
   void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
 
   // blocks that lie transposed (emit_transposed.cpp)

@@ -80,14 +80,18 @@ class Choice {
   int32_t next(const std::vector<double>& logits) {
     for (const double x : logits)
       if (std::isnan(x)) throw runtime::Error(Failure::Data, "the model gives NaN");
+    if (temperature_ == 0)
+      return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     std::vector<int32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
+    const bool few = most_ > 0 && most_ < static_cast<int64_t>(order.size());
+    const auto end = few ? order.begin() + most_ : order.end();
     // Of equals the first, so that the order is the same everywhere.
-    std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) {
-      return logits[static_cast<size_t>(x)] > logits[static_cast<size_t>(y)];
+    std::partial_sort(order.begin(), end, order.end(), [&](int32_t x, int32_t y) {
+      const double of_x = logits[static_cast<size_t>(x)], of_y = logits[static_cast<size_t>(y)];
+      return of_x != of_y ? of_x > of_y : x < y;
     });
-    if (temperature_ == 0) return order[0];
-    if (most_ > 0 && most_ < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(most_));
+    order.erase(end, order.end());
     return draw(logits, order);
   }
 

@@ -89,6 +89,12 @@ void check_picture(const frontend::PictureChangeSpec& c, const std::string& fiel
 std::string class_problem(const frontend::Input& in, const SourceData& read, const runtime::Dataset& data) {
   const bool windowed = data.windows.count(in.name) != 0;
   if (in.classes == 0 || read.names.count(windowed ? "" : in.name) != 0) return "";
+  if (windowed && data.bins) {
+    const std::optional<int64_t> i = data.bins->first_from(in.classes);
+    return !i ? ""
+              : fmt::format("{} = {}, but the model needs 0..{}", read.place(in.name, *i), data.bins->at(*i),
+                            in.classes - 1);
+  }
   const runtime::Array& a = windowed ? data.sequence : data.fields.at(in.name);
   const bool whole = !is_float(compiler_type(a.dtype));
   for (int64_t i = 0; i < a.count(); ++i) {

@@ -21,9 +21,12 @@ using frontend::SourceSpec;
 
 SourceRequest request_of(const SourceSpec& s, const DataPlaces& places,
                          std::function<std::optional<Type>(const std::string&)> input) {
-  return {s, [&places](const std::string& path, Loc loc) { return find_data(path, places, loc); },
+  return {s,
+          [&places](const std::string& path, Loc loc) { return find_data(path, places, loc); },
           [&places](const std::string& path, Loc loc) { return find_data(path, places, loc, true); },
-          std::move(input), false};
+          std::move(input),
+          nullptr,
+          false};
 }
 
 // A dataset under way: rows, or the part of a text that is not yet, or was, cut into windows.
@@ -152,6 +155,27 @@ class Loader {
       }
       if (read_[i].raw_bytes)
         for (const auto& [name, window] : data_[i]->windows) out_.vocabulary[name] = {"bytes"};
+      if (!read_[i].tokenizer.empty()) keep_tokenizer(i);
+    }
+  }
+
+  // One for all sources, and once in the weights: the labels are the same text, one token on.
+  void keep_tokenizer(size_t source) {
+    const SourceSpec& spec = unit_.data->sources[source];
+    for (const auto& [name, window] : data_[source]->windows) {
+      const frontend::Input* in = input_named(unit_, name);
+      if (in == nullptr) continue;
+      if (in->classes > 0 && read_[source].tokens > in->classes)
+        throw CompileError(spec.tokenizer_loc, fmt::format("{} has {} tokens, but the model needs 0..{} as {}",
+                                                           spec.tokenizer, read_[source].tokens,
+                                                           in->classes - 1, name));
+      if (!in->model_input) continue;
+      const auto [at, fresh] = out_.tokenizers.emplace(name, read_[source].tokenizer);
+      if (at->second != read_[source].tokenizer)
+        throw CompileError(spec.tokenizer_loc,
+                           fmt::format("{} is another tokenizer than that of the source before, so the same "
+                                       "numbers are other tokens; one file serves all",
+                                       spec.tokenizer));
     }
   }
 

@@ -27,8 +27,9 @@ struct LoadedData {
   std::map<std::string, std::vector<std::string>> vocabulary;
   // By what missing cells of a field are filled, one number for each column. Fitted on the training split.
   std::map<std::string, std::vector<double>> fills;
-  std::map<std::string, std::string> forms;  // of fields of a table, where columns do not tell it
-  std::vector<std::string> remarks;          // what a person should know of it, one a line
+  std::map<std::string, std::string> forms;       // of fields of a table, where columns do not tell it
+  std::map<std::string, std::string> tokenizers;  // the text of the file, by field
+  std::vector<std::string> remarks;               // what a person should know of it, one a line
 };
 
 // The folder below which data files are found: the given one, else GRADC_DATA, else ../shared/data.

@@ -93,7 +93,8 @@ class InputLoader {
     take_files(spec, named);
     auto as_given = [](const std::string& path, Loc) { return path; };
     SourceData read = source_reader(spec.kind).read(
-        {spec, as_given, as_given, [&](const std::string& field) { return input_type(unit_, field); }, true});
+        {spec, as_given, as_given, [&](const std::string& field) { return input_type(unit_, field); },
+         tokenizer_of(spec), true});
     LoadedInputs out{std::move(read.data), {}, std::move(read.row_names), {}};
     for (const FieldSpec& f : spec.fields)
       check_shape(*input_named(unit_, f.name), f, read, out.data, sources_);
@@ -178,6 +179,17 @@ class InputLoader {
     throw failure(Failure::Usage, "--input {}: write {}", file, wanted);
   }
 
+  // Tokens mean what they meant in training, whatever has become of the file.
+  const std::string* tokenizer_of(const SourceSpec& spec) const {
+    for (const FieldSpec& f : spec.fields)
+      if (const auto it = fitted_.tokenizers.find(f.name); it != fitted_.tokenizers.end()) return &it->second;
+    if (spec.kind != "tokens") return nullptr;
+    throw failure(Failure::Mismatch,
+                  "nothing says what the tokens are: the weights have no gradc.tokenizer.{}; train them with "
+                  "tokens(...)",
+                  spec.fields[0].name);
+  }
+
   // By the vocabulary of the weights, and no other.
   void number_names(const SourceSpec& spec, SourceData& read, runtime::Dataset& data) const {
     for (const FieldSpec& f : spec.fields) {
@@ -207,7 +219,7 @@ class InputLoader {
     }
     const auto op = std::find_if(chain_.begin(), chain_.end(),
                                  [](const DataOp* x) { return x->kind == DataOp::Kind::Windows; });
-    const int64_t length = (*op)->length, n = out.data.sequence.count();
+    const int64_t length = (*op)->length, n = out.data.sequence_length();
     for (int64_t at = 0; at + length <= n; at += (*op)->stride) out.rows.push_back(at);
     if (out.rows.empty())
       throw failure(Failure::Data, "{}: a window needs {} symbols, the text has {}", file, length, n);

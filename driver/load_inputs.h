@@ -18,6 +18,7 @@ struct FittedFields {
   std::map<std::string, std::vector<std::string>> vocabulary;  // what numbers stand for, by field
   std::map<std::string, std::vector<double>> fills;            // of missing cells, by field
   std::map<std::string, std::string> forms;                    // is_missing, category
+  std::map<std::string, std::string> tokenizers;               // of tokens, by field
 };
 
 struct LoadedInputs {

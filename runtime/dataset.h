@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/array.h"
+#include "runtime/token_bins.h"
 
 namespace gradc::runtime {
 
@@ -18,7 +20,9 @@ struct Window {
 
 struct Dataset {
   std::map<std::string, Array> fields;
-  Array sequence;  // one axis
+  Array sequence;                         // one axis
+  std::shared_ptr<const TokenBins> bins;  // stands for the sequence where it lies in mapped files
+  int64_t sequence_length() const { return bins ? bins->count() : sequence.count(); }
   std::map<std::string, Window> windows;
   int64_t rows = 0;
 };

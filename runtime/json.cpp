@@ -3,7 +3,7 @@
 #include <charconv>
 #include <set>
 
-#include "runtime/error.h"
+#include "runtime/utf8.h"
 
 namespace gradc::runtime {
 namespace {
@@ -20,9 +20,7 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const char* what) const {
-    throw Error(Failure::Data, "not JSON at byte " + std::to_string(at_) + ": " + what);
-  }
+  [[noreturn]] void fail(const char* what) const { throw JsonError(at_, what); }
   void space() {
     while (at_ < s_.size() && (s_[at_] == ' ' || s_[at_] == '\t' || s_[at_] == '\n' || s_[at_] == '\r'))
       ++at_;
@@ -42,10 +40,21 @@ class Reader {
     if (depth > 64) fail("nested too deep");
     space();
     if (at_ >= s_.size()) fail("the text ends early");
-    Json v;
     const char c = s_[at_];
-    if (c == '{') return object(depth);
-    if (c == '[') return list(depth);
+    const size_t from = at_;
+    Json v;
+    if (c == '{')
+      v = object(depth);
+    else if (c == '[')
+      v = list(depth);
+    else
+      v = plain(c);
+    v.at = from;
+    return v;
+  }
+
+  Json plain(char c) {
+    Json v;
     if (c == '"') {
       v.kind = Json::Kind::String;
       v.text = string();
@@ -111,19 +120,6 @@ class Reader {
     at_ += 4;
     return code;
   }
-  void utf8(std::string& out, unsigned c) {
-    if (c < 0x80)
-      out += static_cast<char>(c);
-    else if (c < 0x800)
-      out += {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 63))};
-    else if (c < 0x10000)
-      out += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 63)),
-              static_cast<char>(0x80 | (c & 63))};
-    else
-      out += {static_cast<char>(0xF0 | c >> 18), static_cast<char>(0x80 | (c >> 12 & 63)),
-              static_cast<char>(0x80 | (c >> 6 & 63)), static_cast<char>(0x80 | (c & 63))};
-  }
-
   std::string string() {
     std::string out;
     for (++at_; at_ < s_.size() && s_[at_] != '"';) {
@@ -146,8 +142,10 @@ class Reader {
           const unsigned low = hex4();
           if (low < 0xDC00 || low > 0xDFFF) fail("half a surrogate pair");
           code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        } else if (code >= 0xDC00 && code < 0xE000) {
+          fail("half a surrogate pair");
         }
-        utf8(out, code);
+        out += utf8_of(code);
       } else {
         fail("an unknown escape");
       }
@@ -162,6 +160,9 @@ class Reader {
 };
 
 }  // namespace
+
+JsonError::JsonError(size_t at, const std::string& what)
+    : Error(Failure::Data, "not JSON at byte " + std::to_string(at) + ": " + what), at(at), reason(what) {}
 
 const Json* Json::find(std::string_view name) const {
   for (const auto& [n, v] : members)

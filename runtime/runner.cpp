@@ -157,8 +157,17 @@ void Runner::set_rows(const Dataset& data, std::span<const int64_t> rows,
       set_rows(name, other->second, all);
     else
       set_rows(name, field, rows);
+  for (const auto& [name, window] : data.windows) {
+    if (!data.bins) {
+      set_windows(name, data.sequence, window, rows);
+      continue;
+    }
+    all.resize(rows.size());
+    std::iota(all.begin(), all.end(), int64_t(0));
+    if (entry_->field(name) != nullptr)
+      set_rows(name, data.bins->windows(rows, window.offset, window.length), all);
+  }
   if (!entry_->checks.empty()) rows_.assign(rows.begin(), rows.end());
-  for (const auto& [name, window] : data.windows) set_windows(name, data.sequence, window, rows);
 }
 
 void Runner::set_batch_number(int64_t number) {

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "runtime/error.h"
 #include "runtime/file.h"
+#include "runtime/utf8.h"
 
 namespace gradc::runtime {
 namespace {
@@ -18,31 +18,6 @@ int32_t id_at(const Array& ids, int64_t i) {
 
 void set_id(Array& ids, int64_t i, int32_t id) {
   std::memcpy(ids.bytes.data() + i * static_cast<int64_t>(sizeof id), &id, sizeof id);
-}
-
-// Bytes of the character that starts at `at`, 0 where none does: well-formed UTF-8 as Unicode 15, table 3-7.
-size_t character_size(std::string_view text, size_t at) {
-  auto byte = [&](size_t i) { return at + i < text.size() ? static_cast<uint8_t>(text[at + i]) : 0; };
-  auto within = [&](size_t i, int low, int high) { return byte(i) >= low && byte(i) <= high; };
-  const int b = byte(0);
-  if (b < 0x80) return 1;
-  if (b >= 0xC2 && b <= 0xDF) return within(1, 0x80, 0xBF) ? 2 : 0;
-  if (b >= 0xE0 && b <= 0xEF)
-    return within(1, b == 0xE0 ? 0xA0 : 0x80, b == 0xED ? 0x9F : 0xBF) && within(2, 0x80, 0xBF) ? 3 : 0;
-  if (b >= 0xF0 && b <= 0xF4)
-    return within(1, b == 0xF0 ? 0x90 : 0x80, b == 0xF4 ? 0x8F : 0xBF) && within(2, 0x80, 0xBF) &&
-                   within(3, 0x80, 0xBF)
-               ? 4
-               : 0;
-  return 0;
-}
-
-[[noreturn]] void not_utf8(const std::string& path, std::string_view text, size_t at) {
-  const std::string_view before = text.substr(0, at);
-  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
-  const size_t begin = before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1;
-  throw Error(Failure::Data, path + ":" + std::to_string(line) + ": byte " + std::to_string(at - begin + 1) +
-                                 " of the line is no UTF-8; bytes(...) reads any file");
 }
 
 }  // namespace

@@ -2,15 +2,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <numeric>
 #include <random>
 
 #include "driver/compiler.h"
 #include "driver/field_checks.h"
+#include "driver/load_data.h"
 #include "driver/load_inputs.h"
 #include "frontend/training/source_kinds.h"
 #include "runtime/error.h"
+#include "runtime/file.h"
 #include "runtime/runner.h"
+#include "runtime/tokenizer.h"
 #include "runtime/vocabulary.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
@@ -39,7 +44,9 @@ const frontend::Input& window_input(const frontend::Unit& unit) {
     if (in.model_input) found = &in, ++inputs;
   if (!text || inputs != 1 || found->type.rank() != 2 || found->type.dtype != DType::I32 ||
       !found->type.shape[1].is_constant())
-    throw usage("generate takes a model of one input, trained on windows of chars(...) or bytes(...)");
+    throw usage(
+        "generate takes a model of one input, trained on windows of chars(...), bytes(...), tokens(...) or "
+        "token_bins(...)");
   return *found;
 }
 
@@ -73,14 +80,18 @@ class Choice {
   int32_t next(const std::vector<double>& logits) {
     for (const double x : logits)
       if (std::isnan(x)) throw runtime::Error(Failure::Data, "the model gives NaN");
+    if (temperature_ == 0)
+      return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
     std::vector<int32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
+    const bool few = most_ > 0 && most_ < static_cast<int64_t>(order.size());
+    const auto end = few ? order.begin() + most_ : order.end();
     // Of equals the first, so that the order is the same everywhere.
-    std::stable_sort(order.begin(), order.end(), [&](int32_t x, int32_t y) {
-      return logits[static_cast<size_t>(x)] > logits[static_cast<size_t>(y)];
+    std::partial_sort(order.begin(), end, order.end(), [&](int32_t x, int32_t y) {
+      const double of_x = logits[static_cast<size_t>(x)], of_y = logits[static_cast<size_t>(y)];
+      return of_x != of_y ? of_x > of_y : x < y;
     });
-    if (temperature_ == 0) return order[0];
-    if (most_ > 0 && most_ < static_cast<int64_t>(order.size())) order.resize(static_cast<size_t>(most_));
+    order.erase(end, order.end());
     return draw(logits, order);
   }
 
@@ -152,23 +163,80 @@ class Window {
   bool checked_ = false;
 };
 
+// What the numbers of a model's symbols stand for.
+struct Alphabet {
+  int64_t size = 0;  // 0: as many as the model tells apart
+  std::function<std::vector<int32_t>(const std::string& prompt)> numbers;
+  std::function<std::string(int32_t)> text;
+};
+
+constexpr const char* kPrompt = "the prompt";
+
+Alphabet of_bytes() {
+  return {0,
+          [](const std::string& prompt) {
+            std::vector<int32_t> ids;
+            for (const char c : prompt) ids.push_back(static_cast<uint8_t>(c));
+            return ids;
+          },
+          [](int32_t id) { return std::string(1, static_cast<char>(id)); }};
+}
+
 // Numbers as the weights have them.
-std::vector<int32_t> numbered(const std::string& prompt, const Names& vocabulary, bool bytes) {
-  std::vector<int32_t> ids;
-  if (bytes) {
-    for (const char c : prompt) ids.push_back(static_cast<uint8_t>(c));
+Alphabet of_characters(const Names& vocabulary) {
+  auto numbers = [vocabulary](const std::string& prompt) {
+    SourceData read;
+    read.file = kPrompt;
+    runtime::Coded coded = runtime::number_characters(prompt, read.file);
+    read.data.sequence = std::move(coded.ids);
+    read.names[""] = std::move(coded.names);
+    if (const std::string p = give_numbers(vocabulary, "", read, read.data); !p.empty())
+      throw runtime::Error(Failure::Data, p);
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < read.data.sequence.count(); ++i)
+      ids.push_back(static_cast<int32_t>(read.data.sequence.whole_at(i)));
     return ids;
+  };
+  return {static_cast<int64_t>(vocabulary.size()), numbers,
+          [vocabulary](int32_t id) { return vocabulary[static_cast<size_t>(id)]; }};
+}
+
+Alphabet of_tokens(const std::string& path, const std::string& json) {
+  const auto tokenizer = std::make_shared<const runtime::Tokenizer>(path, json);
+  return {tokenizer->size(),
+          [tokenizer](const std::string& prompt) { return tokenizer->encode(prompt, kPrompt); },
+          [tokenizer](int32_t id) { return tokenizer->bytes_of(id); }};
+}
+
+Alphabet alphabet_of(const Arguments& a, const frontend::SourceSpec& source, const std::string& input,
+                     const Weights& weights) {
+  const FittedFields fitted = fitted_of(weights);
+  const auto vocabulary = fitted.vocabulary.find(input);
+  const bool of_a_byte = vocabulary != fitted.vocabulary.end() && vocabulary->second == Names{"bytes"};
+  const bool characters = vocabulary != fitted.vocabulary.end() && !of_a_byte;
+  const auto tokenizer = fitted.tokenizers.find(input);
+  const bool tokens = tokenizer != fitted.tokenizers.end();
+  auto wrong = [&](const char* key, const char* of) {
+    return runtime::Error(Failure::Mismatch,
+                          fmt::format("{}: its gradc.{}.{} is not that of {}", weights.path, key, input, of));
+  };
+  if (source.kind == "bytes") {
+    if (characters || tokens) throw wrong(tokens ? "tokenizer" : "vocabulary", "bytes");
+    return of_bytes();
   }
-  SourceData read;
-  read.file = "the prompt";
-  runtime::Coded coded = runtime::number_characters(prompt, read.file);
-  read.data.sequence = std::move(coded.ids);
-  read.names[""] = std::move(coded.names);
-  if (const std::string p = give_numbers(vocabulary, "", read, read.data); !p.empty())
-    throw runtime::Error(Failure::Data, p);
-  for (int64_t i = 0; i < read.data.sequence.count(); ++i)
-    ids.push_back(static_cast<int32_t>(read.data.sequence.whole_at(i)));
-  return ids;
+  if (source.kind == "chars") {
+    if (!characters) throw wrong("vocabulary", "characters");
+    return of_characters(vocabulary->second);
+  }
+  if (characters || of_a_byte) throw wrong("vocabulary", "tokens");
+  if (tokens)
+    return of_tokens(fmt::format("gradc.tokenizer.{} of {}", input, weights.path), tokenizer->second);
+  // Weights of another program know nothing of it.
+  if (source.tokenizer.empty())
+    throw usage("the tokens of {}(...) have no text: name tokenizer=\"tokenizer.json\" in the data block",
+                source.kind);
+  const std::string path = find_data(source.tokenizer, places_of(a), source.tokenizer_loc);
+  return of_tokens(path, runtime::read_file(path));
 }
 
 void print_now(const std::string& text) {
@@ -180,25 +248,18 @@ void print_now(const std::string& text) {
 
 int generate(const Arguments& a, const Compiled& c) {
   const frontend::Input& in = window_input(c.unit);
-  const bool bytes = training_source(c.unit)->kind == "bytes";
   runtime::Runner runner(c.program, threads_of(a));
   const Weights weights = weights_of(a);
   runner.init(0);
   runner.load(weights.file, weights.path);
-  const Names vocabulary = fitted_of(weights).vocabulary[in.name];
-  const bool of_bytes = vocabulary == Names{"bytes"};
-  if (bytes ? !of_bytes && !vocabulary.empty() : of_bytes || vocabulary.empty())
-    throw runtime::Error(Failure::Mismatch,
-                         fmt::format("{}: its gradc.vocabulary.{} is not that of {}", weights.path, in.name,
-                                     bytes ? "bytes" : "characters"));
-  const auto known = static_cast<int64_t>(vocabulary.size());
-  const std::string result = logits_of(a, c, in, bytes ? 0 : known);
-  int64_t symbols = known;
-  if (bytes) {  // as many as the model tells apart
+  const Alphabet alphabet = alphabet_of(a, *training_source(c.unit), in.name, weights);
+  const std::string result = logits_of(a, c, in, alphabet.size);
+  int64_t symbols = alphabet.size;
+  if (symbols == 0) {  // as many as the model tells apart
     runner.begin("predict", 0);
     symbols = std::min<int64_t>(256, runner.output(result).shape[2]);
   }
-  std::vector<int32_t> ids = numbered(a.prompt, vocabulary, bytes);
+  std::vector<int32_t> ids = alphabet.numbers(a.prompt);
   if (const int32_t most = *std::max_element(ids.begin(), ids.end()); most >= symbols)
     throw runtime::Error(
         Failure::Data, fmt::format("the prompt has a byte {}, but the model needs 0..{}", most, symbols - 1));
@@ -207,8 +268,7 @@ int generate(const Arguments& a, const Compiled& c) {
   print_now(a.prompt);
   for (int64_t i = 0; i < a.tokens && std::ferror(stdout) == 0; ++i) {
     ids.push_back(choice.next(window.behind(ids)));
-    const auto id = static_cast<size_t>(ids.back());
-    print_now(bytes ? std::string(1, static_cast<char>(id)) : vocabulary[id]);
+    print_now(alphabet.text(ids.back()));
   }
   return kOk;
 }

@@ -46,6 +46,15 @@ void check_vocabulary(const LoadedData& data, const Weights& weights) {
             "{}: was trained with {} values of '{}', the training split now has {}, not the same ones",
             weights.path, it->second.size(), field, names.size()));
   }
+  for (const auto& [field, text] : data.tokenizers) {
+    const auto it = fitted.tokenizers.find(field);
+    if (it == fitted.tokenizers.end() || it->second == text) continue;
+    throw runtime::Error(
+        runtime::Failure::Mismatch,
+        fmt::format("{}: was trained with another tokenizer of '{}' than the data now names; the one it was "
+                    "trained with is its metadata gradc.tokenizer.{}",
+                    weights.path, field, field));
+  }
   for (const auto& [field, fills] : data.fills) {
     const auto it = fitted.fills.find(field);
     if (it == fitted.fills.end() || it->second == fills) continue;

@@ -74,6 +74,8 @@ FittedFields fitted_of(const Weights& weights) {
     take(key, value, "gradc.form.", forms);
     take(key, value, "gradc.columns.", out.columns);
     take(key, value, "gradc.vocabulary.", out.vocabulary);
+    if (constexpr std::string_view prefix = "gradc.tokenizer."; key.starts_with(prefix))
+      out.tokenizers[key.substr(prefix.size())] = value;
   }
   for (const auto& [field, list] : forms)
     if (list.size() == 1) out.forms[field] = list[0];

@@ -66,6 +66,7 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
     for (double v : fills) numbers.push_back(fmt::format("{}", v));  // the shortest text that gives v again
     o.metadata["gradc.fill." + field] = json_list(numbers);
   }
+  for (const auto& [field, text] : data.tokenizers) o.metadata["gradc.tokenizer." + field] = text;
   for (const auto& [field, form] : data.forms) o.metadata["gradc.form." + field] = json_list({form});
   o.metadata["gradc.version"] = kVersion;
   o.metadata["gradc.model"] = t.name;

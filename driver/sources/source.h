@@ -23,7 +23,8 @@ struct SourceRequest {
   std::function<std::string(const std::string&path, Loc loc)> find, find_folder;
   // The type of the model's input of that name, its first axis the batch; nothing when it is no input.
   std::function<std::optional<Type>(const std::string& field)> input;
-  bool predicting = false;  // every row has a result, so none may be left out
+  const std::string* tokenizer = nullptr;  // of the weights, in place of the source's file
+  bool predicting = false;                 // every row has a result, so none may be left out
 
   std::optional<DType> input_type(const std::string& field) const {
     const std::optional<Type> t = input(field);
@@ -46,6 +47,8 @@ struct SourceData {
   std::vector<std::string> remarks;    // what a person should know of the file
   std::vector<std::string> row_names;  // of rows that are files
   bool raw_bytes = false;              // the sequence is bytes, a vocabulary of its own
+  std::string tokenizer;               // what says what the sequence's tokens stand for: the text of its file
+  int64_t tokens = 0;                  // that it knows
   // Where an element of a field is, or of the sequence, and how it is written there.
   std::function<std::string(const std::string& field, int64_t element)> place;
 

@@ -81,7 +81,6 @@ class DataReader {
     if (f == "split") return split(e);
     if (f == "windows") return windows(e);
     if (f == "augment") return {augment(e)};
-    if (f == "token_bins") e_.fail(e.kids[0].loc, "'token_bins' is not available yet");
     unknown_function(e.kids[0]);
   }
 
@@ -250,7 +249,8 @@ class DataReader {
     std::vector<int> sets;
     for (int set : from) {
       const auto text = texts_.find(set);
-      if (text == texts_.end()) e_.fail(e.loc, "windows are cut from a text: chars(...) or bytes(...)");
+      if (text == texts_.end())
+        e_.fail(e.loc, "windows are cut from a text: chars(...), bytes(...), tokens(...) or token_bins(...)");
       window_fields(spec_.sources[static_cast<size_t>(text->second)], op);
       op.input = set;
       sets.push_back(add(op));

@@ -57,6 +57,9 @@ struct SourceSpec {
   std::vector<std::string> paths;  // of the whole source
   std::vector<FieldSpec> fields;   // of a text: made by its windows
   int64_t rows = 0, seed = 0;      // of drawn points
+  std::string tokenizer;           // of tokens: the file that says what they stand for
+  Loc tokenizer_loc;
+  int token_bytes = 0;  // of token_bins: u16 is 2, u32 is 4, 0 where nothing is said
   Loc loc;
 };
 

@@ -61,6 +61,20 @@ const std::vector<SourceKind>& table() {
       {"cifar100", 1, kAnyNumber, Fields::Fixed, {}, {image, label_of, coarse}, "cifar100(\"train.bin\")"},
       {"chars", 1, 1, Fields::Windows, {}, {}, "chars(\"input.txt\") |> split(90%, 10%) |> windows(128)"},
       {"bytes", 1, 1, Fields::Windows, {}, {}, "bytes(\"input.txt\") |> split(90%, 10%) |> windows(128)"},
+      {.name = "tokens",
+       .least_paths = 1,
+       .most_paths = 1,
+       .fields = Fields::Windows,
+       .usage = "tokens(\"input.txt\", tokenizer=\"tokenizer.json\") |> split(90%, 10%) |> windows(128)",
+       .tokenizer = SourceKind::Tokenizer::Must},
+      {.name = "token_bins",
+       .least_paths = 1,
+       .most_paths = kAnyNumber,
+       .fields = Fields::Windows,
+       .usage = "token_bins(\"train.bin\") |> windows(128), or token_bins(\"a.bin\", \"b.bin\", u32, "
+                "tokenizer=\"tokenizer.json\")",
+       .tokenizer = SourceKind::Tokenizer::May,
+       .numbers = true},
       {"wav",
        1,
        1,
@@ -75,6 +89,8 @@ const std::vector<SourceKind>& table() {
        {},
        {pixels, label_of},
        "image_folder(\"pictures\", fit=crop)",
+       SourceKind::Tokenizer::None,
+       false,
        true},
       {"image_table",
        1,
@@ -99,6 +115,13 @@ class SourceReader {
     for (const Argument& a : call.arguments) {
       if (kind_.fields == Fields::Drawn && (a.name.empty() || a.name == "seed"))
         number(a, s);
+      else if (a.name == "tokenizer" && kind_.tokenizer != SourceKind::Tokenizer::None)
+        s.tokenizer = text(a.value, "the tokenizer"), s.tokenizer_loc = a.value.loc;
+      else if (a.name.empty() && kind_.numbers && (a.value.is_name("u16") || a.value.is_name("u32")))
+        s.token_bytes = a.value.is_name("u16") ? 2 : 4;
+      else if (a.name.empty() && kind_.numbers && a.value.is(Expr::Kind::Name) &&
+               !e_.find_value(a.value.text, scope_))
+        misuse(a.loc);
       else if (a.name == "fit" && has_pictures())
         fit_ = fit(a.value);
       else if (!a.name.empty())
@@ -110,6 +133,8 @@ class SourceReader {
     }
     if (static_cast<int>(s.paths.size()) < kind_.least_paths)
       e_.fail(call.loc, fmt::format("{} needs a path: {}", kind_.name, kind_.usage));
+    if (kind_.tokenizer == SourceKind::Tokenizer::Must && s.tokenizer.empty())
+      e_.fail(call.loc, fmt::format("{} needs a tokenizer: {}", kind_.name, kind_.usage));
     if (s.paths.size() == 1) s.loc = call.arguments[path_argument(call)].value.loc;
     for (FieldSpec f : kind_.fixed) {
       f.loc = call.loc;

@@ -35,7 +35,9 @@ struct SourceKind {
   Fields fields = Fields::Forms;
   std::vector<FieldForm> forms = {};
   std::vector<FieldSpec> fixed = {};
-  std::string_view usage;    // said when it is written otherwise
+  std::string_view usage;                                                // said when it is written otherwise
+  enum class Tokenizer { None, May, Must } tokenizer = Tokenizer::None;  // tokenizer="tokenizer.json"
+  bool numbers = false;                                                  // may say u16 or u32
   bool many_inputs = false;  // predict takes any number of files, each an example
 };
 

@@ -1,7 +1,7 @@
 """gradc generate: texts go on as their models have it. usage: test_generate.py GRADC SOURCE_DIR"""
-import os, subprocess, sys, unittest
+import json, os, shutil, struct, subprocess, sys, unittest
 
-from test_cli import GRADC, Folder, gradc, tensors, write_tensors
+from test_cli import GRADC, SOURCE, Folder, gradc, tensors, write_tensors
 
 
 class Generate(Folder):
@@ -55,6 +55,69 @@ class Generate(Folder):
         (self.dir / "m.grad").write_text(self.NEXT.format(99, "chars"))
         self.generate("a", code=4)
 
+    WORDS = SOURCE / "tests/readers/tokenizers/words.json"
+    TEXT = b"the king, and you\n"  # eight tokens of it, each another
+
+    def train_tokens(self):
+        shutil.copy(self.WORDS, self.dir / "tokenizer.json")
+        self.train(self.TEXT * 8, self.NEXT.format(600, "tokens").replace('"t.txt"', '"t.txt", tokenizer="tokenizer.json"'))
+
+    def test_tokens(self):
+        self.train_tokens()
+        (self.dir / "tokenizer.json").rename(self.dir / "away.json")  # the weights have it
+        self.assertEqual(self.generate("the", "--tokens", 14), self.TEXT * 2)
+        self.assertEqual(self.generate("\u00e9the", "--tokens", 1), "\u00e9the k".encode())
+        r = subprocess.run([GRADC, "predict", "m.grad", "t.txt", "--load", "w.safetensors", "--results", "next"], cwd=self.dir, capture_output=True, check=True)
+        self.assertEqual(r.stdout.count(b"\n"), 17)  # 64 tokens in windows of 4, and the names of the columns
+        (self.dir / "m.grad").write_text(self.NEXT.format(600, "chars"))
+        self.assertIn("its gradc.vocabulary.x is not that of characters", self.generate("a", code=4))
+        (self.dir / "m.grad").write_text(self.NEXT.format(600, "bytes"))
+        self.assertIn("its gradc.tokenizer.x is not that of bytes", self.generate("a", code=4))
+
+    def test_weights_of_another_program_take_the_tokenizer_of_the_model_file(self):
+        self.train_tokens()
+        write_tensors(self.dir / "w.safetensors", {k: v for k, v in tensors(self.dir / "w.safetensors").items() if not k.startswith("__")})
+        self.assertEqual(self.generate("the", "--tokens", 6), self.TEXT)
+        self.assertIn("nothing says what the tokens are", gradc("predict", "m.grad", "t.txt", "--load", "w.safetensors", cwd=self.dir, code=4))
+
+    def test_token_bins(self):
+        """The same numbers from files of u16 and u32 give the same bits."""
+        self.train_tokens()
+        trained = tensors(self.dir / "w.safetensors")
+        ids = self.ids() * 8
+        (self.dir / "a.bin").write_bytes(struct.pack("<%dH" % 20, *ids[:20]))
+        (self.dir / "b.bin").write_bytes(struct.pack("<%dH" % (len(ids) - 20), *ids[20:]))
+        (self.dir / "c.bin").write_bytes(struct.pack("<%dI" % len(ids), *ids))
+        for source in ('"a.bin", "b.bin"', '"c.bin", u32, tokenizer="tokenizer.json"'):
+            (self.dir / "m.grad").write_text(self.NEXT.format(600, "token_bins").replace('"t.txt"', source))
+            gradc("train", "m.grad", "-q", "--save", "w.safetensors", cwd=self.dir)
+            self.assertEqual(trained, tensors(self.dir / "w.safetensors"))
+            self.generate("the", "--tokens", 7, code=2 if "a.bin" in source else 0)
+        (self.dir / "m.grad").write_text(self.NEXT.format(600, "token_bins").replace('"t.txt"', '"a.bin", "b.bin"'))
+        (self.dir / "b.bin").write_bytes(struct.pack("<9H", 1, 2, 3, 4, 5, 600, 6, 7, 8))
+        self.assertIn("b.bin: token 6: x = 600, but the model needs 0..599", gradc("train", "m.grad", cwd=self.dir, code=1))
+        (self.dir / "b.bin").write_bytes(b"abc")
+        self.assertIn("b.bin: 3 bytes are no whole numbers of 2 bytes", gradc("train", "m.grad", cwd=self.dir, code=1))
+
+    def ids(self):
+        """Of TEXT."""
+        vocabulary = json.loads(self.WORDS.read_text())["model"]["vocab"]
+        return [vocabulary[t] for t in "t he \u0120k ing , \u0120and \u0120you \u010a".split(" ")]
+
+    def test_tokenizers_that_do_not_fit(self):
+        self.train_tokens()
+        model = (self.dir / "m.grad").read_text()
+        (self.dir / "m.grad").write_text(model.replace("600", "599"))
+        self.assertIn("tokenizer.json has 600 tokens, but the model needs 0..598 as x", gradc("train", "m.grad", cwd=self.dir, code=1))
+        (self.dir / "m.grad").write_text(model)
+        good = self.WORDS.read_text()
+        (self.dir / "tokenizer.json").write_text(good[:200])
+        self.assertIn("tokenizer.json:1:200: not JSON: ", gradc("train", "m.grad", cwd=self.dir, code=1))
+        (self.dir / "tokenizer.json").write_text(good.replace('"use_regex":true', '"use_regex":false'))
+        self.assertIn("was trained with another tokenizer of 'x'", gradc("eval", "m.grad", "--split", "train", "--load", "w.safetensors", cwd=self.dir, code=4))
+        (self.dir / "m.grad").write_text(self.NEXT.format(600, "tokens"))
+        self.assertIn("tokens needs a tokenizer: tokens(", gradc("train", "m.grad", cwd=self.dir, code=1))
+
     def test_a_model_that_looks_ahead(self):
         self.train(b"abcd" * 8, self.NEXT.format(4, "chars").replace("Embed{4, 4}(x)", "Embed{4, 4}(x) + 0.01 * broadcast_mean(Embed{4, 4}(x))") + "fn broadcast_mean(e) = e * 0 + mean(e)\n")
         self.assertIn("looks at what follows a place: give it a prompt that fills its window of 4", self.generate("ab", code=2))
@@ -63,7 +126,7 @@ class Generate(Folder):
     def test_models_without_a_text(self):
         (self.dir / "m.grad").write_text("model m(x: f32[B, 1]) -> (y: [B]) { y = x |> Dense{1} |> squeeze(over=1) }\n")
         write_tensors(self.dir / "w.safetensors", {})
-        self.assertIn("trained on windows of chars(...) or bytes(...)", self.generate("a", code=2))
+        self.assertIn("trained on windows of chars(...), bytes(...), tokens(...) or token_bins(...)", self.generate("a", code=2))
 
 
 if __name__ == "__main__":

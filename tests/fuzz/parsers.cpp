@@ -15,6 +15,7 @@
 #include "runtime/idx.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
+#include "runtime/tokenizer.h"
 #include "support/check.h"
 
 namespace gradc::fuzz {
@@ -116,6 +117,18 @@ void read_json(std::string_view bytes) {
   GRADC_CHECK(runtime::parse_json(runtime::quote_json(j.text)).text == j.text, "quoted text reads otherwise");
 }
 
+// Whatever table it is, numbers become the text again that they were of.
+void read_tokenizer(std::string_view bytes) {
+  const runtime::Tokenizer t("f", bytes);
+  constexpr std::string_view text = "It's 42 \xD0\xB6,\n\n  <|endoftext|> \xF0\x9F\x98\x80 or\tso ";
+  std::string back;
+  for (const int32_t id : t.encode(text, "text")) {
+    GRADC_CHECK(id >= 0 && id < t.size(), "token {} of {}", id, t.size());
+    back += t.bytes_of(id);
+  }
+  GRADC_CHECK(back == text, "the tokens of '{}' are '{}'", text, back);
+}
+
 // As training reads it, to channels and a size that it asks for.
 void read_picture(std::string_view bytes) {
   bool lost = false;
@@ -127,11 +140,19 @@ void read_picture(std::string_view bytes) {
 }  // namespace
 
 const std::vector<Parser>& parsers() {
-  static const std::vector<Parser> all = {
-      {"model", read_model},   {"graph", read_graph},       {"groups", read_groups},
-      {"kernel", read_kernel}, {"schedule", read_schedule}, {"step", read_step},
-      {"csv", read_csv},       {"idx", read_idx},           {"safetensors", read_safetensors},
-      {"json", read_json},     {"png", read_picture},       {"jpeg", read_picture}};
+  static const std::vector<Parser> all = {{"model", read_model},
+                                          {"graph", read_graph},
+                                          {"groups", read_groups},
+                                          {"kernel", read_kernel},
+                                          {"schedule", read_schedule},
+                                          {"step", read_step},
+                                          {"csv", read_csv},
+                                          {"idx", read_idx},
+                                          {"safetensors", read_safetensors},
+                                          {"json", read_json},
+                                          {"png", read_picture},
+                                          {"jpeg", read_picture},
+                                          {"tokenizer", read_tokenizer}};
   return all;
 }
 

@@ -4,7 +4,7 @@ import argparse, json, pathlib, re, struct, subprocess, sys, tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 FAULTS = SOURCE / "../shared/faults/cases"  # more seeds where they are
-PARSERS = "json png jpeg idx safetensors csv schedule kernel graph groups step model".split()
+PARSERS = "json tokenizer png jpeg idx safetensors csv schedule kernel graph groups step model".split()
 
 
 def files(*patterns):
@@ -50,6 +50,8 @@ def seeds(parser):
         return [idx(8, [2, 3], b"abcdef"), idx(11, [2], b"\xff\xfe\0\5"), idx(13, [1, 1, 1], b"\0\0\x80\x3f"), idx(14, [0, 8], b""), *files("*/*idx*")]
     if parser in ("png", "jpeg"):
         return files("tests/readers/pictures/*." + {"png": "png", "jpeg": "jpg"}[parser])
+    if parser == "tokenizer":
+        return files("tests/readers/tokenizers/*.json")
     if parser == "safetensors":
         few = {"w": ("F32", [2, 2], bytes(16)), "h": ("F16", [3], b"\0\x3c\1\0\0\x7e"), "b": ("BF16", [1], b"\x80\x3f"), "i": ("I64", [], bytes(8)), "e": ("F64", [0, 4], b""), "t": ("BOOL", [2], b"\0\1")}
         return [safetensors(few, a="b", k='v "\n'), *files("*/*.safetensors", "tests/data/*.safetensors")]

@@ -102,8 +102,10 @@ runtime::Program program_of(const frontend::Unit& unit, const passes::StateTable
     p.state.back().tensor.derived_from = row.derived_from;
   }
   if (unit.train) {
-    p.metrics = unit.train->metrics;
-    p.hyper = unit.train->hyper;
+    p.metrics = unit.train->metrics, p.of_all_rows = unit.train->of_all_rows;
+    for (const frontend::TableMetric& t : unit.train->tables)
+      p.tables.push_back({t.name, t.rows, t.columns, t.fields});
+    p.hyper = unit.train->hyper, p.accumulate = unit.train->accumulate;
   }
   p.fit_phases = unit.fit_phases;
   p.entries = std::move(entries);

@@ -66,6 +66,14 @@ struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.
   bool maximize = false;
   int patience = 0;
   double delta = 0;
+  Loc loc;  // of the metric
+};
+
+struct Plateau {     // lr = plateau(1e-3, min = val.loss)
+  std::string rate;  // which of `hyper` it is
+  Keep on;
+  double factor = 0.1, threshold = 1e-4, low = 0;
+  int64_t patience = 10, cooldown = 0;
 };
 
 struct Numbered {  // keep = every(1000, last = 3), every(minutes = 10)
@@ -73,14 +81,26 @@ struct Numbered {  // keep = every(1000, last = 3), every(minutes = 10)
   double minutes = 0;
 };
 
+// A metric of two axes: what it says of a split is no number to go by.
+struct TableMetric {
+  std::string name;
+  int64_t rows = 0, columns = 0;
+  std::vector<std::string> fields;  // of the data, that it is computed from
+};
+
 struct TrainSpec {
   std::string name;                                     // of the model
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
   std::optional<Keep> keep, stop;
+  std::vector<Plateau> plateaus;
   std::optional<Numbered> numbered;
-  int64_t validate_every = 0;           // steps; 0: after epochs alone
-  std::vector<std::string> metrics;     // values of @finish: "loss" first
-  std::map<std::string, double> hyper;  // f64 inputs of @train_step by name
+  int64_t validate_every = 0;            // steps; 0: after epochs alone
+  std::vector<std::string> metrics;      // values of @finish: "loss" first
+  std::vector<TableMetric> tables;       // whose elements follow them
+  std::vector<std::string> of_all_rows;  // metrics that see all rows at the end: not those of train
+  int64_t metric_rows = 1 << 17;         // of a split, that these can keep
+  std::map<std::string, double> hyper;   // f64 inputs of @train_step by name
+  int64_t accumulate = 1;                // batches of an update
   Loc loc;
 };
 

@@ -28,13 +28,19 @@ SafeTensors file_of(const Runner& r, std::span<const std::byte> before, const St
 
 }  // namespace
 
-void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows) {
-  r.begin("train_step", static_cast<int64_t>(rows.size()));
+void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows,
+              bool whole) {
+  const bool updates = (n.step + 1) % r.program().accumulate == 0 || n.step + 1 == n.total;
+  const bool gathers = !whole && !updates && r.program().entry("gather_step") != nullptr;
+  r.begin(gathers ? "gather_step" : "train_step", static_cast<int64_t>(rows.size()));
   r.set_rows(*train.data, rows, augmented(train, static_cast<uint64_t>(n.seed), n.epoch, rows));
   r.set("step", static_cast<double>(n.step));
   r.set("total", static_cast<double>(n.total));
   r.set("seed", static_cast<double>(n.seed));
-  for (const auto& [name, value] : r.program().hyper) r.set(name, value);
+  for (const auto& [name, value] : r.program().hyper) {
+    const auto now = n.rates.find(name);
+    r.set(name, now == n.rates.end() ? value : now->second);
+  }
   r.call();
 }
 
@@ -75,7 +81,7 @@ std::optional<SafeTensors> find_bad_step(Runner& r, const Split& train, const Ke
     if (n.step % order.steps_per_epoch() == 0) r.begin_split();
     r.snapshot_into(before);
     n.epoch = order.epoch_of(n.step);
-    run_step(r, n, train, rows);
+    run_step(r, n, train, rows, true);
     if (!bad_loss(r.output("loss")) && (!finite_before || r.not_finite() == nullptr)) continue;
     return file_of(r, before, n, rows);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,9 +15,12 @@ namespace gradc::runtime {
 // What a training step is called with beside its rows.
 struct StepNumbers {
   int64_t step = 0, total = 0, seed = 0;
-  int64_t epoch = 0;  // of the rows' order
+  int64_t epoch = 0;                         // of the rows' order
+  std::map<std::string, double> rates = {};  // hyper-parameters that are others than the program's by now
 };
-void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows);
+// By @gather_step where the batch ends no update, unless `whole`: the same bits, at less work.
+void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows,
+              bool whole = false);
 
 // The first of a step's losses that is not finite; nothing where all are.
 std::optional<int64_t> bad_loss(const Array& losses);

@@ -49,6 +49,12 @@ class Reader {
     return out;
   }
 
+  std::vector<PlateauState> plateaus() const {
+    const auto states = from_numbers(list("plateaus"));
+    if (!states) refuse("plateaus", "is no list of rates and counts");
+    return *states;
+  }
+
  private:
   const std::string* find(const char* key) const {
     const auto it = metadata_.find(std::string("gradc.") + key);
@@ -72,6 +78,7 @@ Kept moment_of(const SafeTensors& file, const std::string& path) {
   k.step = r.whole("step"), k.epoch = r.whole("epochs"), k.value = r.value("value");
   Standing& s = k.standing;
   s.sums = r.list("sums"), s.shifts = r.list("shifts");
+  s.plateaus = r.plateaus();
   s.best = r.value("best"), s.stop_best = r.value("stop_best");
   s.best_step = r.whole_or_0("best_step"), s.waited = static_cast<int>(r.whole_or_0("wait"));
   return k;
@@ -104,6 +111,7 @@ void Checkpoints::in_folder(const std::string& which, const Kept& k) {
                                        {"gradc.wait", std::to_string(s.waited)},
                                        {"gradc.sums", list_text(s.sums)},
                                        {"gradc.shifts", list_text(s.shifts)}};
+  if (!s.plateaus.empty()) m["gradc.plateaus"] = list_text(to_numbers(s.plateaus));
   if (!facts_.run.empty()) m["gradc.run"] = facts_.run;
   if (s.best) m["gradc.best"] = number("%.17g", *s.best), m["gradc.best_step"] = std::to_string(s.best_step);
   if (s.stop_best) m["gradc.stop_best"] = number("%.17g", *s.stop_best);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/plateau.h"
 #include "runtime/runner.h"
 
 namespace gradc::runtime {
@@ -14,6 +15,7 @@ namespace gradc::runtime {
 // What whoever goes on from a state needs to know beside it.
 struct Standing {
   std::vector<double> sums, shifts;  // of the metrics of the epoch under way
+  std::vector<PlateauState> plateaus;
   std::optional<double> best, stop_best;
   int64_t best_step = 0;
   int waited = 0;  // validations without progress, for `stop`

@@ -102,22 +102,35 @@ struct Entry {
 //                   each hyper-parameter ("lr", ...)                  out: loss f32[], sums f64[S]
 //               and, where a metric shifts its sums, of train_step and eval_step: in: shifts f64[K], NaN for
 //               the first batch of a split, then what the batch before gave as    out: next_shifts f64[K]
+//   gather_step as train_step, where several batches make an update, for batches that end none: what
+//               train_step does then, to the same bits, without the update
 //               and, where the model draws random numbers outside training, of eval_step, predict and fit_N:
 //               in: step i64[], the number of the batch
 //               and, where a state is carried, of both: in: fresh bool[], true for the first batch of a
 //               split; eval_step writes such states too, and those of a training under way must be put back
 //   eval_step   in: the fields of the batch                          out: sums f64[S]
-//   finish      in: sums f64[S], accumulated over a split in f64      out: values f64[M]: loss, then the
-//   metrics predict     in: the input fields of the batch                    out: the model's named results
+//               and, where metrics keep rows, of eval_step: out: rows f64[batch, R]
+//   finish      in: sums f64[S], accumulated over a split in f64; rows f64[rows, R], those of all its batches
+//               out: values f64[M]: loss, then the metrics, then the elements of the tables
+//   predict     in: the input fields of the batch                    out: the model's named results
 //   fit_N, fit_N_finish, N = 0, 1, ...  in: the input fields; out: sums f64[S]  /  in: sums; writes the
 //   states
 //               of phase N; phases run in order, each one pass over the training split in order
+struct Table {  // a metric of two axes
+  std::string name;
+  int64_t rows = 0, columns = 0;
+  std::vector<std::string> fields;  // of the data, that it is computed from
+};
+
 struct Program {
   std::map<std::string, Entry> entries;
   std::vector<StateTensor> state;
   int64_t state_bytes = 0;
-  std::vector<std::string> metrics;     // names of finish's values: "loss" first
-  std::map<std::string, double> hyper;  // hyper-parameters by name, with their values
+  std::vector<std::string> metrics;      // names of finish's values: "loss" first
+  std::vector<Table> tables;             // whose elements stand behind them
+  std::vector<std::string> of_all_rows;  // metrics that keep rows, which a training step does not
+  std::map<std::string, double> hyper;   // hyper-parameters by name, with their values
+  int64_t accumulate = 1;                // batches of an update
   int fit_phases = 0;
   uint64_t model_hash = 0;
 

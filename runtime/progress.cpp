@@ -25,11 +25,21 @@ std::string step_text(double seconds, int64_t steps) {
   return number(ms < 1 ? "%.3f" : "%.2f", ms) + " ms/step";
 }
 
-std::string metrics_text(const Program& p, const std::vector<double>& values) {
+Measured measured(const Program& p, const std::vector<double>& values, bool by_steps) {
+  Measured out;
+  for (size_t i = 0; i < values.size() && i < p.metrics.size(); ++i) {
+    const bool keeps_rows =
+        std::find(p.of_all_rows.begin(), p.of_all_rows.end(), p.metrics[i]) != p.of_all_rows.end();
+    if (!by_steps || !keeps_rows) out.emplace_back(p.metrics[i], values[i]);
+  }
+  return out;
+}
+
+std::string metrics_text(const Program& p, const std::vector<double>& values, bool by_steps) {
   std::string out;
-  for (size_t i = 0; i < values.size() && i < p.metrics.size(); ++i)
-    out += (out.empty() ? "" : "  ") + p.metrics[i] + " " +
-           number(values[i] != 0 && std::fabs(values[i]) < 1e-3 ? "%.4e" : "%.4f", values[i]);
+  for (const auto& [name, v] : measured(p, values, by_steps))
+    out +=
+        (out.empty() ? "" : "  ") + name + " " + number(v != 0 && std::fabs(v) < 1e-3 ? "%.4e" : "%.4f", v);
   return out;
 }
 

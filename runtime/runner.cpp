@@ -301,19 +301,37 @@ class Runner::Aside {
   std::vector<std::byte> states_;
 };
 
+void Runner::require_rows(const Split& split) const {
+  const Entry* finish = program_.entry("finish");
+  const auto rows = static_cast<int64_t>(split.rows.size());
+  if (finish == nullptr || finish->max_dims.empty() || rows <= finish->max_dims[0]) return;
+  throw Error(Failure::Data, "a split has " + std::to_string(rows) + " rows, and the metric " +
+                                 program_.of_all_rows.at(0) + " keeps at most " +
+                                 std::to_string(finish->max_dims[0]) +
+                                 ": write metric_rows = " + std::to_string(rows) + " in train");
+}
+
 std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
+  require_rows(split);
   const Aside under_way(*this);
   begin_split();
+  const bool keeps = !program_.of_all_rows.empty();
+  std::vector<double> rows_kept;
   const std::vector<double> sums = sum_over(split, batch, [&](int64_t number, std::span<const int64_t> rows) {
     begin("eval_step", static_cast<int64_t>(rows.size()));
     set_batch_number(number);
     set_rows(*split.data, rows);
     call();
+    if (keeps) {
+      const Array kept = output("rows");
+      for (int64_t i = 0; i < kept.count(); ++i) rows_kept.push_back(kept.at(i));
+    }
     return output("sums");
   });
   if (sums.empty()) throw Error(Failure::Data, "an empty split has no loss");
-  begin("finish");
+  begin("finish", keeps ? static_cast<int64_t>(split.rows.size()) : 0);
   set("sums", sums);
+  if (keeps) set("rows", rows_kept);
   call();
   const Array values = output("values");
   std::vector<double> out;

@@ -59,6 +59,8 @@ class Runner {
   void fit(const Split& train, int64_t batch);
   // Loss and metrics over a whole split. One under way goes on behind it as if it had not been.
   std::vector<double> evaluate(const Split& split, int64_t batch);
+  // Throws Error (Data) where metrics keep rows and the split has more than were compiled for.
+  void require_rows(const Split& split) const;
 
   // Parameters and states by path; optimiser slots too when `all`.
   SafeTensors save(bool all = true) const;

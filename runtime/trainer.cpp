@@ -66,6 +66,8 @@ class Trainer {
     if (per_epoch_ == 0) throw Error(Failure::Data, "the split train has no rows");
     if (data_.val && data_.val.rows.empty()) throw Error(Failure::Data, "the split val has no rows");
     if (data_.test && data_.test.rows.empty()) throw Error(Failure::Data, "the split test has no rows");
+    for (const Split* s : {&data_.val, &data_.test})
+      if (*s) r_.require_rows(*s);
     if (files_.has_folder()) make_folders(o_.run_dir);
     r_.init(o_.seed);
     if (o_.resume)
@@ -74,6 +76,8 @@ class Trainer {
       r_.fit(data_.train, o_.batch);
     if (o_.weights) o_.weights(r_);
     if (o_.numbered) files_.find_numbered(result_.step);
+    if (plateaus_.empty())
+      for (const Plateau& p : o_.plateaus) plateaus_.push_back({r_.program().hyper.at(p.rate), {}, 0, 0});
     first_step_ = result_.step;
     if (o_.started) o_.started(result_);
     weights_finite_ = r_.not_finite() == nullptr;
@@ -105,6 +109,12 @@ class Trainer {
     value_now_ = k.value, result_.best = s.best, result_.best_step = s.best_step;
     stop_best_ = s.stop_best, waited_ = s.waited;
     epoch_sums_ = s.sums;
+    if (s.plateaus.size() == o_.plateaus.size())
+      plateaus_ = s.plateaus;
+    else
+      result_.warnings.push_back(from.file +
+                                 " does not say how far its learning rates have come down: "
+                                 "plateau begins anew");
     const int64_t done = std::max<int64_t>(0, k.step - result_.epochs * per_epoch_);
     if (done > per_epoch_)
       throw Error(Failure::Data, from.file + ": its steps and epochs do not fit the data");
@@ -189,7 +199,7 @@ class Trainer {
   void remember() {
     const Stopwatch beside(result_.beside_seconds);
     candidate_ = here(std::move(candidate_.state));
-    candidate_new_ = true;
+    candidate_new_ = true, rate_changed_ = false;
     remembered_ = now();
   }
 
@@ -227,7 +237,8 @@ class Trainer {
     const Kept& from = candidate_new_ && (sound || !good_) ? candidate_ : good_;
     try {
       const auto found =
-          find_bad_step(r_, data_.train, from, {0, total_, o_.seed}, o_.batch, result_.step + 1);
+          find_bad_step(r_, data_.train, from, {0, total_, o_.seed, 0, rates(from.standing.plateaus)},
+                        o_.batch, result_.step + 1);
       return found ? o_.bad_step(*found) : "";
     } catch (const Error& e) {
       return std::string("; and the step could not be kept: ") + e.what();
@@ -267,8 +278,9 @@ class Trainer {
   }
 
   void step(std::span<const int64_t> rows) {
-    if (now() - remembered_ > kRememberSeconds) remember();
-    run_step(r_, {result_.step, total_, o_.seed, order_.epoch_of(result_.step)}, data_.train, rows);
+    if (rate_changed_ || now() - remembered_ > kRememberSeconds) remember();
+    run_step(r_, {result_.step, total_, o_.seed, order_.epoch_of(result_.step), rates(plateaus_)},
+             data_.train, rows);
     if (!o_.quiet && !threads_told_) tell_threads();
     Array losses = r_.output("loss");
     if (const auto bad = bad_loss(losses)) {
@@ -331,6 +343,7 @@ class Trainer {
       report.val_seconds = now() - from;
       value_now_ = metric(result_.val, deciding_metric(r_, o_));
       count_wait();  // before the best weights are taken, which say it
+      lower_rates();
       if (o_.keep)
         report.best = choose();
       else
@@ -347,6 +360,23 @@ class Trainer {
       stop_best_ = v, waited_ = 0;
     else
       ++waited_;
+  }
+  void lower_rates() {
+    for (size_t i = 0; i < plateaus_.size(); ++i) {
+      const double before = plateaus_[i].rate;
+      plateaus_[i] = after(o_.plateaus[i], plateaus_[i], metric(result_.val, o_.plateaus[i].metric));
+      if (plateaus_[i].rate == before) continue;
+      rate_changed_ = true;  // weights are kept anew, so that steps from them have one rate
+      if (!o_.quiet)
+        std::fprintf(out_, "%s%s %.4g after step %lld: val.%s did not become better\n",
+                     live_ ? "\r\033[K" : "", o_.plateaus[i].rate.c_str(), plateaus_[i].rate,
+                     static_cast<long long>(result_.step), o_.plateaus[i].metric.c_str());
+    }
+  }
+  std::map<std::string, double> rates(const std::vector<PlateauState>& states) const {
+    std::map<std::string, double> by_name;
+    for (size_t i = 0; i < states.size(); ++i) by_name[o_.plateaus[i].rate] = states[i].rate;
+    return by_name;
   }
   bool stop_now() const { return o_.stop && waited_ >= o_.stop->patience; }
 
@@ -367,7 +397,7 @@ class Trainer {
            result_.step,
            result_.epochs,
            value_now_,
-           {epoch_sums_, within ? r_.shifts() : std::vector<double>(), result_.best, stop_best_,
+           {epoch_sums_, within ? r_.shifts() : std::vector<double>(), plateaus_, result_.best, stop_best_,
             result_.best_step, waited_}};
     r_.snapshot_into(k.state);
     return k;
@@ -523,7 +553,7 @@ class Trainer {
   void show(const Report& r, int64_t done) {
     if (o_.quiet) return;
     std::string line =
-        place(r.epoch, done, r.train_seconds, r.train_steps) + metrics_text(r_.program(), r.train);
+        place(r.epoch, done, r.train_seconds, r.train_steps) + metrics_text(r_.program(), r.train, true);
     if (data_.val)
       line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
               step_text(r.val_seconds, r.val_steps) + (r.best ? "  *" : "");
@@ -555,9 +585,11 @@ class Trainer {
   double started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
   double within_seconds_ = 0;  // that validations took of the epoch under way
   double numbered_at_ = 0;
+  bool rate_changed_ = false;  // since weights were remembered
   bool candidate_new_ = false, threads_told_ = false, weights_finite_ = true;
   std::optional<double> value_now_, stop_best_;  // value_now_: of the weights at hand
   std::vector<double> best_val_;
+  std::vector<PlateauState> plateaus_;
   int waited_ = 0;
   Snapshot best_;
   Kept good_, candidate_;

@@ -11,17 +11,11 @@
 #include <vector>
 
 #include "runtime/checkpoint.h"
+#include "runtime/plateau.h"
 #include "runtime/progress.h"
 #include "runtime/runner.h"
 
 namespace gradc::runtime {
-
-struct Rule {  // on a metric of the split val: which weights to keep, when to stop
-  std::string metric;
-  bool maximize = false;
-  int patience = 0;
-  double delta = 0;
-};
 
 struct Numbered {  // which weights to keep besides, in files that carry their step: whichever of both is
                    // given
@@ -46,6 +40,7 @@ struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
   std::optional<Rule> keep, stop;                       // looked at after each validation
+  std::vector<Plateau> plateaus;
   int64_t validate_every = 0;  // steps, besides the end of every epoch; 0: there alone
   std::optional<Numbered> numbered;
   std::string run_dir;  // "" saves nothing by itself

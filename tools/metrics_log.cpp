@@ -71,7 +71,8 @@ std::optional<Row> json_row(const std::string& line) {
 
 std::string csv_header(const runtime::Program& p, bool val) {
   std::string line = "epoch,step";
-  for (const std::string& m : p.metrics) line += ",train." + m;
+  const std::vector<double> any(p.metrics.size());
+  for (const auto& [name, v] : runtime::measured(p, any, true)) line += ",train." + name;
   if (val)
     for (const std::string& m : p.metrics) line += ",val." + m;
   return line + ",train_ms,val_ms,best";
@@ -85,14 +86,29 @@ double milliseconds(double seconds, int64_t steps) {
 
 std::string json_number(double v) { return std::isfinite(v) ? fmt::format("{}", v) : "null"; }
 
+std::string split_json(const runtime::Program& p, const std::string& split,
+                       const std::vector<double>& values) {
+  std::string out;
+  for (const auto& [name, v] : runtime::measured(p, values, split == "train"))
+    out += "," + runtime::quote_json(split + "." + name) + ":" + json_number(v);
+  size_t at = p.metrics.size();
+  for (const runtime::Table& t : p.tables) {
+    if (values.empty()) break;
+    std::vector<std::string> rows;
+    for (int64_t row = 0; row < t.rows; ++row) {
+      std::vector<std::string> row_values;
+      for (int64_t i = 0; i < t.columns; ++i) row_values.push_back(json_number(values.at(at++)));
+      rows.push_back(fmt::format("[{}]", fmt::join(row_values, ",")));
+    }
+    out += fmt::format(",{}:[{}]", runtime::quote_json(split + "." + t.name), fmt::join(rows, ","));
+  }
+  return out;
+}
+
 std::string report_json(const runtime::Program& p, const runtime::Report& e) {
   std::string line = fmt::format("{{\"event\":\"{}\",\"epoch\":{},\"step\":{}",
                                  e.within ? "validation" : "epoch", e.epoch, e.result.step);
-  auto add = [&](const char* split, const std::vector<double>& values) {
-    for (size_t i = 0; i < values.size(); ++i)
-      line += "," + runtime::quote_json(split + p.metrics[i]) + ":" + json_number(values[i]);
-  };
-  add("train.", e.train), add("val.", e.result.val);
+  line += split_json(p, "train", e.train) + split_json(p, "val", e.result.val);
   return line + fmt::format(",\"train_ms\":{},\"val_ms\":{},\"best\":{}}}",
                             json_number(milliseconds(e.train_seconds, e.train_steps)),
                             json_number(milliseconds(e.val_seconds, e.val_steps)), e.best);
@@ -110,9 +126,9 @@ MetricsLog::MetricsLog(const std::string& run, const runtime::Program& p, bool v
 
 void MetricsLog::add(const runtime::Report& e) {
   std::string line = fmt::format("{},{}", e.epoch, e.result.step);
-  for (double v : e.train) line += fmt::format(",{}", v);
+  for (const auto& [name, v] : runtime::measured(program_, e.train, true)) line += fmt::format(",{}", v);
   if (val_)
-    for (double v : e.result.val) line += fmt::format(",{}", v);
+    for (const auto& [name, v] : runtime::measured(program_, e.result.val)) line += fmt::format(",{}", v);
   line += fmt::format(",{},{},{}", milliseconds(e.train_seconds, e.train_steps),
                       milliseconds(e.val_seconds, e.val_steps), e.best ? 1 : 0);
   append(csv_, line + "\n");

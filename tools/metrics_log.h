@@ -14,6 +14,9 @@ namespace gradc {
 std::string json_number(double v);
 // {"event":"epoch","epoch":1,"step":6,"train.loss":0.5,...,"train_ms":0.01,"val_ms":0.01,"best":true}; the
 // event "validation" within an epoch, whose metrics of train are then of its part so far.
+// ,"val.loss":0.5,"val.confusion":[[3,1],[0,4]]: all that was measured of a split, tables too.
+std::string split_json(const runtime::Program& p, const std::string& split,
+                       const std::vector<double>& values);
 std::string report_json(const runtime::Program& p, const runtime::Report& e);
 
 class MetricsLog {

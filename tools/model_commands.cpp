@@ -15,6 +15,7 @@
 #include "runtime/runner.h"
 #include "support/check.h"
 #include "tools/commands.h"
+#include "tools/metric_tables.h"
 #include "tools/model_options.h"
 #include "tools/weights.h"
 
@@ -78,7 +79,10 @@ int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   const Weights weights = weights_of(a);
   check_vocabulary(data, weights);
   runner.load(weights.file, weights.path);
-  fmt::print("{}  {}\n", a.split, runtime::metrics_text(c.program, runner.evaluate(split, t.batch)));
+  for (const std::string& remark : data.remarks) fmt::print(stderr, "{}\n", printable(remark));
+  const std::vector<double> values = runner.evaluate(split, t.batch);
+  fmt::print("{}  {}\n{}", a.split, runtime::metrics_text(c.program, values),
+             tables_text(c.program, data, values));
   return weights.nan ? kDiverged : kOk;
 }
 

@@ -54,6 +54,9 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   };
   if (t.keep) o.keep = rule(*t.keep);
   if (t.stop) o.stop = rule(*t.stop);
+  for (const frontend::Plateau& p : t.plateaus)
+    o.plateaus.push_back(
+        {p.rate, p.on.metric, p.on.maximize, p.factor, p.threshold, p.low, p.patience, p.cooldown});
   o.validate_every = t.validate_every;
   if (t.numbered)
     o.numbered = runtime::Numbered{t.numbered->steps, t.numbered->minutes * 60, t.numbered->last};
@@ -109,8 +112,8 @@ class RunLog {
     add("train.", r.train), add("val.", r.val), add("test.", r.test);
   }
   void add(const std::string& split, const std::vector<double>& values) {
-    for (size_t i = 0; i < values.size(); ++i)
-      record_.results.push_back({split + program_.metrics[i], values[i]});
+    for (const auto& [name, v] : runtime::measured(program_, values, split == "train."))
+      record_.results.push_back({split + name, v});
   }
   void write() const { folder_.write("run.json", to_json(record_)); }
 
@@ -159,11 +162,8 @@ void json_start(const Arguments& a, const Compiled& c, const LoadedData& data, c
 void json_end(const Compiled& c, const runtime::TrainResult& r) {
   std::string line = fmt::format("{{\"event\":\"end\",\"status\":\"{}\",\"step\":{},\"epochs\":{}",
                                  status_of(r), r.step, r.epochs);
-  auto add = [&](const char* split, const std::vector<double>& values) {
-    for (size_t i = 0; i < values.size(); ++i)
-      line += "," + runtime::quote_json(split + c.program.metrics[i]) + ":" + json_number(values[i]);
-  };
-  add("train.", r.train), add("val.", r.val), add("test.", r.test);
+  for (const auto& [split, values] : {std::pair("train", &r.train), {"val", &r.val}, {"test", &r.test}})
+    line += split_json(c.program, split, *values);
   fmt::print("{}}}\n", line);
 }
 
@@ -198,7 +198,7 @@ void print_end(const Arguments& a, const Compiled& c, const runtime::TrainOption
     fmt::print("test  {}\n", runtime::metrics_text(c.program, r.test));
   else
     fmt::print("{}  {}\n", r.val.empty() ? "train" : "val",
-               runtime::metrics_text(c.program, r.val.empty() ? r.train : r.val));
+               runtime::metrics_text(c.program, r.val.empty() ? r.train : r.val, r.val.empty()));
 }
 
 runtime::TrainResult train_logged(runtime::Runner& runner, const LoadedData& data,
@@ -244,10 +244,11 @@ void tell_changes(const std::string& run, const std::string& now) {
 }
 
 void check_before(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data) {
-  if ((t.keep || t.stop || t.validate_every > 0) && !data.splits.val)
+  const bool reads = t.keep || t.stop || !t.plateaus.empty();
+  if ((reads || t.validate_every > 0) && !data.splits.val)
     throw CompileError(t.loc, fmt::format("{} 'val', and the data has no such split",
-                                          t.keep || t.stop ? "keep and stop read metrics of"
-                                                           : "validate computes metrics of"));
+                                          reads ? "keep, stop and plateau read metrics of"
+                                                : "validate computes metrics of"));
   if (a.save.empty() || a.dry_run) return;
   const std::filesystem::path target = runtime::check_target(a.save);
   runtime::clear_leftovers(target.has_parent_path() ? target.parent_path().string() : ".",

@@ -55,8 +55,14 @@ class Found {
 
 class TrainingStep {
  public:
-  TrainingStep(Unit& unit, const TrainingParts& parts)
-      : unit_(unit), parts_(parts), b_("train_step", &unit.module), found_(b_) {}
+  // `updates`: or what a batch that ends no update does, once @train_step has made the states.
+  TrainingStep(Unit& unit, const TrainingParts& parts, bool updates)
+      : unit_(unit),
+        parts_(parts),
+        declared_(states_before_slots(unit)),
+        gathers_(!updates),
+        b_(updates ? "train_step" : "gather_step", &unit.module),
+        found_(b_) {}
 
   void build() {
     parameters();
@@ -64,6 +70,7 @@ class TrainingStep {
       const StepPart& s = parts_.steps[i];
       std::vector<NodeId> gradients = differentiate(s, i == 0);
       if (parts_.accumulate > 1) accumulate(gradients);
+      if (gathers_) continue;
       if (s.clip > 0) clip(gradients, s.clip);
       optimise(s, rates_[i], gradients);
     }
@@ -74,7 +81,8 @@ class TrainingStep {
       b_.result(kept, "", state);
     }
     found_.results(unit_, parts_.check_output);
-    unit_.module.functions["train_step"] = b_.finish();
+    const std::string name = b_.function().name;
+    unit_.module.functions[name] = b_.finish();
   }
 
  private:
@@ -85,9 +93,10 @@ class TrainingStep {
     total_ = b_.param("total", {DType::I64, {}});
     seed_ = b_.param("seed", {DType::I64, {}});
     for (const StepPart& s : parts_.steps) inputs_of(s.loss);
-    count_updates();
-    for (const StepPart& s : parts_.steps) rates_.push_back(rates_of(s));
-    for (const StateSpec& s : unit_.state) states_.push_back(b_.param(s.parameter(), s.type));
+    if (!gathers_) count_updates();
+    for (const StepPart& s : parts_.steps) rates_.push_back(gathers_ ? std::vector<NodeId>() : rates_of(s));
+    for (size_t i = 0; i < declared_; ++i)
+      states_.push_back(b_.param(unit_.state[i].parameter(), unit_.state[i].type));
     weights_ = states_;
     for (size_t i = 0; parts_.average > 0 && i < states_.size(); ++i)
       if (parts_.trained(i)) weights_[i] = slot(kRawWeight, i, unit_.state[i].type, unit_.state[i].loc, i);
@@ -146,10 +155,19 @@ class TrainingStep {
   // A further state of the unit that belongs to a trained one.
   NodeId slot(const std::string& name, size_t of, const Type& type, Loc loc,
               std::optional<size_t> begins_as = std::nullopt) {
-    const StateSpec s{StateSpec::Role::OptimizerSlot, "__opt__/" + name + "/" + unit_.state[of].path, type,
-                      loc, begins_as};
-    unit_.state.push_back(s);
+    return slot(name, unit_.state[of].path, type, loc, begins_as);
+  }
+  NodeId slot(const std::string& name, const std::string& of, const Type& type, Loc loc,
+              std::optional<size_t> begins_as = std::nullopt) {
+    const StateSpec s{StateSpec::Role::OptimizerSlot, "__opt__/" + name + "/" + of, type, loc, begins_as};
+    if (!gathers_) unit_.state.push_back(s);
     return b_.param(s.parameter(), s.type);
+  }
+  static size_t states_before_slots(const Unit& unit) {
+    const auto first = std::find_if(unit.state.begin(), unit.state.end(), [](const StateSpec& s) {
+      return s.role == StateSpec::Role::OptimizerSlot;
+    });
+    return static_cast<size_t>(first - unit.state.begin());
   }
 
   NodeId value_of(const Source& s) const {
@@ -187,7 +205,7 @@ class TrainingStep {
                                {{"function", graph::FunctionRef{loss.function}}, {"wrt", graph::ints(wrt)}});
     std::vector<NodeId> r;
     for (size_t i = 0; i < b_[all].types.size(); ++i) r.push_back(b_.get(all, static_cast<int>(i)));
-    std::vector<NodeId> gradients(unit_.state.size(), kNone);
+    std::vector<NodeId> gradients(declared_, kNone);
     for (size_t i = 0; i < of.size(); ++i) gradients[of[i]] = r[r.size() - of.size() + i];
     for (size_t i = 0; i < states_.size(); ++i)
       if (step.update_of[i] >= 0 && gradients[i] == kNone) gradients[i] = b_.zeros_like(states_[i]);
@@ -220,6 +238,7 @@ class TrainingStep {
       const NodeId before = slot(kGradientSum, i, unit_.state[i].type, unit_.state[i].loc);
       const NodeId sum = b_.add(before, gradients[i]);
       updates_.emplace_back(when_due(b_.zeros_like(sum), sum), before);
+      if (gathers_) continue;
       gradients[i] = b_.div(sum, b_.splat(b_.convert(batches_, b_.dtype(sum)), b_.shape(sum)));
     }
   }
@@ -257,26 +276,73 @@ class TrainingStep {
 
   void optimise(const StepPart& part, const std::vector<NodeId>& rates,
                 const std::vector<NodeId>& gradients) {
+    for (size_t i = 0; i < states_.size(); ++i)
+      if (part.update_of[i] >= 0 && !part.updates[static_cast<size_t>(part.update_of[i])].whole) {
+        const UpdatePart& u = part.updates[static_cast<size_t>(part.update_of[i])];
+        const Updated r = update(u, weights_[i], gradients[i], rates[i], unit_.state[i].path);
+        keep(i, r.results[0]);
+        keep_slots(u, r);
+      }
+    if (!part.updates.empty() && part.updates[0].whole) optimise_whole(part, rates, gradients);
+    updates_.insert(updates_.end(), slots_.begin(), slots_.end());
+    slots_.clear();
+  }
+
+  struct Updated {
+    std::vector<NodeId> results, slots;  // what an optimiser gives; the slots that it had
+  };
+  // An optimiser, whose slots belong to `of`.
+  Updated update(const UpdatePart& u, NodeId weight, NodeId gradient, NodeId rate, const std::string& of) {
     const NodeId step = b_.convert(updates_done_, DType::F64);
-    std::vector<std::pair<NodeId, NodeId>> slots;
-    for (size_t i = 0; i < states_.size(); ++i) {
-      if (part.update_of[i] < 0) continue;
-      const UpdatePart& u = part.updates[static_cast<size_t>(part.update_of[i])];
-      std::vector<NodeId> arguments{weights_[i], gradients[i], rates[i], step}, own;
-      const graph::Function& f = unit_.module.at(u.function);
-      for (size_t k = 0; k < u.slots.size(); ++k)
-        own.push_back(slot(u.slots[k], i, f.type(f.params[4 + k]), u.locs[k]));
-      arguments.insert(arguments.end(), own.begin(), own.end());
-      std::vector<NodeId> r = call(b_, u.function, arguments);
-      found_.take(r, u.checks);
-      now_[i] = when_due(r[0], weights_[i]);
-      updates_.emplace_back(now_[i], weights_[i]);
-      if (parts_.average > 0)
-        updates_.emplace_back(when_due(averaged(states_[i], r[0]), states_[i]), states_[i]);
-      for (size_t k = 0; k < own.size(); ++k)
-        if (f.results[1 + k].node != f.params[4 + k]) slots.emplace_back(when_due(r[1 + k], own[k]), own[k]);
+    std::vector<NodeId> arguments{weight, gradient, rate, step}, own;
+    const graph::Function& f = unit_.module.at(u.function);
+    for (size_t k = 0; k < u.slots.size(); ++k)
+      own.push_back(slot(u.slots[k], of, f.type(f.params[4 + k]), u.locs[k]));
+    arguments.insert(arguments.end(), own.begin(), own.end());
+    std::vector<NodeId> r = call(b_, u.function, arguments);
+    found_.take(r, u.checks);
+    return {std::move(r), std::move(own)};
+  }
+
+  void keep_slots(const UpdatePart& u, const Updated& r) {
+    const graph::Function& f = unit_.module.at(u.function);
+    for (size_t k = 0; k < r.slots.size(); ++k)
+      if (f.results[1 + k].node != f.params[4 + k])
+        slots_.emplace_back(when_due(r.results[1 + k], r.slots[k]), r.slots[k]);
+  }
+
+  // Of a parameter, what its update made.
+  void keep(size_t i, NodeId value) {
+    now_[i] = when_due(value, weights_[i]);
+    updates_.emplace_back(now_[i], weights_[i]);
+    if (parts_.average > 0)
+      updates_.emplace_back(when_due(averaged(states_[i], value), states_[i]), states_[i]);
+  }
+
+  // All parameters of a step as one tensor of one axis.
+  void optimise_whole(const StepPart& part, const std::vector<NodeId>& rates,
+                      const std::vector<NodeId>& gradients) {
+    std::vector<size_t> of;
+    std::vector<NodeId> weights, slopes;
+    for (size_t i = 0; i < states_.size(); ++i)
+      if (part.update_of[i] >= 0) {
+        const Shape flat{element_count(b_.shape(weights_[i]))};
+        of.push_back(i);
+        weights.push_back(b_.reshape(weights_[i], flat)), slopes.push_back(b_.reshape(gradients[i], flat));
+      }
+    auto joined = [&](const std::vector<NodeId>& parts) {
+      return parts.size() == 1 ? parts[0] : b_.concat(parts, 0);
+    };
+    const UpdatePart& u = part.updates[0];
+    const Updated r = update(u, joined(weights), joined(slopes), rates[of[0]], part.whole_path());
+    const NodeId all = r.results[0];
+    Dim at = 0;
+    for (size_t k = 0; k < of.size(); ++k) {
+      const Dim size = b_.shape(weights[k])[0];
+      keep(of[k], b_.reshape(b_.slice(all, {at}, {at + size}), b_.shape(weights_[of[k]])));
+      at = at + size;
     }
-    updates_.insert(updates_.end(), slots.begin(), slots.end());
+    keep_slots(u, r);
   }
 
   // The first update is taken as it is, as PyTorch's AveragedModel does.
@@ -291,6 +357,8 @@ class TrainingStep {
 
   Unit& unit_;
   const TrainingParts& parts_;
+  size_t declared_;  // states of the model; slots stand behind them
+  bool gathers_;
   Builder b_;
   Found found_;
   std::vector<NodeId> inputs_, states_;
@@ -302,12 +370,15 @@ class TrainingStep {
   NodeId updates_done_ = kNone, updates_total_ = kNone;
   // Where several batches make an update: how many it has with this one, whether this one ends it.
   NodeId batches_ = kNone, due_ = kNone;
-  std::vector<std::pair<NodeId, NodeId>> updates_;  // new value, state
+  std::vector<std::pair<NodeId, NodeId>> updates_, slots_;  // new value, state
 };
 
 }  // namespace
 
-void assemble_training_step(Unit& unit, const TrainingParts& parts) { TrainingStep(unit, parts).build(); }
+void assemble_training_step(Unit& unit, const TrainingParts& parts) {
+  TrainingStep(unit, parts, true).build();
+  if (parts.accumulate > 1) TrainingStep(unit, parts, false).build();
+}
 
 void assemble_init(Unit& unit, const std::string& values, const Checks& checks, const TrainingParts* training,
                    const std::string& check_output) {
@@ -325,13 +396,21 @@ void assemble_init(Unit& unit, const std::string& values, const Checks& checks, 
   for (const StepPart& s : training != nullptr ? training->steps : std::vector<StepPart>()) {
     for (size_t i = 0; i < declared; ++i)
       if (training->accumulate > 1 && s.update_of[i] >= 0) first.push_back(b.zeros_like(first[i]));
+    auto add_slots = [&](const UpdatePart& u, NodeId of) {
+      if (u.slots.empty()) return;
+      const std::vector<NodeId> slots = call(b, u.initial, {of});
+      first.insert(first.end(), slots.begin(), slots.end());
+    };
+    std::vector<NodeId> all;
     for (size_t i = 0; i < declared; ++i) {
       if (s.update_of[i] < 0) continue;
       const UpdatePart& u = s.updates[static_cast<size_t>(s.update_of[i])];
-      if (u.slots.empty()) continue;
-      const std::vector<NodeId> slots = call(b, u.initial, {first[i]});
-      first.insert(first.end(), slots.begin(), slots.end());
+      if (u.whole)
+        all.push_back(b.reshape(first[i], {element_count(b.shape(first[i]))}));
+      else
+        add_slots(u, first[i]);
     }
+    if (!all.empty()) add_slots(s.updates[0], all.size() == 1 ? all[0] : b.concat(all, 0));
   }
   for (size_t i = 0; i < states.size(); ++i) b.result(first[i], "", states[i]);
   found.results(unit, check_output);

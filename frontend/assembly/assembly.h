@@ -33,13 +33,15 @@ struct LossPart {
   Checks checks;
 };
 
-// The optimiser over parameters of one type.
+// The optimiser over parameters of one type; or over all parameters of a step, one behind the other in one
+// tensor of one axis.
 struct UpdatePart {
   std::string
       function;  // (param, gradient, lr: f64[], finished steps: f64[]; slots) -> (param, slots; checks)
   std::string initial;             // (param) -> slots
   std::vector<std::string> slots;  // "m", "v"
   std::vector<Loc> locs;           // of the slots
+  bool whole = false;
   Checks checks;
 };
 
@@ -58,8 +60,10 @@ struct StepPart {
   std::vector<int> update_of;
   std::vector<SchedulePart> schedules;
   std::vector<int> schedule_of;  // by state: which of `schedules`, or -1: the step's input `rate`
-  std::string rate = "lr";
+  std::string name, rate = "lr";
   double clip = 0;  // the largest norm of all its gradients together; 0: any
+  // In the names of slots of an optimiser over all of its parameters: no parameter's begins so.
+  std::string whole_path() const { return "/" + (name.empty() ? "all" : name); }
 };
 
 struct TrainingParts {
@@ -75,11 +79,12 @@ struct TrainingParts {
   }
 };
 
-// @train_step: each update reads the parameters as those before it left them, and the model's states as they
-// were before the first, whose states are stored. Its output `loss` is the loss of the one update, or those
-// of all in a row. The slots of the optimisers become states of the unit, behind those that are there, and
-// with them the sum of the gradients of an update under way, and the trained weights where the parameters
-// themselves hold the average.
+// @train_step, and where several batches make an update @gather_step: each update reads the parameters as
+// those before it left them, and the model's states as they were before the first, whose states are stored.
+// Its output `loss` is the loss of the one update, or those of all in a row. The slots of the optimisers
+// become states of the unit, behind those that are there, and with them the sum of the gradients of an update
+// under way, and the trained weights where the parameters themselves hold the average. @gather_step is
+// @train_step without the updates: of a batch that ends none it gives the same.
 void assemble_training_step(Unit& unit, const TrainingParts& parts);
 // @init: (seed) -> the first value of every state. `values` gives those that the model declares, from the
 // seed alone; `training` those of the optimiser's slots, where there is one.

@@ -462,7 +462,15 @@ Value Elaborator::choose(const Value& condition, Value a, Value b, Loc loc) {
   if (!scalar && condition.is(Kind::Tensor) && a.is_weak() && b.is_weak() && numeric(a) && numeric(b))
     return choice_of(condition, a, b, loc);
   const Value a0 = a, b0 = b;
+  if (condition.is(Kind::Deferred))  // what it chooses between is of the whole split too
+    for (Value* v : {&a, &b}) {
+      Value whole = wrap(finish_.constant(0, DType::F64), true);
+      unify(*v, whole, "if", loc);
+    }
   unify(a, b, "if", loc);
+  if (!condition.is(Kind::Deferred) && a.is(Kind::Deferred))
+    fail(loc, fmt::format("'if' chooses between values of the whole split by {}, which is of one batch",
+                          describe(condition)));
   const auto to = common_shape({&condition, &a, &b});
   if (!to)
     fail(loc, fmt::format("'if' cannot combine {}, {} and {}: only a literal 1 stretches",
@@ -502,6 +510,29 @@ Value Elaborator::accumulate(const Value& sum, Loc loc) {
   accumulators.push_back(b_.reshape(b_.convert(sum.node, DType::F64), {Dim(n)}));
   accumulated += n;
   return wrap(finish_.reshape(finish_.slice(sums_node, {Dim(from)}, {Dim(from + n)}), to), true);
+}
+
+Value Elaborator::all_rows(const Value& v, Loc loc) {
+  if (!v.is(Kind::Tensor) || !deferring || rows_node == graph::kNone)
+    fail(loc, fmt::format("all_rows keeps the rows of a split for a metric, {} is {}", describe(v),
+                          v.is(Kind::Deferred) ? "of the whole split already" : "of one batch here"));
+  const Shape from = shape(v);
+  const Dim n = from.empty() ? Dim(0) : element_count(Shape(from.begin() + 1, from.end()));
+  if (from.empty() || !(from[0] == Index::dim(batch_dim)) || !n.is_constant())
+    fail(loc, fmt::format("all_rows takes a row of constant size for each of {}, {} has none", batch_dim,
+                          describe(v)));
+  const graph::NodeId part = b_.reshape(b_.convert(v.node, DType::F64), {from[0], n});
+  Dim at = 0;
+  for (graph::NodeId known : row_values) {
+    if (known == part) break;
+    at = at + b_.shape(known)[1];
+  }
+  if (std::find(row_values.begin(), row_values.end(), part) == row_values.end())
+    row_values.push_back(part), row_columns += n.constant_part();
+  const Dim rows = Dim::dim(kRowsDim);
+  Shape to = from;
+  to[0] = rows;
+  return wrap(finish_.reshape(finish_.slice(rows_node, {0, at}, {rows, at + n}), to), true);
 }
 
 // In a metric that of the split's first batch, which the runtime hands on; elsewhere the tensor's own.
@@ -568,6 +599,7 @@ Value Elaborator::reduce(const std::string& op, const Value& v, std::vector<int6
   }
   if (op == "count") {
     if (defer) return accumulate(wrap(b_.dim_value(count, DType::F64)), loc);
+    if (v.is(Kind::Deferred)) return wrap(finish_.dim_value(count, DType::F64), true);
     return Value::of(count);
   }
   if (defer && op != "sum" && op != "mean")

@@ -180,24 +180,29 @@ Value filled(Args& a, double value) {
   return a.e.wrap(a.e.builder().constant(value, a.e.float_type(), a.shape(a["shape"])));
 }
 
-// What is read by number is of one batch, as the numbers are.
-void refuse_deferred(Args& a, const Value& x) {
-  if (x.is(Kind::Deferred))
-    a.e.fail(a.loc, fmt::format("{} reads by numbers of one batch, {} is of the whole split", a.function,
-                                a.e.describe(x)));
+// What is read by number is of one batch, as the numbers are; or both are of the whole split.
+void refuse_mixed(Args& a, const Value& x, const Value& numbers) {
+  if (x.kind != numbers.kind)
+    a.e.fail(a.loc, fmt::format("{} reads by numbers of {}, {} is of {}", a.function,
+                                x.is(Kind::Deferred) ? "one batch" : "the whole split", a.e.describe(x),
+                                x.is(Kind::Deferred) ? "the whole split" : "one batch"));
 }
 
 // Rows of a table by number: table[i], for an embedding.
 Value take(Args& a) {
   const Value x = a.tensor("table"), i = a["index"];
-  if (!i.is(Kind::Tensor) || !is_integer(a.e.dtype(i)))
+  if (!i.is_tensor() || !is_integer(a.e.dtype(i)))
     a.e.fail(a.loc, fmt::format("take needs integer numbers, {} is not", a.e.describe(i)));
-  refuse_deferred(a, x);
+  refuse_mixed(a, x, i);
   const Shape s = a.e.shape(x);
   if (s.empty()) a.e.fail(a.loc, "take from a scalar");
-  const graph::NodeId rows = a.e.builder().make("gather", {x.node, i.node});
-  a.e.note_index(i.node, s[0], rows, "index", a.loc);
-  return a.e.wrap(rows);
+  const graph::NodeId rows = a.e.of(x).make("gather", {x.node, i.node});
+  if (x.is(Kind::Tensor))
+    a.e.note_index(i.node, s[0], rows, "index", a.loc);
+  else if (!always_in_range(a.e.of(x), i.node, s[0]))  // the end of a split checks nothing
+    a.e.fail(a.loc, fmt::format("take of {}, which are all rows of the split: numbers are those of argsort",
+                                a.e.describe(x)));
+  return a.wrap(rows, x);
 }
 
 // The element of the last axis that a label names: x[..., y[...]].
@@ -206,7 +211,7 @@ Value pick(Args& a) {
   if (!y.is(Kind::Tensor) || !is_integer(a.e.dtype(y)))
     a.e.fail(a.loc,
              fmt::format("class numbers are integers, {} is not; use column(\"...\", i32)", a.e.describe(y)));
-  refuse_deferred(a, x);
+  refuse_mixed(a, x, y);
   const Shape sx = a.e.shape(x), sy = a.e.shape(y);
   if (sx.size() != sy.size() + 1 || !std::equal(sy.begin(), sy.end(), sx.begin()))
     a.e.fail(a.loc, fmt::format("{} and {}: the classes are the last axis of the first", a.e.describe(x),
@@ -304,6 +309,7 @@ std::map<std::string, Row> make_table() {
       {"take", {{"table", "index"}, take}},
       {"pick", {{"x", "y"}, pick}},
       {"one_hot", {{"y", "n"}, one_hot}},
+      {"all_rows", {{"x"}, [](Args& a) { return a.e.all_rows(a.tensor("x"), a.loc); }}},
       {"first_number", {{"x"}, [](Args& a) { return a.e.first_number(a.tensor("x"), a.loc); }}},
       {"random", {{"shape", "always"}, random}},
       {"grad", {{"loss", "x"}, [](Args& a) { return a.e.gradient(a["loss"], a["x"], a.loc); }}},
@@ -324,7 +330,13 @@ std::map<std::string, Row> make_table() {
        {{"x"},
         [](Args& a) {
           std::vector<Value> d;
-          for (const Dim& n : a.e.shape(a.tensor("x"))) d.push_back(Value::of(n));
+          const Value x = a.tensor("x");
+          for (const Dim& n : a.e.shape(x)) {
+            if (x.is(Kind::Deferred) && !n.is_constant())
+              a.e.fail(a.loc, fmt::format("how many rows {} has is known at the end of the split: count(x)",
+                                          a.e.describe(x)));
+            d.push_back(Value::of(n));
+          }
           return Value::list(d);
         }}},
   };

@@ -126,6 +126,17 @@ class Elaborator {
   // Metrics subtract the split's first number before they square (std's r2): kept over the batches of a
   // split.
   Value first_number(const Value& v, Loc loc);
+  // In a metric the rows of the whole split, in f64: what a step gives of them stands beside each other in
+  // `row_values`, and the finishing function has all of them.
+  Value all_rows(const Value& v, Loc loc);
+  static constexpr const char* kRowsDim = "rows";
+  std::vector<graph::NodeId> row_values;  // f64[B, n] in the main function
+  int64_t row_columns = 0;                // all their n together
+  graph::NodeId rows_node = graph::kNone;
+  void expect_rows(int64_t columns, int64_t most) {
+    finish_.dim(kRowsDim, {most, 0});
+    rows_node = finish_.param("rows", {DType::F64, {Dim::dim(kRowsDim), Dim(columns)}});
+  }
   graph::NodeId shifts_node = graph::kNone;  // f64, NaN before the first batch; none while they are counted
   std::vector<std::pair<graph::NodeId, graph::NodeId>> shifts;  // a batch's first number, the one in use
   // Labels that are a field of the data; true where they are checked when the data is loaded.

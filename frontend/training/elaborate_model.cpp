@@ -59,41 +59,6 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
   return !s_.diagnostics.has_errors();
 }
 
-// Loss and metrics as values of the whole split, in the finishing function.
-std::vector<Value> ModelCompiler::metrics(Pass& p) {
-  std::vector<Value> values;
-  p.e.deferring = true;
-  // A metric's own arithmetic is in f64; the loss keeps its type and is added up in f64.
-  Scope wide;
-  wide.outer = &p.scope;
-  wide.file = p.scope.file;
-  for (const auto& [name, v] : p.scope.names)
-    if (v.is(Value::Kind::Tensor) && is_float(p.e.dtype(v)))
-      wide.names[name] = p.e.convert(v, DType::F64, v.loc);
-  auto one = [&](const std::string& name, const Expr& x) {
-    try {
-      Value v = p.e.evaluate(x, p.e.wide ? wide : p.scope);
-      if (v.is_tensor() && v.is(Value::Kind::Tensor))
-        p.e.fail(x.loc, fmt::format("{} is {}; a metric is one number over the batch: mean(...)", name,
-                                    p.e.describe(v)));
-      if (v.is_number())
-        v = p.e.wrap(p.e.finish().constant(p.e.constant_real(v, name, x.loc), DType::F64), true);
-      if (!v.is(Value::Kind::Deferred) || !p.e.shape(v).empty())
-        p.e.fail(x.loc, fmt::format("metric {} is not one number", name));
-      values.push_back(p.e.convert(v, DType::F64, x.loc));
-      // A later metric may read it; an input or result of the same name stays what it is.
-      if (p.scope.names.emplace(name, values.back()).second) wide.names[name] = values.back();
-    } catch (const CompileError& error) {
-      p.e.report(error);
-    }
-  };
-  for (const StepFields& step : fields_.steps) one(step.loss_name(), *step.loss);
-  p.e.wide = true;
-  for (const auto& [name, x] : fields_.metrics) one(name, *x);
-  p.e.wide = p.e.deferring = false;
-  return values;
-}
-
 Value ModelCompiler::loss(Pass& p, const StepFields& step) {
   const Expr& x = *step.loss;
   const Value v = p.e.evaluate(x, p.scope);
@@ -166,9 +131,10 @@ void ModelCompiler::elaborate_all() {
     std::vector<graph::NodeId> losses;
     for (const StepFields& step : fields_.steps) losses.push_back(loss(p, step).node);
     metrics(p);
-    sums_ = p.e.accumulated;
+    sums_ = p.e.accumulated, row_columns_ = p.e.row_columns;
     shifts_ = static_cast<int64_t>(p.e.shifts.size());
     if (s_.diagnostics.has_errors()) return;
+    choose_numbers();
     choose_trained(p);
     for (size_t i = 0; i < losses.size(); ++i) find_unreached(p, losses[i], fields_.steps[i], trained_[i]);
     if (s_.diagnostics.has_errors()) return;

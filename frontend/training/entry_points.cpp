@@ -143,6 +143,9 @@ void ModelCompiler::build_evaluation() {
   const std::vector<Value> values = metrics(p);
   if (s_.diagnostics.has_errors()) throw CompileError(s_.diagnostics);
   p.e.builder().result(join(p.e.builder(), p.e.accumulators), "sums");
+  if (!p.e.row_values.empty())
+    p.e.builder().result(
+        p.e.row_values.size() == 1 ? p.e.row_values[0] : p.e.builder().concat(p.e.row_values, 1), "rows");
   write_shifts(p);
   for (const std::string& path : p.e.slot_order())
     if (const Slot& s = p.e.slots().at(path); s.spec.role == StateSpec::Role::Carry)

@@ -49,7 +49,11 @@ class ModelCompiler {
     std::map<std::string, graph::NodeId> inputs;
   };
   bool apply_model(Pass& p, bool all_fields, int64_t sums);
+  // loss and metrics (metrics.cpp)
   std::vector<Value> metrics(Pass& p);
+  Value metric(Pass& p, const std::string& name, const Expr& x, Scope& wide);
+  void note_table(Pass& p, const std::string& name, const Expr& x, const Value& v);
+  void choose_numbers();
   Value loss(Pass& p, const StepFields& step);
   graph::NodeId join(graph::Builder& b, const std::vector<graph::NodeId>& parts);
   // first numbers of a split, from batch to batch
@@ -75,6 +79,7 @@ class ModelCompiler {
   int update_for(size_t step, const Type& type, const std::string& path, std::map<std::string, int>& known);
   UpdatePart elaborate_update(const Expr& optimizer, const Type& type, const std::string& path,
                               const std::string& name);
+  void elaborate_whole_update(Pass& p, size_t step);
   void elaborate_schedules(size_t step);
   int elaborate_schedule(size_t step, const std::string& path, const Type& type,
                          std::map<std::string, int>& known);
@@ -109,6 +114,7 @@ class ModelCompiler {
   int fits_ = 0;
   bool draws_always_ = false;  // every entry that runs the model knows the step
   int64_t sums_ = 0, shifts_ = 0;
+  int64_t row_columns_ = kManySums;  // of what metrics keep by row, once the survey has counted them
 };
 
 }  // namespace gradc::frontend

@@ -34,8 +34,9 @@ void ModelCompiler::read_inputs(Elaborator& e) {
 // Entry points have parameters and results of their own; a field of the same name gets a '.', which no
 // name of the language has.
 std::string ModelCompiler::parameter_of(const std::string& field) const {
-  static const std::set<std::string> ours = {"step",   "total",  "seed",   "lr",          "loss",   "sums",
-                                             "values", "output", "shifts", "next_shifts", "checks", "fresh"};
+  static const std::set<std::string> ours = {"step",   "total",  "seed",   "lr",     "loss",
+                                             "sums",   "values", "output", "shifts", "next_shifts",
+                                             "checks", "fresh",  "rows"};
   const bool result = std::any_of(model_->results.begin(), model_->results.end(),
                                   [&](const Formal& r) { return r.name == field; });
   return ours.count(field) != 0 || result ? "." + field : field;

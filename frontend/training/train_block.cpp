@@ -10,7 +10,7 @@ namespace {
 using Kind = Value::Kind;
 const std::vector<std::string> kFields = {"loss",     "optimizer", "lr",         "batch", "epochs",
                                           "steps",    "seed",      "keep",       "stop",  "clip",
-                                          "validate", "freeze",    "accumulate", "ema"};
+                                          "validate", "freeze",    "accumulate", "ema",   "metric_rows"};
 const std::vector<std::string> kStepFields = {"params", "loss", "optimizer", "lr", "clip"};
 constexpr const char* kShared[] = {"optimizer", "lr", "clip"};  // of the block, for steps that say none
 const std::vector<std::string> kLater = {"sample", "skip_if"};
@@ -152,13 +152,7 @@ struct Reader {
     bool found = false;
     for (const Argument& a : x.arguments) {
       if (a.name == "max" || a.name == "min") {
-        const std::string path = path_text(a.value);  // val.d.loss: the loss of the step d
-        if (path.find('.') == std::string::npos)
-          e.fail(a.value.loc, "write a metric of a split: val.accuracy");
-        k.split = path.substr(0, path.find('.'));
-        k.metric = path.substr(path.find('.') + 1);
-        k.maximize = a.name == "max";
-        check_metric(k, a.value.loc);
+        aim(a, k);
         found = true;
       } else if (a.name == "delta") {
         k.delta = e.constant_real(e.evaluate(a.value, scope), "delta", a.value.loc);
@@ -171,6 +165,67 @@ struct Reader {
     }
     if (!found || (function == "patience" && k.patience < 1)) e.fail(x.loc, "write " + form);
     return k;
+  }
+
+  // max = val.accuracy, min = val.loss: by which metric a rule goes.
+  void aim(const Argument& a, Keep& k) {
+    const std::string path = path_text(a.value);  // val.d.loss: the loss of the step d
+    if (path.find('.') == std::string::npos) e.fail(a.value.loc, "write a metric of a split: val.accuracy");
+    k.split = path.substr(0, path.find('.'));
+    k.metric = path.substr(path.find('.') + 1);
+    k.maximize = a.name == "max";
+    k.loc = a.value.loc;
+    check_metric(k, a.value.loc);
+  }
+
+  // lr = plateau(1e-3, min = val.loss, factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, low = 0):
+  // a number that the training lowers where a metric stays as it is.
+  void plateau(StepFields& step) {
+    const char* form =
+        "write lr = plateau(1e-3, min = val.loss, factor = 0.1, patience = 10, threshold = "
+        "1e-4, cooldown = 0, low = 0)";
+    const Expr& x = *step.lr;
+    Plateau p;
+    p.rate = step.rate;
+    auto whole = [&](const Argument& a) {
+      const int64_t n = e.constant_int(e.evaluate(a.value, scope), a.name, a.value.loc);
+      if (n < 0 || n > (int64_t(1) << 40)) e.fail(a.value.loc, fmt::format("{} = {}: at least 0", a.name, n));
+      return n;
+    };
+    auto real = [&](const Argument& a, double below) {
+      const double v = e.constant_real(e.evaluate(a.value, scope), a.name, a.value.loc);
+      if (!(v >= 0 && v < below))
+        e.fail(a.value.loc,
+               fmt::format("{} = {}: at least 0{}", a.name, v,
+                           below <= 1 ? ", and below 1: it is what a rate is multiplied by" : ""));
+      return v;
+    };
+    for (size_t i = 0; i < x.arguments.size(); ++i) {
+      const Argument& a = x.arguments[i];
+      if (a.name.empty() && i == 0)
+        step.lr = &a.value;
+      else if (a.name == "max" || a.name == "min")
+        aim(a, p.on);
+      else if (a.name == "factor")
+        p.factor = real(a, 1);
+      else if (a.name == "threshold")
+        p.threshold = real(a, 1e9);
+      else if (a.name == "low")
+        p.low = real(a, 1e9);
+      else if (a.name == "patience")
+        p.patience = whole(a);
+      else if (a.name == "cooldown")
+        p.cooldown = whole(a);
+      else
+        e.fail(a.loc, form);
+    }
+    if (step.lr == &x || p.on.metric.empty()) e.fail(x.loc, form);
+    if (const Value first = e.evaluate_partial(*step.lr, scope); !first.is_number())
+      e.fail(step.lr->loc,
+             fmt::format("a plateau lowers a rate that is a number, not {}", e.describe(first)));
+    const bool shared = std::any_of(out.spec.plateaus.begin(), out.spec.plateaus.end(),
+                                    [&](const Plateau& other) { return other.rate == p.rate; });
+    if (!shared) out.spec.plateaus.push_back(std::move(p));
   }
 
   // keep = best(max = val.accuracy), every(1000, last = 3), or a list of both.
@@ -324,12 +379,19 @@ struct Reader {
     read_steps(block);
     for (const StepFields& step : out.steps) t.metrics.push_back(step.loss_name());
     for (const auto& [n, x] : out.metrics) t.metrics.push_back(n);
+    for (StepFields& step : out.steps)
+      guarded([&] {
+        if (step.lr != nullptr && step.lr->is(Expr::Kind::Call) && step.lr->kids[0].is_name("plateau") &&
+            !e.find_value("plateau", scope))
+          plateau(step);
+      });
     auto field = [&](const char* n) { return field_of(fields, n); };
     guarded([&] { t.batch = s.options.batch > 0 ? s.options.batch : integer("batch", 32, 1); });
     guarded([&] { t.epochs = integer("epochs", 1, 0); });
     guarded([&] { t.steps = integer("steps", 0, 0); });
     guarded([&] { t.seed = integer("seed", 0, 0); });
-    guarded([&] { out.accumulate = integer("accumulate", 1, 1); });
+    guarded([&] { t.metric_rows = integer("metric_rows", t.metric_rows, 1); });
+    guarded([&] { out.accumulate = t.accumulate = integer("accumulate", 1, 1); });
     guarded([&] {
       const Expr* x = field("ema");
       if (x == nullptr) return;

@@ -34,7 +34,8 @@ UpdatePart ModelCompiler::elaborate_update(const Expr& optimizer, const Type& ty
     const Expr& x = optimizer;
     const Value r = e.apply(e.evaluate_make(x, p->scope, "").instance, arguments, {}, x.loc);
     if (!r.is(Value::Kind::Tensor) || e.builder().type(r.node) != type)
-      e.fail(x.loc, fmt::format("the optimizer gives {} for param {}", e.describe(r), path));
+      e.fail(x.loc, fmt::format("the optimizer gives {} for {}", e.describe(r),
+                                path.starts_with("/") ? "all parameters" : "param " + path));
     if (mode != Mode::Init) e.builder().result(r.node);
     return p;
   };
@@ -102,6 +103,44 @@ int ModelCompiler::update_for(size_t step, const Type& type, const std::string& 
   return next;
 }
 
+// An optimiser whose parameter has one axis sees all that a step trains, one behind the other.
+void ModelCompiler::elaborate_whole_update(Pass& p, size_t step) {
+  const StepFields& fields = fields_.steps[step];
+  const Expr& x = *fields.optimizer;
+  std::optional<Type> all;
+  std::string first;
+  for (const std::string& path : p.e.slot_order()) {
+    if (trained_[step].count(path) == 0) continue;
+    const Type& type = p.e.slots().at(path).spec.type;
+    if (all && all->dtype != type.dtype)
+      p.e.fail(x.loc, fmt::format("{} sees all parameters as one: {} is {}, {} is {}", x.kids[0].text, first,
+                                  name_of(all->dtype), path, name_of(type.dtype)));
+    if (!all) all = Type{type.dtype, {Dim(0)}}, first = path;
+    all->shape[0] = all->shape[0] + element_count(type.shape);
+    update_of_path_[step][path] = 0;
+  }
+  for (const Expr* e : {&x, fields.lr})
+    if (reads_param(*e, false))
+      p.e.fail(e->loc, fmt::format("{} sees all parameters as one, so nothing of it depends on param",
+                                   x.kids[0].text));
+  UpdatePart u =
+      elaborate_update(x, *all, StepPart{.name = fields.name}.whole_path(), fields.function("update1"));
+  u.whole = true;
+  parts_.steps[step].updates.push_back(std::move(u));
+}
+
+namespace {
+
+// Whether a layer's first input is `p: [n]`.
+bool takes_one_axis(const Value& layer) {
+  if (!layer.is(Value::Kind::Layer) || layer.fn->definition == nullptr) return false;
+  const std::vector<Formal>& formals = layer.fn->definition->formals;
+  return !formals.empty() && formals[0].type && formals[0].type->dims.size() == 1 &&
+         !formals[0].type->dims[0].ellipsis;
+}
+
+}  // namespace
+
 // What trains each parameter of a step.
 void ModelCompiler::elaborate_updates(Pass& p, size_t step) {
   parts_.steps.emplace_back();
@@ -110,6 +149,9 @@ void ModelCompiler::elaborate_updates(Pass& p, size_t step) {
   const Expr& x = *fields_.steps[step].optimizer;
   if (!x.is(Expr::Kind::Make))
     p.e.fail(x.loc, "an optimizer is a layer with its settings: adamw{} or sgd{momentum=0.9}");
+  if (const auto layer = p.e.find_value(x.kids[0].text, p.scope);
+      layer && takes_one_axis(*layer) && !trained_[step].empty())
+    return elaborate_whole_update(p, step);
   for (const std::string& path : p.e.slot_order())
     if (trained_[step].count(path) != 0)
       of_path[path] = update_for(step, p.e.slots().at(path).spec.type, path, known);
@@ -130,7 +172,7 @@ Checks ModelCompiler::finish_checked(Pass& p) {
 // The learning rate of each parameter: one for all, unless lr reads `param`.
 void ModelCompiler::elaborate_schedules(size_t step) {
   StepPart& part = parts_.steps[step];
-  part.rate = fields_.steps[step].rate;
+  part.name = fields_.steps[step].name, part.rate = fields_.steps[step].rate;
   std::map<std::string, int> known;
   const bool by_parameter = reads_param(*fields_.steps[step].lr, false);
   const int common = by_parameter ? 0 : elaborate_schedule(step, "", {}, known);
@@ -206,6 +248,7 @@ void ModelCompiler::build_training() {
   parts_.accumulate = fields_.accumulate, parts_.average = fields_.ema;
   assemble_training_step(unit_, parts_);
   entries_.insert("train_step");
+  if (parts_.accumulate > 1) entries_.insert("gather_step");
 }
 
 // @loss of one update; the first also gives what is measured and stored.

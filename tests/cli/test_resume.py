@@ -42,6 +42,12 @@ STEPS = (TABLE.replace("Dense{8} |> tanh", 'Dense{8} as "first" |> tanh').replac
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
+# A rate that a metric lowers, within epochs too, and metrics of all rows, of which one chooses.
+PLATEAU = (EVERY.replace("cosine(2e-2, 0, warmup=7)", "plateau(2e-2, max = val.area, factor = 0.5, patience = 1, cooldown = 1, low = 1e-3)")
+           .replace("metric r2 = r2(p, y)", "metric r2 = r2(p, y)\n  metric area = auc(p, f64(y > 0))").replace("val.r2", "val.area"))
+# All parameters at once, whose slots are theirs together.
+WHOLE = TABLE.replace("adam{}", "lbfgs{history = 3}").replace("cosine(2e-2, 0, warmup=7)", "0.05").replace("batch = 8", "batch = 21")
+
 # A state that goes on from batch to batch, and validations while it does.
 CARRY = """model m(x: i32[B, 6]) -> (logits: [B, 6, 5]) {
   state h: [B, 4] = 0.5 carry
@@ -116,7 +122,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY):
+        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY, PLATEAU, WHOLE):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")
@@ -479,6 +485,37 @@ class Resume(Folder):
                 w[k] = ("F32", w[k][1], bytes(len(w[k][2])))
         write_tensors(self.dir / "w.safetensors", w)
         self.assertEqual(line.split()[1:], gradc("eval", "m.grad", "--load", "w.safetensors", cwd=self.dir, cache=self.cache).split()[1:])
+
+    def test_rates_that_a_metric_lowers(self):
+        self.model(PLATEAU.replace("patience(60", "patience(600"), epochs=12)
+        told = [line for line in self.run_("--run", "a")[0].splitlines() if line.startswith("lr ")]
+        rows = self.epochs("a")
+        # The rule by hand, over the values that were measured.
+        rate, best, bad, cooling, lowered = 2e-2, -math.inf, 0, 0, []
+        for r in rows:
+            better = r["val.area"] > best * (1 + 1e-4)
+            best, bad = (r["val.area"], 0) if better else (best, bad + 1)
+            if cooling:
+                cooling, bad = cooling - 1, 0
+            if bad > 1:
+                rate, bad, cooling = max(rate / 2, 1e-3), 0, 1
+                lowered.append((rate, r["step"]))
+        lowered = [l for i, l in enumerate(lowered) if i == 0 or l[0] < lowered[i - 1][0]]
+        self.assertGreater(len(lowered), 1)
+        self.assertEqual(told, [f"lr {rate:.4g} after step {step}: val.area did not become better" for rate, step in lowered])
+        self.assertEqual(float.fromhex(metadata(self.dir / "runs/m/a/last.safetensors")["gradc.plateaus"].split()[0]), rate)
+        self.assertNotIn("train.area", rows[0])
+        # What it remembers is refused where it is none, and missed where it is not there.
+        state = self.dir / "runs/m/a/last.safetensors"
+        data = state.read_bytes()
+        n = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8 : 8 + n])
+        for value, code, words in (("0x1p-4 nan 1", 1, "gradc.plateaus is no list of rates and counts"), ("", 0, "plateau begins anew")):
+            header["__metadata__"]["gradc.plateaus"] = value
+            header["__metadata__"].pop("gradc.checksum", None)
+            text = json.dumps(header).encode()
+            (self.dir / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + n :])
+            self.assertIn(words, self.run_("-q", "--resume=w.safetensors", "--run", "b", "--overwrite", code=code)[1])
 
     def test_json_log(self):
         self.model(epochs=3)

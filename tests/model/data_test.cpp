@@ -133,6 +133,25 @@ std::string text_model(const std::string& data, const std::string& symbols = "3"
          "\n}\ntrain m on d {\n  loss = cross_entropy(logits, y)\n  optimizer = sgd{}\n  lr = 0.1\n}\n";
 }
 
+TEST_F(Data, OnlyChoosesRowsByOneWholeNumber) {
+  write("root/t.csv", "a,b,y,k\n1,2,0,u\n3,4,1,v\n5,6,2,u\n7,8,1,v\n");
+  auto source = [](const char* y, const char* only) {
+    return fmt::format("  train = csv(\"t.csv\", x = columns(\"a\", \"b\"), y = {}) |> {}", y, only);
+  };
+  const TestModel m(model(source("column(\"y\", i32)", "only(y = [1, 2])")));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
+  EXPECT_EQ(d.splits.train.rows, (std::vector<int64_t>{1, 2, 3}));
+  const std::pair<std::string, const char*> wrong[] = {
+      {source("label(\"k\", missing=\"none\")", "only(y = [0])"),
+       "y holds names, which are numbered by the training split; only chooses rows by whole numbers"},
+      {source("column(\"y\", i32)", "only(x = 1)"), "only chooses rows by one whole number each"},
+      {source("column(\"y\", i32)", "only(y = [7, -1])"), "the split train has no rows"}};
+  for (const auto& [text, words] : wrong) {
+    const std::string said = refusal(model(text));
+    EXPECT_NE(said.find(words), std::string::npos) << said;
+  }
+}
+
 TEST_F(Data, WindowsOfATextStayInTheirPart) {
   write("t.txt",
         "abcabcabcabc"

@@ -16,8 +16,12 @@ constexpr const char* kModel =
 
 class Training {
  public:
-  explicit Training(const std::string& fields, int total)
-      : model_(kModel + fields + " }\n", in_f64()), runner_(model_.compiled.program, 1), total_(total) {
+  // `gathers`: batches that end no update by @gather_step.
+  explicit Training(const std::string& fields, int total, bool gathers = false)
+      : model_(text_of(fields), in_f64()),
+        runner_(model_.compiled.program, 1),
+        total_(total),
+        gathers_(gathers) {
     for (int i = 0; i < kRows * kFeatures; ++i) x_.set(i, std::sin(1 + i));
     for (int i = 0; i < kRows * 3; ++i) y_.set(i, std::cos(2 + 3 * i));
     runner_.init(0);
@@ -26,7 +30,8 @@ class Training {
   void step() {
     std::vector<int64_t> rows;
     for (int i = 0; i < kBatch; ++i) rows.push_back((done_ * kBatch + i) % kRows);
-    runner_.begin("train_step", kBatch);
+    const bool ends = (done_ + 1) % model_.compiled.program.accumulate == 0 || done_ + 1 == total_;
+    runner_.begin(gathers_ && !ends ? "gather_step" : "train_step", kBatch);
     runner_.set_rows("x", x_, rows);
     runner_.set_rows("y", y_, rows);
     runner_.set("step", done_++);
@@ -35,6 +40,13 @@ class Training {
     runner_.call();
   }
 
+  // Steps have losses of their own.
+  static std::string text_of(const std::string& fields) {
+    std::string text = kModel + fields + " }\n";
+    if (const size_t shared = text.find("loss = mse(p, y); batch"); text.find("step one") != text.npos)
+      text.erase(shared, std::string("loss = mse(p, y); ").size());
+    return text;
+  }
   int done() const { return done_; }
   const Compiled& compiled() const { return model_.compiled; }
   runtime::SafeTensors state() const { return runner_.save(); }
@@ -52,6 +64,7 @@ class Training {
   runtime::Array x_ = runtime::make_array(runtime::DType::F64, {kRows, kFeatures});
   runtime::Array y_ = runtime::make_array(runtime::DType::F64, {kRows, 3});
   int done_ = 0, total_;
+  bool gathers_;
 };
 
 void expect(const runtime::SafeTensors& state, const std::string& before, std::istringstream& values) {
@@ -120,19 +133,36 @@ TEST(Variants, LoadedWeightsAreTheRawOnesToo) {
   }
 }
 
+const char* const kSeveralBatches[] = {
+    "optimizer = adam{}; lr = cosine(0.1, 0); accumulate = 2; ema = 0.9; clip = norm(0.1)",
+    "step one { params = w; loss = mse(p, y); optimizer = adam{}; lr = 0.1 if rank(param) > 1 else 0.2 }\n"
+    "step two { params = [k, b]; loss = mse(p, y); optimizer = sgd{}; lr = 0.1 }\n"
+    "accumulate = 2; ema = 0.9",
+    "optimizer = lbfgs{history=2}; lr = 0.5; accumulate = 3; ema = 0.9; clip = norm(0.3)"};
+
+// Whole states, losses and sums of metrics are those of a training that makes an update of each batch.
+TEST(Variants, BatchesThatEndNoUpdateGiveTheSameBitsWithoutOne) {
+  for (const char* fields : kSeveralBatches) {
+    SCOPED_TRACE(fields);
+    Training whole(fields, 8), gathered(fields, 8, true);
+    const runtime::Entry& e = *gathered.compiled().program.entry("gather_step");
+    EXPECT_LT(e.inputs.size(), gathered.compiled().program.entry("train_step")->inputs.size());
+    while (whole.done() < 8) {
+      whole.step(), gathered.step();
+      const runtime::SafeTensors want = whole.state(), got = gathered.state();
+      ASSERT_EQ(want.tensors.size(), got.tensors.size());
+      for (const auto& [name, a] : want.tensors) EXPECT_EQ(a.bytes, got.tensors.at(name).bytes) << name;
+      for (const char* name : {"loss", "sums"})
+        EXPECT_EQ(whole.runner().output(name).bytes, gathered.runner().output(name).bytes) << name;
+    }
+  }
+}
+
 // The same bits by the graph interpreter, several updates a step among them.
 TEST(Variants, AgreeWithTheInterpreter) {
-  for (const char* fields :
-       {"optimizer = adam{}; lr = cosine(0.1, 0); accumulate = 2; ema = 0.9; clip = norm(0.1)",
-        "step one { params = w; loss = mse(p, y); optimizer = adam{}; lr = 0.1 if rank(param) > 1 else 0.2 "
-        "}\n"
-        "step two { params = [k, b]; loss = mse(p, y); optimizer = sgd{}; lr = 0.1 }\n"
-        "accumulate = 2; ema = 0.9"}) {
+  for (const char* fields : kSeveralBatches) {
     SCOPED_TRACE(fields);
-    std::string text = kModel + std::string(fields) + " }\n";
-    if (const size_t shared = text.find("loss = mse(p, y); batch"); text.find("step one") != text.npos)
-      text.erase(shared, std::string("loss = mse(p, y); ").size());
-    const TestModel m(text);
+    const TestModel m(Training::text_of(fields));
     ASSERT_TRUE(m.ok());
     expect_same_training(m.compiled, 2, 5, 6);
   }

@@ -1,5 +1,6 @@
 // The standard library and programs of the language against values from outside (samples.txt, written by
-// samples.py from NumPy, SciPy and JAX), in f64 by compiled code.
+// samples.py from NumPy, SciPy and JAX, and measures.txt, by measure_samples.py from scikit-learn), in f64 by
+// compiled code.
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -84,11 +85,17 @@ void expect_results(const Sample& s, Loaded& m) {
 }
 
 void expect_metrics(const Sample& s, Loaded& m) {
-  const std::vector<std::string>& names = m.model.compiled.program.metrics;
+  std::vector<std::string> names = m.model.compiled.program.metrics;
+  for (const runtime::Table& t : m.model.compiled.program.tables) names.push_back(t.name);
   const std::vector<double> values = m.runner.evaluate({&m.data, m.rows}, 4);
   ASSERT_EQ(names, s.out_names);
-  for (size_t i = 0; i < values.size(); ++i)
-    EXPECT_EQ(difference(s, scalar(DType::F64, values[i]), s.out[i]), "") << names[i];
+  size_t at = 0;
+  for (size_t i = 0; i < s.out.size(); ++i) {
+    Tensor got(DType::F64, s.out[i].shape());
+    for (int64_t k = 0; k < got.count(); ++k) got.set(k, values.at(at++));
+    EXPECT_EQ(difference(s, got, s.out[i]), "") << names[i];
+  }
+  EXPECT_EQ(at, values.size());
 }
 
 std::vector<double> drawn(Loaded& m, const std::string& path, int seeds) {
@@ -163,8 +170,14 @@ void run(const Sample& s) {
   expect_results(s, m);
 }
 
+std::vector<Sample> all_samples() {
+  std::vector<Sample> all = read_samples("tests/std/samples.txt");
+  for (Sample& s : read_samples("tests/std/measures.txt")) all.push_back(std::move(s));
+  return all;
+}
+
 TEST(Samples, CompiledModelsGiveTheValuesFromOutside) {
-  const std::vector<Sample> all = read_samples("tests/std/samples.txt");
+  const std::vector<Sample> all = all_samples();
   ASSERT_GT(all.size(), 200u);
   for (const Sample& s : all) {
     SCOPED_TRACE(fmt::format("{} at line {}\n{}", s.op, s.line, s.text));
@@ -179,12 +192,12 @@ TEST(Samples, CompiledModelsGiveTheValuesFromOutside) {
 // A definition without a sample, or whose gradient no value from outside has seen, is an error.
 TEST(Samples, EveryDefinitionOfTheStandardLibraryHasOne) {
   std::set<std::string> values, gradients;
-  for (const Sample& s : read_samples("tests/std/samples.txt")) {
+  for (const Sample& s : all_samples()) {
     EXPECT_TRUE(s.kind == "program" || s.text.find(s.op) != s.text.npos) << "line " << s.line;
     EXPECT_FALSE(s.out.empty()) << "line " << s.line;
     (s.kind == "train" ? gradients : values).insert(s.op);
   }
-  for (const char* file : {"optimisers", "optimiser_formulas"}) {
+  for (const char* file : {"optimisers", "optimiser_formulas", "lbfgs"}) {
     std::ifstream in(std::string(GRADC_SOURCE_DIR) + "/tests/data/" + file + ".txt");
     for (std::string line; std::getline(in, line);) values.insert(line.substr(0, line.find('{')));
   }
@@ -199,9 +212,9 @@ TEST(Samples, EveryDefinitionOfTheStandardLibraryHasOne) {
       name = name.substr(0, name.find_first_of("({"));
       ++definitions;
       EXPECT_TRUE(values.count(name)) << name << " has no sample";
-      const std::set<std::string> without = {"accuracy",   "same_padding",         "transposed_extent",
-                                             "within",     "sinusoidal_positions", "mel_filters",
-                                             "ctc_frames", "ctc_greedy",           "edit_distance"};
+      const std::set<std::string> without = {
+          "accuracy",   "same_padding", "transposed_extent", "within", "sinusoidal_positions", "mel_filters",
+          "ctc_frames", "ctc_greedy",   "edit_distance",     "f1",     "confusion_matrix",     "auc"};
       const bool needed = differentiable && without.count(name) == 0;
       EXPECT_TRUE(!needed || gradients.count(name)) << name << " has no sample of its gradient";
     }

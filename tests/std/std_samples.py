@@ -104,6 +104,11 @@ def norm_layers(x):
             + TRAIN.format(fields='x = columns("a")', loss="sum(r)", more="", optimizer="gradient{}", lr=1))
     sample("fit", "Standardize", text, {"x": rows},
            {"standardize.mu": mu, "standardize.sd": sd, "r": (rows - mu) / (sd + 1e-8)}, "near 1e-12 1e-13")
+    still = np.stack([rows[:, 0], np.full(7, 0.1), np.zeros(7), np.full(7, -1e6 / 3)], -1)  # as StandardScaler does it
+    sample("fit", "Standardize", text.replace("[B, 3]", "[B, 4]"), {"x": still},
+           {"standardize.mu": still.mean(0), "r": np.stack([(rows[:, 0] - mu[0]) / (sd[0] + 1e-8), *np.zeros((3, 7))], -1)}, "near 1e-12 1e-9")
+    value("Standardize", "x |> Standardize{}", {"x": still + 2}, np.stack([(rows[:, 0] + 2 - mu[0]) / (sd[0] + 1e-8), *np.full((3, 7), 2.0)], -1),
+          {"standardize.mu": still.mean(0), "standardize.sd": np.array([sd[0], 1e-12, 0, 3e-5])}, "near 1e-9 0")
     state = {"standardize.mu": mu, "standardize.sd": sd}
     value("Standardize", "x |> Standardize{eps=0.5}", {"x": rows}, (rows - mu) / (sd + 0.5), state)
     trained("Standardize", "r = (x |> Standardize{}) * a", {"x": rows}, {"a": some(3)}, "mean(r)",

@@ -1,0 +1,42 @@
+// Rules on metrics of the split val, and learning rates that such a rule lowers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gradc::runtime {
+
+struct Rule {  // on a metric of the split val: which weights to keep, when to stop
+  std::string metric;
+  bool maximize = false;
+  int patience = 0;
+  double delta = 0;
+};
+
+// A learning rate that is multiplied by `factor` where a metric has not become better, by `threshold` of its
+// best, for more than `patience` validations: what PyTorch's ReduceLROnPlateau does, but that the best is not
+// looked at for `cooldown` validations behind that. It stays at least `low`.
+struct Plateau {
+  std::string rate;  // which of Program::hyper it is
+  std::string metric;
+  bool maximize = false;
+  double factor = 0.1, threshold = 1e-4, low = 0;
+  int64_t patience = 10, cooldown = 0;
+};
+
+struct PlateauState {
+  double rate = 0;
+  std::optional<double> best;
+  int64_t bad = 0, cooling = 0;  // validations
+};
+
+// What a validation makes of it.
+PlateauState after(const Plateau& p, PlateauState s, double value);
+
+// As numbers, for files, and back; nothing where they cannot be.
+std::vector<double> to_numbers(const std::vector<PlateauState>& states);
+std::optional<std::vector<PlateauState>> from_numbers(const std::vector<double>& numbers);
+
+}  // namespace gradc::runtime

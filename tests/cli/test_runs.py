@@ -1,7 +1,7 @@
-"""Runs and checkpoints as a user meets them: nothing is lost. usage: test_runs.py GRADC SOURCE_DIR"""
+"""Runs and checkpoints as a user meets them: nothing is lost. usage: test_runs.py GRADC SOURCE_DIR [TEST]..."""
 import json, os, pathlib, random, signal, struct, subprocess, sys, time, unittest, zlib
 
-from test_cli import DIGITS, GRADC, LINE, SOURCE, Folder, gradc, metadata, tensors, weight
+from test_cli import DIGITS, GRADC, LINE, SOURCE, Folder, gradc, metadata, tell, tensors, weight
 
 KILLS = int(os.environ.get("GRADC_KILLS", "40"))
 HERE = pathlib.Path(__file__).resolve().parent
@@ -278,6 +278,7 @@ class Runs(Folder):
                 self.assertTrue(sound(self.dir / f"{path}.safetensors"), (round, path))
             self.record("runs/m/a")
         self.assertGreater(killed, KILLS // 4)
+        tell(f"{killed} of {KILLS} trainings killed while they ran")
         self.train("--run", "a", "--save", "w.safetensors", "--overwrite", cache=cache)
         self.assertEqual(self.debris(), [])
 
@@ -309,4 +310,4 @@ class Runs(Folder):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], verbosity=1)
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=1)

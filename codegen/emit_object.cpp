@@ -65,7 +65,7 @@ std::string emit_file(std::span<const step::Step> steps, const Division& divisio
   auto machine = make_machine(t, true);
   auto m = emit_module(c, steps, division, part, prefix, t);
   m->setDataLayout(machine->createDataLayout());
-  if (runs_here) check_addresses(*m);
+  if (runs_here) instrument(*m);
   if (kind == llvm::CodeGenFileType::ObjectFile && part == 0) {
     llvm::Type* i64 = llvm::Type::getInt64Ty(c);
     new llvm::GlobalVariable(*m, i64, true, llvm::GlobalValue::ExternalLinkage,

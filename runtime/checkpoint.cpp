@@ -13,6 +13,8 @@
 namespace gradc::runtime {
 namespace {
 
+constexpr int64_t kMostSteps = int64_t(1) << 53;  // a step is a number of f64 in the program
+
 // In base 16, which loses nothing and knows NaN.
 std::string list_text(const std::vector<double>& values) {
   std::string out;
@@ -29,7 +31,8 @@ class Reader {
     int64_t n = 0;
     if (text == nullptr) refuse(key, "is not there");
     const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), n);
-    if (error != std::errc{} || end != text->data() + text->size() || n < 0) refuse(key, "is no number");
+    if (error != std::errc{} || end != text->data() + text->size() || n < 0 || n > kMostSteps)
+      refuse(key, "is no number of 0 to 2^53");
     return n;
   }
   int64_t whole_or_0(const char* key) const { return find(key) == nullptr ? 0 : whole(key); }

@@ -170,6 +170,13 @@ const Json* Json::find(std::string_view name) const {
   return nullptr;
 }
 
+std::optional<int64_t> Json::whole() const {
+  int64_t n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  const bool all = kind == Kind::Number && error == std::errc{} && end == text.data() + text.size();
+  return all ? std::optional(n) : std::nullopt;
+}
+
 Json parse_json(std::string_view text) { return Reader(text).all(); }
 
 std::string quote_json(std::string_view text) {

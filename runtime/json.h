@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,7 @@ struct Json {
   std::vector<std::pair<std::string, Json>> members;  // in order, names unique
 
   const Json* find(std::string_view name) const;
+  std::optional<int64_t> whole() const;  // of a number without fraction and exponent, with all 64 bits
 };
 
 struct JsonError : Error {

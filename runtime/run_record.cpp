@@ -53,10 +53,7 @@ std::string text_of(const Json& j, const char* key) {
 
 int64_t whole_of(const Json& j, const char* key) {
   const Json* v = j.find(key);
-  int64_t n = 0;
-  if (v != nullptr && v->kind == Json::Kind::Number)
-    std::from_chars(v->text.data(), v->text.data() + v->text.size(), n);
-  return n;
+  return v == nullptr ? 0 : v->whole().value_or(0);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -27,12 +26,9 @@ constexpr uint64_t kMaxHeader = 100000000;
   throw Error(Failure::Data, path + ": " + what);
 }
 
-std::optional<uint64_t> whole(const Json& v) {
-  uint64_t n = 0;
-  const auto [end, error] = std::from_chars(v.text.data(), v.text.data() + v.text.size(), n);
-  if (v.kind != Json::Kind::Number || error != std::errc{} || end != v.text.data() + v.text.size())
-    return std::nullopt;
-  return n;
+std::optional<uint64_t> size(const Json& v) {
+  const std::optional<int64_t> n = v.whole();
+  return n && *n >= 0 ? std::optional(static_cast<uint64_t>(*n)) : std::nullopt;
 }
 
 struct Row {
@@ -62,12 +58,12 @@ Row read_row(const std::string& path, const std::string& name, const Json& v) {
   uint64_t bytes = r.narrow.empty() ? static_cast<uint64_t>(size_of(r.dtype)) : 2;
   if (shape->items.size() > 16) refuse(path, "tensor '" + name + "' has more than 16 axes");
   for (const Json& d : shape->items) {
-    const auto n = whole(d);
+    const auto n = size(d);
     if (!n || *n > (uint64_t(1) << 40) || __builtin_mul_overflow(bytes, *n, &bytes))
       refuse(path, "tensor '" + name + "' has an impossible shape");
     r.shape.push_back(static_cast<int64_t>(*n));
   }
-  const auto begin = whole(offsets->items[0]), end = whole(offsets->items[1]);
+  const auto begin = size(offsets->items[0]), end = size(offsets->items[1]);
   if (!begin || !end || *begin > *end || *end - *begin != bytes)
     refuse(path, "tensor '" + name + "': its offsets do not fit its shape");
   r.begin = *begin, r.end = *end;

@@ -105,7 +105,7 @@ class Trainer {
     const Standing& s = k.standing;
     result_.step = k.step;
     // A training that ended within an epoch counted it, and may have got more steps since.
-    result_.epochs = k.step >= total_ ? k.epoch : std::min(k.epoch, k.step / per_epoch_);
+    result_.epochs = std::min(k.epoch, k.step / per_epoch_ + (k.step >= total_ ? 1 : 0));
     value_now_ = k.value, result_.best = s.best, result_.best_step = s.best_step;
     stop_best_ = s.stop_best, waited_ = s.waited;
     epoch_sums_ = s.sums;

@@ -62,8 +62,8 @@ std::optional<Row> json_row(const std::string& line) {
   try {
     const runtime::Json row = runtime::parse_json(line);
     const runtime::Json *n = row.find("epoch"), *step = row.find("step");
-    if (n == nullptr || step == nullptr) return std::nullopt;
-    return Row{static_cast<int64_t>(n->number), static_cast<int64_t>(step->number)};
+    if (n == nullptr || step == nullptr || !n->whole() || !step->whole()) return std::nullopt;
+    return Row{*n->whole(), *step->whole()};
   } catch (const runtime::Error&) {
     return std::nullopt;
   }

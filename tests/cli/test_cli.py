@@ -12,6 +12,11 @@ def gradc(*args, code=0, cwd=None, cache=""):
     return r.stdout if code == 0 else r.stderr
 
 
+def tell(text):
+    """What a campaign counted."""
+    print(text, file=sys.stderr)
+
+
 def tensors(path):
     """Names to (dtype, shape, bytes): an independent reader of the file format."""
     data = pathlib.Path(path).read_bytes()

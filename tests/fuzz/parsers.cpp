@@ -1,5 +1,8 @@
 #include "fuzz/parsers.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <new>
 
 #include "frontend/frontend.h"
@@ -10,12 +13,20 @@
 #include "passes/fuse/fusion.h"
 #include "pictures/picture.h"
 #include "pictures/resize.h"
+#include "runtime/checkpoint.h"
+#include "runtime/cifar.h"
 #include "runtime/csv.h"
 #include "runtime/error.h"
+#include "runtime/file.h"
 #include "runtime/idx.h"
 #include "runtime/json.h"
+#include "runtime/npy.h"
+#include "runtime/run_folder.h"
 #include "runtime/safetensors.h"
 #include "runtime/tokenizer.h"
+#include "runtime/vocabulary.h"
+#include "runtime/wav.h"
+#include "runtime/zip.h"
 #include "support/check.h"
 
 namespace gradc::fuzz {
@@ -93,7 +104,12 @@ void read_step(std::string_view bytes) {
   same(step::print(s), [](const std::string& t) { return step::print(step::parse_step(t)); });
 }
 
-void read_safetensors(std::string_view bytes) { runtime::nan_text(runtime::parse_safetensors("f", bytes)); }
+// As weights, and as what a training goes on from.
+void read_safetensors(std::string_view bytes) {
+  const runtime::SafeTensors file = runtime::parse_safetensors("f", bytes);
+  runtime::nan_text(file);
+  runtime::moment_of(file, "f");
+}
 
 void read_idx(std::string_view bytes) { runtime::parse_idx("f", bytes); }
 
@@ -137,6 +153,84 @@ void read_picture(std::string_view bytes) {
   pictures::resized(p, 5, 7, true);
 }
 
+// The bytes as a file, for readers that take a path.
+class MemoryFile {
+ public:
+  explicit MemoryFile(std::string_view bytes) : file_(::memfd_create("fuzz", MFD_CLOEXEC)) {
+    for (std::string_view rest = bytes; !rest.empty();) {
+      const ssize_t put = ::write(file_.get(), rest.data(), rest.size());
+      GRADC_CHECK(put > 0, "cannot write {} bytes to memory", rest.size());
+      rest.remove_prefix(static_cast<size_t>(put));
+    }
+  }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(file_.get()); }
+
+ private:
+  runtime::Descriptor file_;
+};
+
+// As the file's own type, and as each that it may be asked for.
+template <class Open>
+void read_arrays(Open open) {
+  for (int t = -1; t <= static_cast<int>(runtime::DType::F64); ++t) {
+    try {
+      runtime::ByteStream from = open();
+      const runtime::Array a = runtime::read_npy(
+          from, [&](runtime::DType stored) { return t < 0 ? stored : static_cast<runtime::DType>(t); });
+      GRADC_CHECK(a.bytes.size() == static_cast<size_t>(a.count() * runtime::size_of(a.dtype)),
+                  "an array of {} elements has {} bytes", a.count(), a.bytes.size());
+    } catch (const runtime::Error&) {  // what does not fit one type may fit another
+    }
+  }
+}
+
+void read_npy(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  read_arrays([&] { return runtime::open_file(file.path()); });
+}
+
+void read_npz(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  for (const char* member : {"i2.npy", "fortran.npy"})
+    read_arrays([&] { return runtime::open_member(file.path(), member); });
+}
+
+void read_wav(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  runtime::read_wav(file.path());
+}
+
+void read_cifar(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  const std::string path = file.path();
+  for (runtime::CifarKind kind : {runtime::CifarKind::Ten, runtime::CifarKind::Hundred}) {
+    try {
+      runtime::read_cifar({&path, 1}, kind, runtime::DType::F32);
+    } catch (const runtime::Error&) {  // records of the other kind
+    }
+  }
+}
+
+void read_gzip(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  runtime::read_file(file.path(), int64_t(1) << 24);
+}
+
+void read_run(std::string_view bytes) {
+  const MemoryFile file(bytes);
+  const std::string text = runtime::to_json(runtime::read_record(file.path()));
+  same(text,
+       [](const std::string& t) { return runtime::to_json(runtime::read_record(MemoryFile(t).path())); });
+}
+
+void read_characters(std::string_view bytes) {
+  runtime::Coded text = runtime::number_characters(bytes, "f");
+  std::string again;
+  for (int64_t i = 0; i < text.ids.count(); ++i) again += text.names.at(static_cast<size_t>(text.ids.at(i)));
+  GRADC_CHECK(again == bytes, "the characters are another text");
+  runtime::character_place("f", text, text.ids.count());
+}
+
 }  // namespace
 
 const std::vector<Parser>& parsers() {
@@ -152,6 +246,13 @@ const std::vector<Parser>& parsers() {
                                           {"json", read_json},
                                           {"png", read_picture},
                                           {"jpeg", read_picture},
+                                          {"npy", read_npy},
+                                          {"npz", read_npz},
+                                          {"wav", read_wav},
+                                          {"cifar", read_cifar},
+                                          {"gzip", read_gzip},
+                                          {"run", read_run},
+                                          {"characters", read_characters},
                                           {"tokenizer", read_tokenizer}};
   return all;
 }

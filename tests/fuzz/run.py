@@ -1,10 +1,10 @@
 """Fuzzes each parser in turn, from texts of this repository. usage: run.py FUZZ [--seconds N] [--only PARSER]
 [--out FOLDER]; see README.md."""
-import argparse, json, pathlib, re, struct, subprocess, sys, tempfile
+import argparse, gzip, json, pathlib, re, struct, subprocess, sys, tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 FAULTS = SOURCE / "../shared/faults/cases"  # more seeds where they are
-PARSERS = "json tokenizer png jpeg idx safetensors csv schedule kernel graph groups step model".split()
+PARSERS = "json run characters tokenizer wav cifar gzip npy npz png jpeg idx safetensors csv schedule kernel graph groups step model".split()
 
 
 def files(*patterns):
@@ -52,9 +52,20 @@ def seeds(parser):
         return files("tests/readers/pictures/*." + {"png": "png", "jpeg": "jpg"}[parser])
     if parser == "tokenizer":
         return files("tests/readers/tokenizers/*.json")
+    if parser in ("npy", "npz", "wav"):
+        return files(f"tests/readers/files/*.{parser}")
+    if parser == "cifar":
+        return [bytes([1]) + bytes(3072), bytes([1, 2]) + bytes(3072)]
+    if parser == "gzip":
+        return [gzip.compress(b"abc" * 9, mtime=0), gzip.compress(b"", mtime=0) + gzip.compress(b"x", mtime=0), gzip.compress(bytes(4096), 0, mtime=0), b"plain"]
+    if parser == "run":
+        return [b'{"status": "finished", "command": ["gradc", "train"], "steps": 12, "best": 0.25, "maximize": true, "results": {"val.loss": 1e-3, "x": null}, "seconds": {"all": 2}}']
+    if parser == "characters":
+        return ["a\nb\u00e4\u20ac\U0001f600".encode(), *files("README.md")]
     if parser == "safetensors":
         few = {"w": ("F32", [2, 2], bytes(16)), "h": ("F16", [3], b"\0\x3c\1\0\0\x7e"), "b": ("BF16", [1], b"\x80\x3f"), "i": ("I64", [], bytes(8)), "e": ("F64", [0, 4], b""), "t": ("BOOL", [2], b"\0\1")}
-        return [safetensors(few, a="b", k='v "\n'), *files("*/*.safetensors", "tests/data/*.safetensors")]
+        moment = {"step": "7", "epochs": "2", "value": "0.5", "sums": "0x1p-3 nan", "shifts": "", "best": "1e-3", "stop_best": "-0x1.8p+1", "best_step": "6", "wait": "1"}
+        return [safetensors(few, a="b", k='v "\n'), safetensors({}, **{"gradc." + k: v for k, v in moment.items()}), *files("*/*.safetensors", "tests/data/*.safetensors")]
     return [b'{"a": [1, -2.5e1, true, null, {}], "b\\u00e4\\n": "\\ud83d\\ude00"}', b"[[[]]]", *files("*/*.json")]
 
 

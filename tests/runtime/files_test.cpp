@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 
 #include "model/temp_folder.h"
 #include "runtime/csv.h"
@@ -270,6 +271,9 @@ TEST_F(Files, Json) {
   const Json j = parse_json("{\"a\": [1, -2.5e1, true, null], \"b\\u00e4\\n\": \"\\ud83d\\ude00\"}");
   EXPECT_EQ(j.find("a")->items[1].number, -25);
   EXPECT_EQ(j.find("b\xC3\xA4\n")->text, "\xF0\x9F\x98\x80");
+  EXPECT_EQ(parse_json("-9223372036854775808").whole(), std::numeric_limits<int64_t>::min());
+  for (const char* other : {"1e3", "1.0", "9223372036854775808", "1e300", "\"7\"", "null", "[7]"})
+    EXPECT_EQ(parse_json(other).whole(), std::nullopt) << other;
   EXPECT_EQ(parse_json(quote_json("a\"\\\n\x01")).text, "a\"\\\n\x01");
   for (const char* bad : {"", "{", "[1,]", "{\"a\":1,\"a\":2}", "\"\\ud800\"", "01x", "nul", "[1] 2"})
     EXPECT_NE(refusal([&] { parse_json(bad); }), "") << bad;

@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -199,7 +201,8 @@ bool same(const SafeTensors& a, const SafeTensors& b) {
   return true;
 }
 
-// 64 kB: every truncation is refused; every byte that changes is refused, or the weights are the same.
+// 64 kB: every truncation is refused; every byte that changes is refused, or the weights are the same. One
+// bit of each byte, or with GRADC_FLIPS=8 one after the other all.
 TEST_F(Runs, DamageIsFound) {
   const SafeTensors good = weights(16320);
   const std::string path = (dir / "w").string();
@@ -209,17 +212,39 @@ TEST_F(Runs, DamageIsFound) {
   for (size_t n = 0; n < text.size(); ++n)
     ASSERT_THROW(parse_safetensors("w", std::string_view(text).substr(0, n)), Error) << n;
   std::string damaged = text;
-  int64_t harmless = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    damaged[i] = static_cast<char>(damaged[i] ^ (1 << i % 8));
+  const char* given = std::getenv("GRADC_FLIPS");
+  const auto bits = static_cast<size_t>(given != nullptr ? std::clamp(std::atoi(given), 1, 8) : 1);
+  size_t harmless = 0;
+  for (size_t i = 0; i < text.size() * bits; ++i) {
+    const size_t byte = i / bits;
+    damaged[byte] = static_cast<char>(damaged[byte] ^ (1 << (byte + i % bits) % 8));
     try {
-      ASSERT_TRUE(same(parse_safetensors("w", damaged), good)) << i;
+      ASSERT_TRUE(same(parse_safetensors("w", damaged), good)) << byte;
       ++harmless;
     } catch (const Error&) {
     }
-    damaged[i] = text[i];
+    damaged[byte] = text[byte];
   }
-  EXPECT_LT(harmless, 40);  // the checksum's own name, spaces behind the header
+  EXPECT_LT(harmless, 40 * bits);  // the checksum's own name, spaces behind the header
+  RecordProperty("truncations", static_cast<int>(text.size()));
+  RecordProperty("harmless", static_cast<int>(harmless));
+}
+
+TEST_F(Runs, MomentsThatCannotBeAreRefused) {
+  SafeTensors f;
+  f.metadata = {{"gradc.step", "9007199254740992"}, {"gradc.epochs", "3"}, {"gradc.sums", "0x1p-1 nan"}};
+  const Kept k = moment_of(f, "w");
+  EXPECT_EQ(k.step, int64_t(1) << 53);
+  EXPECT_EQ(k.standing.sums.size(), 2u);
+  for (const char* key : {"gradc.step", "gradc.epochs", "gradc.best_step", "gradc.wait"})
+    for (const char* bad : {"-1", "9007199254740993", "99999999999999999999", "1.5", "", "nan"}) {
+      SafeTensors other = f;
+      other.metadata[key] = bad;
+      EXPECT_TRUE(says(refusal([&] { moment_of(other, "w"); }), std::string(key) + " is no number"))
+          << key << " " << bad;
+    }
+  f.metadata["gradc.sums"] = "1 x";
+  EXPECT_TRUE(says(refusal([&] { moment_of(f, "w"); }), "is no list of numbers"));
 }
 
 TEST_F(Runs, NanIsNamed) {

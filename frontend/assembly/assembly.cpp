@@ -237,7 +237,7 @@ class TrainingStep {
       if (gradients[i] == kNone) continue;
       const NodeId before = slot(kGradientSum, i, unit_.state[i].type, unit_.state[i].loc);
       const NodeId sum = b_.add(before, gradients[i]);
-      updates_.emplace_back(when_due(b_.zeros_like(sum), sum), before);
+      updates_.emplace_back(gathers_ ? sum : when_due(b_.zeros_like(sum), sum), before);
       if (gathers_) continue;
       gradients[i] = b_.div(sum, b_.splat(b_.convert(batches_, b_.dtype(sum)), b_.shape(sum)));
     }
@@ -292,7 +292,7 @@ class TrainingStep {
     std::vector<NodeId> results, slots;  // what an optimiser gives; the slots that it had
   };
   // An optimiser, whose slots belong to `of`.
-  Updated update(const UpdatePart& u, NodeId weight, NodeId gradient, NodeId rate, const std::string& of) {
+  Updated update(const UpdatePart& u, NodeId weight, NodeId gradient, NodeId rate, std::string of) {
     const NodeId step = b_.convert(updates_done_, DType::F64);
     std::vector<NodeId> arguments{weight, gradient, rate, step}, own;
     const graph::Function& f = unit_.module.at(u.function);

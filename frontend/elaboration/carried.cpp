@@ -83,7 +83,7 @@ void Elaborator::store_states(const Instance& owner, Scope& scope) {
     auto it = slots_.find(state_path(owner, name, false));
     if (it == slots_.end()) it = slots_.find(state_path(owner, name, true));
     if (it == slots_.end() || it->second.spec.role == StateSpec::Role::Param || last == nullptr ||
-        last->is(Value::Kind::None))  // a mistake that was reported
+        last->is(Value::Kind::None) || last->is(Value::Kind::Error))  // a mistake that was reported
       continue;
     Slot& s = it->second;
     const graph::NodeId before = s.begin ? s.begin->node : s.node;

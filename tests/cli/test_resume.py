@@ -521,6 +521,16 @@ class Resume(Folder):
             (self.dir / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + n :])
             self.assertIn(words, self.run_("-q", "--resume=w.safetensors", "--run", "b", "--overwrite", code=code)[1])
 
+    def test_eval_says_which_windows_are_left_out(self):
+        self.model(CARRY, epochs=1)
+        told = [line.strip() for line in self.run_("--run", "a")[0].splitlines() if "left out" in line]
+        env = dict(os.environ, GRADC_CACHE=str(self.cache))
+        r = subprocess.run([GRADC, "eval", "m.grad", "--run", "a"], cwd=self.dir, env=env, capture_output=True, text=True, timeout=300)
+        self.assertEqual(len(r.stdout.splitlines()), 1)
+        self.assertTrue(told)
+        self.assertEqual([line for line in r.stderr.splitlines() if "left out" in line], told)
+        self.assertRegex(told[-1], r"^test: [1-3] of \d+ windows are left out, which fill no batch of 4 rows$")
+
     def test_json_log(self):
         self.model(epochs=3)
         events = [json.loads(l) for l in self.run_("--log-format=json", "--run", "a")[0].splitlines()]

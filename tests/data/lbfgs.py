@@ -17,10 +17,8 @@ X = torch.tensor([math.sin(1 + i) for i in range(ROWS * N)]).reshape(ROWS, N)
 Y = torch.tensor([math.cos(2 + 3 * i) for i in range(ROWS * M)]).reshape(ROWS, M)
 CASES = [
     ("", "lbfgs{}", 1.0, {}),
-    ("", "lbfgs{}", 0.3, {}),
     ("", "lbfgs{history=3}", 0.5, {"history_size": 3}),
     ("tanh", "lbfgs{history=4}", 0.2, {"history_size": 4}),
-    ("tanh", "lbfgs{history=1}", 0.1, {"history_size": 1}),
     ("", "lbfgs{tolerance_grad=0.1}", 0.5, {"tolerance_grad": 0.1}),
     ("", "lbfgs{tolerance_change=0.1}", 0.5, {"tolerance_change": 0.1}),
 ]

@@ -209,8 +209,10 @@ class Chooser {
     s.vector_axis = best_vector_axis(false);
     s.what = "elementwise";
     if (choose_blocks_to_transpose(s)) return;
-    s.divide = pays_to_divide(static_cast<size_t>(s.vector_axis));
-    if (s.divide || nest_.loops.size() > 1 || !s.parallel) return;
+    if (nest_.loops.size() > 1 || !s.parallel) {
+      s.divide = pays_to_divide(static_cast<size_t>(s.vector_axis));
+      return;
+    }
     s.columns = 1024;
     s.columns_why = "threads share pieces of the only axis";
   }

@@ -290,6 +290,24 @@ func @f[B <= 37](%x: f32[B,19,21], %w: f32[21,18], %g: f32[B,6,5,8], %v: f32[5,5
   EXPECT_TRUE(passes::run_graph_passes(graph::parse(text)).at("f").nodes.back().attrs.has("where"));
 }
 
+// Slices side by side along the only axis, which threads share in pieces, and along one of two.
+TEST(Agreement, SlicesSideBySide) {
+  const char* text = R"(
+func @f[B <= 37](%x: f32[16], %y: f32[32], %g: f32[B,16], %h: f32[B,32]) -> (f32[48], f32[B,48]) {
+  %a = pad(%x) {low=[0], high=[32], interior=[0], value=0.0}
+  %b = pad(%y) {low=[16], high=[0], interior=[0], value=-0.0}
+  %c = add(%a, %b)
+  %d = pad(%g) {low=[0,0], high=[0,32], interior=[0,0], value=0.0}
+  %e = pad(%h) {low=[0,16], high=[0,0], interior=[0,0], value=1.0}
+  %f = mul(%d, %e)
+  return %c, %f
+}
+)";
+  for (const bool parallel : {false, true})
+    for (const int lanes : {4, 8, 16})
+      expect_agreement(text, "f", {0, 1, 37}, {lanes, {}, "", parallel}, {1, 2, 3});
+}
+
 // Contractions of few outputs, parted along an axis whose end falls before, at and behind the end of a part.
 TEST(Agreement, PartedContractions) {
   const char* text = R"(

@@ -17,6 +17,7 @@ X = torch.tensor([math.sin(1 + i) for i in range(ROWS * N)]).reshape(ROWS, N)
 Y = torch.tensor([math.cos(2 + 3 * i) for i in range(ROWS * M)]).reshape(ROWS, M)
 CASES = [
     ("", "lbfgs{}", 1.0, {}),
+    ("", "lbfgs{}", 0.3, {"history_size": 10}),  # PyTorch's own is 100
     ("", "lbfgs{history=3}", 0.5, {"history_size": 3}),
     ("tanh", "lbfgs{history=4}", 0.2, {"history_size": 4}),
     ("", "lbfgs{tolerance_grad=0.1}", 0.5, {"tolerance_grad": 0.1}),

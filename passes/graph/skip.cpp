@@ -2,7 +2,7 @@
 // (`where`) say which remain. They are no terms at all from here on: zero times infinity is not among them.
 // The interpreters skip them, and loops over what is summed begin and end where the conditions say.
 #include <algorithm>
-#include <set>
+#include <optional>
 
 #include "ir/ops/einsum_spec.h"
 #include "passes/graph/expand.h"

@@ -493,8 +493,8 @@ class Chooser {
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
     constexpr int64_t kLine = 64, kManyTiles = 16;
-    constexpr double kManyPages = 4e6,
-                     kUnknownPages = 12e6;  // bytes in pages of 4 KB; a core knows some 2,000
+    // Bytes in pages of 4 KB: many of the some 2,000 pages that a core knows, and more than it knows.
+    constexpr double kManyPages = 4e6, kUnknownPages = 12e6;
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
     if (bytes % kLine != 0 && pitch >= 2 * s.columns) return true;
     // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.

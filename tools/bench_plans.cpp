@@ -18,7 +18,8 @@ PlannedStep plan_again(const Compiled& c, const ModelOptions& o) {
   passes::StepOptions options = step_options(o.compile);
   options.fuse.state = {make_state_table(c.unit, o.layouts), state_rows(c.unit, f)};
   options.after = "plan";
-  PlannedStep s{train_step(c), passes::build_step(c.primitive, f, options), options.schedule};
+  PlannedStep s{train_step(c), passes::build_step(c.primitive, f, options), options.schedule,
+                o.compile.without};
   for (const step::Dim& d : s.planned.dims) s.options.plan[d.name] = d.plan;
   GRADC_CHECK(s.planned.kernels.size() == s.scheduled.kernels.size(), "the step was planned in another way");
   return s;
@@ -26,9 +27,12 @@ PlannedStep plan_again(const Compiled& c, const ModelOptions& o) {
 
 struct Row {
   SearchResult found;
-  double chosen_in_step = 0, best_in_step = 0;  // ms of the pieces with the kernel; 0 where none is better
-  double quotient() const { return found.chosen.ms / found.best.ms; }
-  bool better() const { return found.best.entry != found.chosen.entry; }
+  const Plan* best = nullptr;                   // confirmed in the step; null where the chosen one is best
+  double chosen_in_step = 0, best_in_step = 0;  // ms of the pieces with the kernel
+  bool in_loop = false;                         // the pieces hold more than the kernel
+  double quotient() const {
+    return best == nullptr ? 1 : in_loop ? found.chosen.ms / best->ms : chosen_in_step / best_in_step;
+  }
 };
 
 std::string extents_of(const kernel::Kernel& naive) {
@@ -40,82 +44,119 @@ std::string extents_of(const kernel::Kernel& naive) {
   return text;
 }
 
-void print_row(const Row& r, const PlannedStep& s, const StepParts& parts, double all) {
-  const LoneKernel& k = r.found.kernel;
+void print_found(const SearchResult& r, const PlannedStep& s, const StepParts& parts, double all) {
+  const LoneKernel& k = r.kernel;
   const kernel::Kernel& naive = s.planned.kernels[static_cast<size_t>(k.number)];
   const Piece& piece = parts.pieces()[k.piece];
-  std::string members = piece.members;
-  for (const auto& run : piece.runs)
-    if (run.kernel == k.number) members = run.members + (piece.kernel < 0 ? " " + piece.name : "");
-  const double a_call = 1 / static_cast<double>(k.repeats);
-  fmt::print("{} {}  {:.1f} %  {}  [{}]\n", k.number, naive.name, 100 * k.ms / all, extents_of(naive),
-             members);
-  fmt::print("    chosen {:9.4f} ms  {}\n", r.found.chosen.ms * a_call,
-             passes::describe(naive, r.found.chosen.form));
-  if (r.better())
-    fmt::print("    best   {:9.4f} ms  {}\n", r.found.best.ms * a_call,
-               passes::describe(naive, r.found.best.form));
-  fmt::print("    {:.3f}  of {} plans, {} refused{}\n", r.quotient(), r.found.tried, r.found.refused,
-             r.found.complete ? "" : ", out of time");
+  const auto run = std::find_if(piece.runs.begin(), piece.runs.end(),
+                                [&](const auto& note) { return note.kernel == k.number; });
+  fmt::print("{} {}  {:.1f} %  {}  {}{}; {} plans, {} refused{}\n", k.number, naive.name, 100 * k.ms / all,
+             extents_of(naive), run->members, piece.kernel < 0 ? " " + piece.name : "", r.tried, r.refused,
+             r.complete ? "" : ", out of time");
+  const auto line = [&](const char* what, const Plan& p) {
+    fmt::print("  {:7} {:9.4f} ms  {:.3f}  {}\n", what, p.ms / static_cast<double>(k.repeats),
+               r.chosen.ms / p.ms, passes::describe(naive, p.form));
+  };
+  line("chosen", r.chosen);
+  for (const Plan& p : r.faster) line("faster", p);
   std::fflush(stdout);
 }
 
-// The pieces that hold a kernel with a better plan, once more with that plan.
+// A piece that holds a kernel with faster plans, once more with one of them; row -1: as it is.
 struct Variant {
-  size_t row = 0;
+  int row = -1;
+  size_t plan = 0;
   std::string entry;
   std::vector<double> ms;
 };
-std::vector<std::vector<Variant>> variants_of(std::vector<Row>& rows, StepParts& parts) {
-  std::vector<std::vector<Variant>> out(parts.pieces().size());
+using Variants = std::vector<std::vector<Variant>>;  // of each piece, as it is first
+
+Variants variants_of(const std::vector<Row>& rows, StepParts& parts) {
+  Variants out(parts.pieces().size());
   std::vector<step::Step> steps;
   for (size_t p = 0; p < out.size(); ++p) {
     const Piece& piece = parts.pieces()[p];
-    out[p].push_back({0, piece.step.name, {}});
+    out[p].push_back({.entry = piece.step.name});
+    // Its barriers are those between the chosen plans.
+    if (piece.kernel < 0 && parts.runner().threads() > 1) continue;
     for (size_t r = 0; r < rows.size(); ++r) {
-      const int k = rows[r].found.kernel.number;
-      const bool here =
-          std::any_of(piece.runs.begin(), piece.runs.end(), [&](const auto& run) { return run.kernel == k; });
-      if (!rows[r].better() || !here) continue;
-      step::Step s = piece.step;
-      s.name = fmt::format("{}.kernel{}", s.name, k);
-      s.kernels[piece.kernel >= 0 ? 0 : static_cast<size_t>(k)] = rows[r].found.best.kernel;
-      out[p].push_back({r, s.name, {}});
-      steps.push_back(std::move(s));
+      const SearchResult& f = rows[r].found;
+      const bool here = std::any_of(piece.runs.begin(), piece.runs.end(),
+                                    [&](const auto& run) { return run.kernel == f.kernel.number; });
+      for (size_t i = 0; here && i < f.faster.size(); ++i) {
+        step::Step s = piece.step;
+        s.name = fmt::format("{}.{}", s.name, f.faster[i].entry);
+        s.kernels[piece.kernel >= 0 ? 0 : static_cast<size_t>(f.kernel.number)] = f.faster[i].kernel;
+        out[p].push_back({static_cast<int>(r), i, s.name, {}});
+        steps.push_back(std::move(s));
+      }
     }
   }
   GRADC_CHECK(parts.add(steps), "plans that were timed no longer fit");
   return out;
 }
 
+// The plan of a row that is fastest over all pieces with its kernel, if it beats the chosen one there.
+void choose_best(Row& row, int number, const Variants& variants) {
+  constexpr double kBeyondNoise = 1.01;
+  for (size_t i = 0; i < row.found.faster.size(); ++i) {
+    double chosen = 0, other = 0;
+    for (const std::vector<Variant>& piece : variants)
+      for (const Variant& v : piece)
+        if (v.row == number && v.plan == i) chosen += median(piece[0].ms), other += median(v.ms);
+    if (other == 0 || chosen < (row.in_loop ? 1 : kBeyondNoise) * other) continue;
+    if (row.best != nullptr && other >= row.best_in_step) continue;
+    row.best = &row.found.faster[i];
+    row.chosen_in_step = chosen, row.best_in_step = other;
+  }
+}
+
 // Every kernel in its place in the step, with its plans in turns.
 void time_in_step(std::vector<Row>& rows, StepParts& parts, const runtime::Dataset& data, int rounds) {
-  std::vector<std::vector<Variant>> variants = variants_of(rows, parts);
+  Variants variants = variants_of(rows, parts);
+  size_t most = 1;
+  for (const std::vector<Variant>& piece : variants) most = std::max(most, piece.size());
+  rounds *= static_cast<int>(std::min<size_t>(most, 5));
   parts.runner().init(1);
-  for (int r = -3; r < rounds; ++r) {
-    begin_step(parts.runner(), data, rounds, std::max(0, r));
+  for (size_t r = 0; r < static_cast<size_t>(rounds) + most; ++r) {
+    begin_step(parts.runner(), data, rounds, static_cast<int>(r));
     for (std::vector<Variant>& piece : variants) {
-      Variant& v = piece[static_cast<size_t>(r + 3) % piece.size()];
+      Variant& v = piece[r % piece.size()];
       const double ms = parts.time(v.entry);
-      if (r >= 0) v.ms.push_back(ms);
+      if (r >= piece.size()) v.ms.push_back(ms);  // the first call warms up
     }
     parts.check_loss();
   }
-  for (const std::vector<Variant>& piece : variants)
-    for (size_t v = 1; v < piece.size(); ++v) {
-      if (piece[v].ms.empty() || piece[0].ms.empty()) continue;
-      rows[piece[v].row].chosen_in_step += median(piece[0].ms);
-      rows[piece[v].row].best_in_step += median(piece[v].ms);
-    }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    rows[r].in_loop = parts.pieces()[rows[r].found.kernel.piece].kernel < 0;
+    choose_best(rows[r], static_cast<int>(r), variants);
+  }
 }
 
-// The step with all plans that were better: the same bits after one call, and the times in turns.
+// The step with all plans that were better, barriers and memory as they are then.
+step::Step rebuilt(const std::vector<Row>& rows, const PlannedStep& s) {
+  step::Step better = s.planned;
+  for (const Row& r : rows) {
+    const auto k = static_cast<size_t>(r.found.kernel.number);
+    if (r.best != nullptr) better.schedules[k] = passes::write_schedule(better.kernels[k], r.best->form);
+  }
+  passes::run_step_passes(better, {.without = s.without, .from = "schedule"});
+  better.name = "train_step.better";
+  return better;
+}
+
+// The same bits after one call, and the times in turns.
 void compare_steps(const std::vector<Row>& rows, const PlannedStep& s, StepParts& parts,
                    const runtime::Dataset& data, int rounds) {
-  step::Step better = s.scheduled;
-  better.name = "train_step.better";
-  for (const Row& r : rows) better.kernels[static_cast<size_t>(r.found.kernel.number)] = r.found.best.kernel;
-  GRADC_CHECK(parts.add({better}), "plans that were timed no longer fit together");
+  const step::Step better = rebuilt(rows, s);
+  bool same_places = better.scratch_bytes <= s.scheduled.scratch_bytes;
+  for (const int b : s.scheduled.inputs)
+    same_places &=
+        better.buffers[static_cast<size_t>(b)].offset == s.scheduled.buffers[static_cast<size_t>(b)].offset;
+  if (!same_places || !parts.add({better})) {
+    fmt::print("with the better plans the step needs other memory: it is not timed\n");
+    return;
+  }
   const auto call = [&](bool chosen, int step) {
     begin_step(parts.runner(), data, rounds, step);
     return parts.time(chosen ? "train_step" : better.name);
@@ -135,13 +176,14 @@ void compare_steps(const std::vector<Row>& rows, const PlannedStep& s, StepParts
 }
 
 void print_in_step(const std::vector<Row>& rows, const PlannedStep& s) {
-  for (const Row& r : rows)
-    if (r.best_in_step > 0)
-      fmt::print(
-          "in the step: {} {}  alone {:.3f}; with all that runs in the same loop {:.4f} to {:.4f} ms: "
-          "{:.3f}\n",
-          r.found.kernel.number, s.planned.kernels[static_cast<size_t>(r.found.kernel.number)].name,
-          r.quotient(), r.chosen_in_step, r.best_in_step, r.chosen_in_step / r.best_in_step);
+  fmt::print("better in the step, too:\n");
+  for (const Row& r : rows) {
+    if (r.best == nullptr) continue;
+    const auto k = static_cast<size_t>(r.found.kernel.number);
+    fmt::print("{} {}  {:.3f}  {:.4f} to {:.4f} ms{}  {}\n", k, s.planned.kernels[k].name, r.quotient(),
+               r.chosen_in_step, r.best_in_step, r.in_loop ? " with all of the loop" : "",
+               passes::describe(s.planned.kernels[k], r.best->form));
+  }
 }
 
 void print_means(const std::vector<Row>& rows, double all) {
@@ -161,7 +203,8 @@ void print_means(const std::vector<Row>& rows, double all) {
 }  // namespace
 
 void bench_plans(const Arguments& a, const ModelOptions& o, const Compiled& c, const runtime::Dataset& data) {
-  constexpr double kNoticeable = 0.01;
+  constexpr double kNoticeable = 0.01, kMs = 20000;  // for the rounds over the whole step
+  constexpr int kFewest = 20;
   const PlannedStep s = plan_again(c, o);
   StepParts parts(c, o.compile.codegen, data, a.threads > 0 ? threads_of(a) : 1, kRoom);
   const std::vector<LoneKernel> kernels = lone_kernels(s, parts);
@@ -172,13 +215,14 @@ void bench_plans(const Arguments& a, const ModelOptions& o, const Compiled& c, c
   std::vector<Row> rows;
   for (const LoneKernel& k : kernels) {
     if (k.ms < kNoticeable * all || (a.limit > 0 && static_cast<int>(rows.size()) == a.limit)) break;
-    rows.push_back({search_plans(s, parts, k, a.seconds)});
-    print_row(rows.back(), s, parts, all);
+    rows.push_back({.found = search_plans(s, parts, k, a.seconds)});
+    print_found(rows.back().found, s, parts, all);
   }
-  time_in_step(rows, parts, data, a.rounds);
+  const int rounds = std::min(a.rounds, std::max(kFewest, static_cast<int>(kMs / all)));
+  time_in_step(rows, parts, data, rounds);
   print_in_step(rows, s);
   print_means(rows, all);
-  compare_steps(rows, s, parts, data, a.rounds);
+  compare_steps(rows, s, parts, data, rounds);
 }
 
 }  // namespace gradc

@@ -20,7 +20,7 @@ struct Arguments {
   int64_t batch = 0;
   bool object = false, quiet = false, no_fma = false, json = false, interpret = false;
   bool quick = false, clear = false, kernels = false, plans = false;
-  double seconds = 2;  // of a kernel's plans
+  double seconds = 3;  // of a kernel's plans
   int limit = 0;       // of kernels; 0: all
   std::string shell;
   // Models.

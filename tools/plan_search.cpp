@@ -49,6 +49,12 @@ double calls_of(const std::vector<passes::StepReport::KernelNote>& runs, int ker
   return n;
 }
 
+double least_of_few(StepParts& parts, const std::string& entry) {
+  double ms = INFINITY;
+  for (int r = 0; r < 4; ++r) ms = std::min(ms, parts.time(entry));
+  return ms;
+}
+
 class Search {
  public:
   Search(const PlannedStep& s, StepParts& parts, const LoneKernel& k, double seconds)
@@ -72,8 +78,8 @@ class Search {
       found_.complete = try_in_chunks(beside.allowed);
       best = fastest();
     }
-    confirm();
     found_.tried = static_cast<int>(plans_.size());
+    confirm();
     return std::move(found_);
   }
 
@@ -137,26 +143,22 @@ class Search {
   void confirm() {
     constexpr size_t kFew = 4;
     constexpr double kMs = 400, kBeyondNoise = 1.02, kMostRounds = 0.8;
-    std::vector<size_t> order(plans_.size());
-    for (size_t p = 0; p < order.size(); ++p) order[p] = p;
-    std::stable_sort(order.begin() + 1, order.end(),
-                     [&](size_t a, size_t b) { return plans_[a].ms < plans_[b].ms; });
-    order.resize(std::min(order.size(), kFew + 1));
-    const int rounds =
-        std::clamp(static_cast<int>(kMs / plans_[0].ms / static_cast<double>(order.size())), 9, 101);
-    std::vector<std::vector<double>> ms(order.size());
-    for (int r = 0; r < rounds; ++r)
-      for (size_t i = 0; i < order.size(); ++i) ms[i].push_back(parts_.time(plans_[order[i]].entry));
-    size_t best = 0;
-    for (size_t i = 0; i < order.size(); ++i) {
-      plans_[order[i]].ms = median(ms[i]);
-      int faster = 0;
-      for (size_t r = 0; r < ms[i].size(); ++r) faster += ms[i][r] < ms[0][r];
-      if (plans_[order[i]].ms < plans_[order[best]].ms && plans_[0].ms > kBeyondNoise * plans_[order[i]].ms &&
-          faster >= kMostRounds * rounds)
-        best = i;
+    const auto by_time = [](const Plan& a, const Plan& b) { return a.ms < b.ms; };
+    std::stable_sort(plans_.begin() + 1, plans_.end(), by_time);
+    plans_.resize(std::min(plans_.size(), kFew + 1));
+    const double rounds = std::clamp(kMs / plans_[0].ms / static_cast<double>(plans_.size()), 9.0, 101.0);
+    std::vector<std::vector<double>> ms(plans_.size());
+    for (int r = 0; r < static_cast<int>(rounds); ++r)
+      for (size_t p = 0; p < ms.size(); ++p) ms[p].push_back(parts_.time(plans_[p].entry));
+    for (size_t p = 0; p < ms.size(); ++p) {
+      int wins = 0;
+      for (size_t r = 0; r < ms[p].size(); ++r) wins += ms[p][r] < ms[0][r];
+      plans_[p].ms = median(ms[p]);
+      if (plans_[0].ms > kBeyondNoise * plans_[p].ms && wins >= kMostRounds * rounds)
+        found_.faster.push_back(plans_[p]);
     }
-    found_.chosen = plans_[0], found_.best = plans_[order[best]];
+    std::stable_sort(found_.faster.begin(), found_.faster.end(), by_time);
+    found_.chosen = plans_[0];
   }
 
   StepParts& parts_;
@@ -186,15 +188,19 @@ std::vector<LoneKernel> lone_kernels(const PlannedStep& s, StepParts& parts) {
       steps.push_back(alone(pieces[p], out.back(), scheduled, fmt::format("kernel{}", run.kernel)));
     }
   GRADC_CHECK(parts.add(steps), "the kernels of a step take more scratch than the step");
+  // What a call takes by itself: with several threads, to wake them.
+  step::Step nothing = pieces[0].step;
+  nothing.name = "nothing", nothing.kernels.clear(), nothing.body.clear();
+  parts.add({nothing});
   parts.run_through(0);
+  const double call = least_of_few(parts, nothing.name);
   for (size_t p = 0; p < pieces.size(); ++p) {
     if (p > 0) parts.time(pieces[p].step.name);
     for (LoneKernel& k : out) {
       if (k.piece != p) continue;
-      double ms = INFINITY;
-      for (int r = 0; r < 3; ++r) ms = std::min(ms, parts.time(fmt::format("kernel{}", k.number)));
+      const double ms = std::max(1e-4, least_of_few(parts, fmt::format("kernel{}", k.number)) - call);
       k.ms = ms / k.share;
-      k.repeats = std::max<int64_t>(1, std::llround(kCallMs / std::max(ms, 1e-4)));
+      k.repeats = std::max<int64_t>(1, std::llround(kCallMs / ms));
     }
   }
   std::stable_sort(out.begin(), out.end(),

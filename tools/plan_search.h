@@ -16,6 +16,7 @@ struct PlannedStep {
   const step::Step& scheduled;
   step::Step planned;
   passes::ScheduleOptions options;
+  std::vector<std::string> without;
 };
 
 struct Plan {
@@ -39,7 +40,8 @@ std::vector<LoneKernel> lone_kernels(const PlannedStep& s, StepParts& parts);
 
 struct SearchResult {
   LoneKernel kernel;
-  Plan chosen, best;  // the same where none is faster beyond the noise
+  Plan chosen;
+  std::vector<Plan> faster;  // a few, beyond the noise, the fastest first
   int tried = 0, refused = 0;
   bool complete = false;  // whether time sufficed for all neighbours of the best plan
 };

@@ -1,7 +1,6 @@
 // gradc bench on a model file: compile time, the training step on synthetic data, its share of the machine.
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -14,8 +13,10 @@
 #include "runtime/runner.h"
 #include "support/check.h"
 #include "tools/bench_kernels.h"
+#include "tools/bench_plans.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
+#include "tools/step_parts.h"
 
 namespace gradc {
 namespace {
@@ -38,25 +39,6 @@ class TemporaryFolder {
  private:
   std::string path_;
 };
-
-}  // namespace
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step) {
-  std::vector<int64_t> rows(static_cast<size_t>(data.rows));
-  std::iota(rows.begin(), rows.end(), 0);
-  runner.begin("train_step", data.rows);
-  for (const auto& [name, field] : data.fields) runner.set_rows(name, field, rows);
-  runner.set("total", total);
-  runner.set("step", step);
-  for (const auto& [name, v] : runner.program().hyper) runner.set(name, v);
-}
-
-namespace {
 
 // Numbers of both signs, labels below their bound: zeros would flatter the processor.
 runtime::Dataset synthetic(const frontend::Unit& unit, int64_t rows) {
@@ -110,6 +92,10 @@ int bench_model(const Arguments& a, ModelOptions o, uint32_t file, Sources& sour
   if (!c.unit.train) throw CompileError({}, "the file has no train block");
   if (a.kernels) {
     bench_kernels(a, o, c, synthetic(c.unit, c.unit.train->batch));
+    return kOk;
+  }
+  if (a.plans) {
+    bench_plans(a, o, c, synthetic(c.unit, c.unit.train->batch));
     return kOk;
   }
   from = now_ms();

@@ -1,27 +1,15 @@
-// Every top-level statement of the step's text (a run of a kernel, or a whole loop or branch) becomes an
-// entry of its own over the same memory. A round calls them in order: the data are a training step's, and so
-// is what the caches hold.
 #include "tools/bench_kernels.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
-#include "runtime/bad_step.h"
-#include "support/check.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
+#include "tools/step_parts.h"
 
 namespace gradc {
 namespace {
-
-struct Piece {
-  step::Step step;
-  int kernel = -1;  // its number in the step; -1 for a loop or branch
-  std::string name, members;
-  std::vector<passes::StepReport::KernelNote> runs;  // in its text
-  std::vector<double> ms;
-};
 
 struct Row {
   int kernel = -1;
@@ -50,97 +38,37 @@ class Rates {
   std::map<int, double> gbs_;
 };
 
-const step::Step& train_step(const Compiled& c) {
-  for (const step::Step& s : c.steps)
-    if (s.name == "train_step") return s;
-  throw InternalError("no train_step");
-}
-
-int runs_in(const step::Body& body) {
-  int n = 0;
-  for (const step::Stmt& s : body) {
-    n += std::holds_alternative<step::Run>(s);
-    if (const auto* f = std::get_if<std::shared_ptr<const step::For>>(&s)) n += runs_in((*f)->body);
-    if (const auto* i = std::get_if<std::shared_ptr<const step::If>>(&s))
-      n += runs_in((*i)->then_body) + runs_in((*i)->else_body);
-  }
-  return n;
-}
-
-const passes::StepReport& report_of(const Compiled& c, const step::Step& s) {
-  for (size_t i = 0; i < c.steps.size(); ++i)
-    if (&c.steps[i] == &s) return c.reports[i];
-  throw InternalError("no report of the step");
-}
-
-std::vector<Piece> pieces_of(const step::Step& s, const passes::StepReport& report) {
-  std::vector<Piece> out;
-  auto note = report.kernels.begin();  // of the next run in the text
-  for (const step::Stmt& stmt : s.body) {
-    if (std::holds_alternative<step::Barrier>(stmt)) continue;  // the end of a call is one
-    Piece p{.step = s};
-    p.step.name = fmt::format("piece{}", out.size());
-    p.step.body = {stmt};
-    const int runs = runs_in(p.step.body);
-    p.runs.assign(note, note + runs);
-    note += runs;
-    if (const auto* run = std::get_if<step::Run>(&stmt)) {
-      const auto k = static_cast<size_t>(run->kernel);
-      p.kernel = run->kernel;
-      p.name = fmt::format("{} {}", run->kernel, s.kernels[k].name);
-      p.members = p.runs[0].members;
-      // Code is made for the kernels of a step, called or not.
-      step::Run alone = *run;
-      alone.kernel = 0;
-      p.step.kernels = {s.kernels[k]};
-      p.step.body = {alone};
-    } else {
-      const auto* loop = std::get_if<std::shared_ptr<const step::For>>(&stmt);
-      p.name = loop == nullptr ? "(branch)" : (*loop)->tasks ? "(tasks)" : "(loop)";
-      p.members = fmt::format("{} runs in its text", runs);
-    }
-    out.push_back(std::move(p));
-  }
-  return out;
-}
-
 // The whole step and its pieces in alternating rounds.
-std::vector<double> time_pieces(runtime::Runner& runner, const runtime::Dataset& data, int rounds,
-                                std::vector<Piece>& pieces) {
+std::vector<double> time_pieces(StepParts& parts, const runtime::Dataset& data, int rounds,
+                                std::vector<std::vector<double>>& ms) {
   std::vector<double> whole;
-  runner.init(1);
+  ms.resize(parts.pieces().size());
+  parts.runner().init(1);
   for (int r = -10; r < rounds; ++r) {
-    begin_step(runner, data, 2 * rounds, std::max(0, 2 * r));
-    double from = now_ms();
-    runner.call();
+    begin_step(parts.runner(), data, 2 * rounds, std::max(0, 2 * r));
+    const double from = now_ms();
+    parts.runner().call();
     if (r >= 0) whole.push_back(now_ms() - from);
-    begin_step(runner, data, 2 * rounds, std::max(0, 2 * r + 1));
-    for (Piece& p : pieces) {
-      runner.begin(p.step.name, data.rows);
-      from = now_ms();
-      runner.call();
-      if (r >= 0) p.ms.push_back(now_ms() - from);
+    begin_step(parts.runner(), data, 2 * rounds, std::max(0, 2 * r + 1));
+    for (size_t p = 0; p < ms.size(); ++p) {
+      const double t = parts.time(parts.pieces()[p].step.name);
+      if (r >= 0) ms[p].push_back(t);
     }
-    runner.begin("train_step", data.rows);
-    if (runtime::bad_loss(runner.output("loss")))
-      throw CompileError({}, "the loss diverged on synthetic data");
+    parts.check_loss();
   }
   return whole;
 }
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<long>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
-
 // A kernel that runs more than once is one row.
-std::vector<Row> rows_of(const std::vector<Piece>& pieces, Rates& rates) {
+std::vector<Row> rows_of(const std::vector<Piece>& pieces, const std::vector<std::vector<double>>& ms,
+                         Rates& rates) {
   std::vector<Row> rows;
-  for (const Piece& p : pieces) {
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& p = pieces[i];
     auto at = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.kernel == p.kernel; });
     if (at == rows.end() || p.kernel < 0) at = rows.insert(rows.end(), {p.kernel, p.name, p.members});
     ++at->calls;
-    at->ms += median(p.ms);
+    at->ms += median(ms[i]);
     for (const auto& run : p.runs) {
       at->operations += run.calls * run.operations;
       at->bytes += run.calls * run.bytes;
@@ -166,31 +94,19 @@ void print_rows(const std::vector<Row>& rows, double sum) {
 
 void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
                    const runtime::Dataset& data) {
-  const step::Step& s = train_step(c);
-  std::vector<Piece> pieces = pieces_of(s, report_of(c, s));
-  std::vector<step::Step> steps;
-  for (const Piece& p : pieces) steps.push_back(p.step);
-  const std::unique_ptr<codegen::Jit> code = codegen::jit(steps, o.compile.codegen);
-
-  runtime::Program program = c.program;
-  for (const Piece& p : pieces) {
-    runtime::Entry e = make_entry(p.step);
-    e.function = code->entry(p.step.name);
-    e.inputs.clear();  // what the step was given lies there already
-    e.outputs.clear();
-    program.entries.emplace(e.name, std::move(e));
-  }
-  runtime::Runner runner(program, a.threads > 0 ? threads_of(a) : 1);
-  const double whole = median(time_pieces(runner, data, a.rounds, pieces));
-  Rates rates(runner.threads());
-  const std::vector<Row> rows = rows_of(pieces, rates);
+  StepParts parts(c, o.compile.codegen, data, a.threads > 0 ? threads_of(a) : 1);
+  std::vector<std::vector<double>> ms;  // of each piece
+  const double whole = median(time_pieces(parts, data, a.rounds, ms));
+  const int threads = parts.runner().threads();
+  Rates rates(threads);
+  const std::vector<Row> rows = rows_of(parts.pieces(), ms, rates);
   double sum = 0;
   for (const Row& r : rows) sum += r.ms;
   fmt::print("{}  batch {}  {} threads; each kernel timed in its place in the step, medians of {} rounds\n",
-             c.unit.model_name, data.rows, runner.threads(), a.rounds);
+             c.unit.model_name, data.rows, threads, a.rounds);
   print_rows(rows, sum);
   fmt::print("sum {:.4f} ms of {} calls; the whole step in one call {:.4f} ms, {:.2f} times the sum\n", sum,
-             pieces.size(), whole, whole / sum);
+             parts.pieces().size(), whole, whole / sum);
   fmt::print(
       "{:.1f} Gop/s measured; bytes: each place that a run reads or writes once, at the planned batch; "
       "operations: 2 a multiply-add, 1 an "

@@ -2,14 +2,10 @@
 #pragma once
 
 #include "driver/compiler.h"
-#include "runtime/runner.h"
+#include "runtime/dataset.h"
 #include "tools/commands.h"
 
 namespace gradc {
-
-double now_ms();
-// Prepares a call of the training step: the batch in its place, the step's scalars set.
-void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step);
 
 // Prints a table of the kernels of the training step of `c`, which does not come from a cache, sorted by
 // time.

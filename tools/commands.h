@@ -19,7 +19,9 @@ struct Arguments {
   int lanes = 0, threads = 0, rounds = 200;
   int64_t batch = 0;
   bool object = false, quiet = false, no_fma = false, json = false, interpret = false;
-  bool quick = false, clear = false, kernels = false;
+  bool quick = false, clear = false, kernels = false, plans = false;
+  double seconds = 3;  // of a kernel's plans
+  int limit = 0;       // of kernels; 0: all
   std::string shell;
   // Models.
   std::vector<std::string> defines, sets, command;  // command: the words of the command line

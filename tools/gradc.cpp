@@ -265,8 +265,25 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
       ->check(CLI::Range(11, 1000000))
       ->capture_default_str();
   CLI::Option* json = bench->add_flag("--json", a.json, "print one JSON object");
-  bench->add_flag("--kernels", a.kernels, "of a model file: each kernel of the step timed where it stands")
-      ->excludes(json);
+  CLI::Option* kernels =
+      bench
+          ->add_flag("--kernels", a.kernels, "of a model file: each kernel of the step timed where it stands")
+          ->excludes(json);
+  CLI::Option* plans =
+      bench
+          ->add_flag(
+              "--plans", a.plans,
+              "of a model file: other schedules searched for each kernel of the step, and what is lost")
+          ->excludes(json)
+          ->excludes(kernels);
+  bench->add_option("--seconds", a.seconds, "with --plans: about so long a kernel")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str()
+      ->needs(plans);
+  bench->add_option("--limit", a.limit, "with --plans: so many kernels, those that take longest; 0 for all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->needs(plans);
   CLI::App* opt = add("opt", "run passes on graph or step text and print the result");
   opt->add_option("file", a.file, "graph IR, or with --from=PASS the text that this pass takes")
       ->required()

@@ -49,6 +49,7 @@ void refuse_model_options(const Arguments& a) {
                                     {!a.data.empty(), "--data"},
                                     {!a.header.empty(), "--header"},
                                     {a.kernels, "--kernels"},
+                                    {a.plans, "--plans"},
                                     {a.float_type != plain.float_type, "--float"}})
     if (given) throw usage("{} is for model files, and {} is IR", name, a.file);
 }

@@ -15,22 +15,9 @@ namespace {
 
 using namespace kernel;
 
-// The numbers of a schedule; 0 or -1 where they do not apply.
-struct Choice {
-  int vector_axis = -1;       // which axis becomes the innermost vector loop
-  int row_axis = -1;          // which axis is unrolled over the rows of the register tile
-  int64_t rows = 1;           // of the register tile
-  int64_t columns = 0;        // of the register tile, or of a parallel piece of a vector loop
-  bool columns_outer = true;  // panels of columns around the tiles of rows
-  bool panel_first = false;   // and around the axes that stay whole
-  int64_t block = 0;          // panels that share each tile of rows; 0: one
-  bool row_blocks = false;    // tiles of rows that share each panel instead
-  bool stage = false;
-  bool stage_tiles = false;  // of a block of them
-  int64_t terms = 0;         // of the sum's outermost loop, before the next tile; 0: all
-  bool parallel = false;
-  bool divide = false;
-  std::string what, rows_why, columns_why, block_why, terms_why;
+// A form, and the reasons for it.
+struct Choice : LoopForm {
+  Reasons why;
 };
 
 class Chooser {
@@ -42,13 +29,16 @@ class Chooser {
     Choice c;
     c.parallel = total_work() >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
     if (nest_.loops.empty() || has_vector_ || has_branch_ || rows_) {
-      c.what = nest_.loops.empty() ? "scalars" : "rows";
+      c.why.what = nest_.loops.empty() ? "scalars" : "rows";
     } else if (has_serial_) {
       choose_tile(c);
     } else {
       choose_elementwise(c);
     }
-    return steps_of(c);
+    order_outer(c);
+    if (c.stage) c.stage_rows = stage_blocks(c);
+    c.why.parallel = fmt::format("{:.0f} operations", total_work());
+    return write_schedule(k_, c, c.why);
   }
 
   double total_work() const {
@@ -220,14 +210,14 @@ class Chooser {
 
   void choose_elementwise(Choice& s) const {
     s.vector_axis = best_vector_axis(false);
-    s.what = "elementwise";
+    s.why.what = "elementwise";
     if (choose_blocks_to_transpose(s)) return;
     if (nest_.loops.size() > 1 || !s.parallel) {
       s.divide = pays_to_divide(static_cast<size_t>(s.vector_axis));
       return;
     }
     s.columns = 1024;
-    s.columns_why = "threads share pieces of the only axis";
+    s.why.columns = "threads share pieces of the only axis";
   }
 
   // Guards cost more than what they guard (those of a concatenation, or of the cotangent of slices): few
@@ -255,9 +245,9 @@ class Chooser {
     if (s.row_axis < 0) return false;
     s.rows = std::min<int64_t>(o_.machine.lanes, extent(static_cast<size_t>(s.row_axis)));
     s.columns = std::min<int64_t>(o_.machine.lanes, extent(v));
-    s.rows_why = s.columns_why = "a block that is transposed in registers";
+    s.why.rows = s.why.columns = "a block that is transposed in registers";
     s.columns_outer = false;
-    s.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
+    s.why.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
     return true;
   }
   bool transposes(size_t lanes, size_t rows) const {
@@ -294,7 +284,7 @@ class Chooser {
         extent(s.vector_axis) >= 4 * m.lanes)
       s.row_axis = -1;
     if (s.vector_axis < 0 && s.row_axis < 0) {
-      s.what = "one element";
+      s.why.what = "one element";
       return;
     }
     const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
@@ -302,7 +292,7 @@ class Chooser {
     if (s.vector_axis >= 0) {
       vectors = std::min(vectors, (extent(s.vector_axis) + lanes - 1) / lanes);
       s.columns = std::min(vectors * lanes, extent(s.vector_axis));
-      s.columns_why = fmt::format("{} vectors of {} lanes", vectors, lanes);
+      s.why.columns = fmt::format("{} vectors of {} lanes", vectors, lanes);
     }
     const int64_t budget = m.vector_registers - (s.vector_axis < 0 ? 2 : vectors + 1);
     int64_t most = s.row_axis < 0 ? 1 : budget / (std::max<int64_t>(1, vectors) * std::max(1, accumulators_));
@@ -313,11 +303,11 @@ class Chooser {
     s.rows = s.row_axis < 0 ? 1
                             : best_rows(std::max<int64_t>(1, most), extent(s.row_axis),
                                         vectors * std::max(1, accumulators_));
-    s.rows_why = "the rows that registers hold";
-    if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows, s.rows_why = "asked for";
+    s.why.rows = "the rows that registers hold";
+    if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows, s.why.rows = "asked for";
     if (o_.force_columns > 0 && s.vector_axis >= 0) {
       s.columns = std::min(o_.force_columns, extent(s.vector_axis));
-      s.columns_why = "asked for";
+      s.why.columns = "asked for";
     }
     const int64_t panels =
         s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
@@ -330,7 +320,7 @@ class Chooser {
     if (s.parallel && panels == 1 && tiles > 1 && nest_.loops.size() == 2) share_rows(s, tiles);
     if (s.row_axis >= 0 && s.vector_axis >= 0 && s.block == 0) choose_block(s, panels, tiles);
     if (s.block == 0 && !s.stage) choose_terms(s);
-    s.what = fmt::format(
+    s.why.what = fmt::format(
         "tile {}x{}{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "",
         s.terms > 0 ? ", sums in blocks" : "");
@@ -346,7 +336,7 @@ class Chooser {
     const bool full = s.row_axis >= 0 && constant(s.row_axis) && extent(s.row_axis) % s.rows == 0;
     for (int64_t n = s.stage && full ? tiles / kBlocks : 0; n >= kPays; --n)
       if (tiles % n == 0) {
-        s.block = n, s.row_blocks = true, s.block_why = "threads share rows, each with a panel of its own";
+        s.block = n, s.row_blocks = true, s.why.block = "threads share rows, each with a panel of its own";
         return;
       }
     s.stage = s.columns_outer = false;
@@ -367,7 +357,7 @@ class Chooser {
     if (!s.columns_outer) return;
     if (o.tile * static_cast<double>(tiles) <= room || extent(s.vector_axis) % s.columns != 0) return;
     s.block = block_of(panels, 2, 8, room / o.panel);
-    s.block_why = "panels that stay near the core";
+    s.why.block = "panels that stay near the core";
   }
   // Rows whose lines lie apart are copied side by side, a block of tiles that stays near the core at a time:
   // where there are more of them than that, or where they meet in few sets of a cache, and enough panels read
@@ -389,7 +379,7 @@ class Chooser {
         s.block = n;
         break;
       }
-    s.block_why = "rows that stay near the core";
+    s.why.block = "rows that stay near the core";
   }
   // Where a sum reads more than stays near the core, again for each tile (weight gradients of convolutions),
   // it pauses after as many terms as stay there, while partial sums do so too.
@@ -412,8 +402,8 @@ class Chooser {
     const double inner = terms_ / all;
     const double terms = std::max({1.0, std::ceil(kFewest / inner), std::floor(near / 4 / (read / all))});
     if (read <= near || kept > near / 2 || 2 * terms > all) return;
-    s.terms = static_cast<int64_t>(terms);
-    s.terms_why = "terms that stay near the core, partial sums in memory";
+    s.terms = static_cast<int64_t>(terms), s.outside = s.parallel ? 1 : 0;
+    s.why.terms = "terms that stay near the core, partial sums in memory";
   }
   double bytes_of(const Buffer& b) const {
     auto bytes = static_cast<double>(size_of(b.dtype));
@@ -466,96 +456,24 @@ class Chooser {
     return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
   }
 
-  // --- steps ---------------------------------------------------------------------------------------------
-  std::string name(int axis) const { return axis_name(k_, static_cast<size_t>(axis)); }
+  // The axes that stay whole, the longest outermost: it is the one that threads share.
+  void order_outer(Choice& c) const {
+    const bool tiled = c.row_axis >= 0 && c.columns > 0;
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (static_cast<int>(a) != c.row_axis && static_cast<int>(a) != c.vector_axis) c.outer.push_back(a);
+    if (c.vector_axis >= 0 || c.row_axis >= 0)
+      std::stable_sort(c.outer.begin(), c.outer.end(),
+                       [&](size_t a, size_t b) { return extent(a) > extent(b); });
+    c.why.order = sentence(c.outer.size() > 1 ? "the longest axis outermost" : "",
+                           !tiled            ? "lanes innermost"
+                           : c.panel_first   ? "a panel serves all that is outside of rows, too"
+                           : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
+                                                             : "rows are read once for the panels of a block")
+                           : c.columns_outer ? "a panel serves all rows"
+                                             : "few panels, so that threads share rows");
+  }
   static std::string sentence(const std::string& a, const std::string& b) {
     return a.empty() || b.empty() ? a + b : a + "; " + b;
-  }
-
-  Schedule steps_of(const Choice& c) {
-    Schedule s{c.what, {}};
-    std::string panel, column, tile, row;
-    auto split = [&](int axis, int64_t size, std::string& pieces, std::string& piece, std::string why) {
-      pieces = name(axis) + ".pieces", piece = name(axis) + ".piece";
-      s.steps.push_back({"split", {name(axis)}, size, {pieces, piece}, std::move(why)});
-    };
-    if (c.row_axis >= 0) split(c.row_axis, c.rows, tile, row, c.rows_why);
-    if (c.columns > 0) split(c.vector_axis, c.columns, panel, column, c.columns_why);
-    if (c.vector_axis >= 0 && c.columns == 0) column = name(c.vector_axis);
-    std::string block;
-    if (c.block > 0) {
-      const std::string axis = name(c.row_blocks ? c.row_axis : c.vector_axis);
-      std::string& pieces = c.row_blocks ? tile : panel;
-      block = axis + ".blocks";
-      s.steps.push_back({"split", {pieces}, c.block, {block, axis + ".block"}, c.block_why});
-      pieces = axis + ".block";
-    }
-    std::string terms;
-    if (c.terms > 0) {
-      const std::string sum = name(static_cast<int>(nest_.loops.size()));
-      terms = sum + ".blocks";
-      s.steps.push_back({"split", {sum}, c.terms, {terms, sum + ".block"}, c.terms_why});
-    }
-    order(s, c, block, panel, tile, row, column, terms);
-    if (c.stage_tiles)
-      s.steps.push_back({"stage", {row}, 0, {}, "far apart in memory and read by every panel"});
-    if (c.stage)
-      s.steps.push_back(
-          {"stage", {column}, stage_blocks(c), {}, "far apart in memory and read by every tile of rows"});
-    if (!row.empty()) s.steps.push_back({"unroll", {row}, 0, {}, "accumulators stay in registers"});
-    if (!column.empty())
-      s.steps.push_back({"vectorise", {column}, 0, {}, "most accesses are contiguous or uniform along it"});
-    if (c.divide) s.steps.push_back({"divide", {column}, 0, {}, "guards stay the same in each stretch"});
-    if (c.parallel)
-      s.steps.push_back({"parallelise", {outermost_}, 0, {}, fmt::format("{:.0f} operations", total_work())});
-    return s;
-  }
-
-  // Puts the axes that stay whole outside, then the pieces and their elements, of those that there are; or a
-  // panel before all. No step where they stand so.
-  void order(Schedule& s, const Choice& c, const std::string& block, const std::string& panel,
-             const std::string& tile, const std::string& row, const std::string& column,
-             const std::string& terms) {
-    std::vector<std::string> tail{c.columns_outer ? panel : tile, c.columns_outer ? tile : panel, row,
-                                  column};
-    if (!block.empty()) tail = {block, c.row_blocks ? panel : tile, c.row_blocks ? tile : panel, row, column};
-    std::vector<int> whole;
-    std::vector<std::string> now, then;
-    for (int a = 0; a < static_cast<int>(nest_.loops.size()); ++a) {
-      if (a != c.vector_axis && a != c.row_axis) whole.push_back(a);
-      const bool pieces = a == c.row_axis || (a == c.vector_axis && c.columns > 0);
-      const bool blocks = c.block > 0 && a == (c.row_blocks ? c.row_axis : c.vector_axis);
-      now.push_back(name(a) + (blocks ? ".blocks" : pieces ? ".pieces" : ""));
-      if (blocks) now.push_back(name(a) + ".block");
-      if (pieces) now.push_back(name(a) + ".piece");
-    }
-    // The longest loop outermost: it is the one that threads share.
-    if (c.vector_axis >= 0 || c.row_axis >= 0)
-      std::stable_sort(whole.begin(), whole.end(), [&](int a, int b) { return extent(a) > extent(b); });
-    if (c.panel_first) then.push_back(std::exchange(tail[0], ""));
-    for (int a : whole) then.push_back(name(a));
-    for (const std::string& n : tail)
-      if (!n.empty()) then.push_back(n);
-    // Blocks of terms stand around all that one thread does.
-    if (!terms.empty()) {
-      now.push_back(terms);
-      then.insert(then.begin() + (c.parallel ? 1 : 0), terms);
-    }
-    if (!then.empty()) outermost_ = then.front();
-    if (now == then) return;
-    const bool tiled = c.row_axis >= 0 && c.columns > 0;
-    s.steps.push_back(
-        {"reorder",
-         then,
-         0,
-         {},
-         sentence(whole.size() > 1 ? "the longest axis outermost" : "",
-                  !tiled            ? "lanes innermost"
-                  : c.panel_first   ? "a panel serves all that is outside of rows, too"
-                  : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
-                                                    : "rows are read once for the panels of a block")
-                  : c.columns_outer ? "a panel serves all rows"
-                                    : "few panels, so that threads share rows")});
   }
 
   // Strided panels, and rows whose pitch maps to few cache sets or makes vectors straddle lines, are copied
@@ -623,7 +541,6 @@ class Chooser {
   double terms_ = 1;  // of the longest sum, or runs of the innermost statement for one element
   bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
   int accumulators_ = 0;
-  std::string outermost_;  // loop
 };
 
 }  // namespace

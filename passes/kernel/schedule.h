@@ -26,10 +26,6 @@ Nest nest_of(const kernel::Kernel& k);
 // What a schedule calls the axis loop at `depth`.
 std::string axis_name(const kernel::Kernel& k, size_t depth);
 
-kernel::Schedule choose_schedule(const kernel::Kernel& k, const ScheduleOptions& o);
-// Scalar operations of a naive kernel at planned dimensions.
-double planned_work(const kernel::Kernel& k, const ScheduleOptions& o);
-
 // What the steps of a schedule make of the axis loops; code is written for it once they are all known.
 struct LoopForm {
   std::vector<size_t> outer;  // axes that stay whole around what follows, outermost first
@@ -48,7 +44,20 @@ struct LoopForm {
   int64_t stage_rows = 0;     // so many elements at a time that lie side by side though the lanes lie apart
   bool stage_tiles = false;   // and what the rows of a block read
   bool parallel = false;      // the outermost loop
+  bool operator==(const LoopForm&) const = default;
 };
+
+kernel::Schedule choose_schedule(const kernel::Kernel& k, const ScheduleOptions& o);
+// Scalar operations of a naive kernel at planned dimensions.
+double planned_work(const kernel::Kernel& k, const ScheduleOptions& o);
+
+// Why a form is as it is, told with the steps that make it; empty where nobody asks.
+struct Reasons {
+  std::string what, rows, columns, block, terms, order, parallel;
+};
+// The steps that make a form of the axis loops. Whether the kernel allows them is for `replay` to say.
+kernel::Schedule write_schedule(const kernel::Kernel& k, const LoopForm& form, const Reasons& why = {});
+
 // Replays the steps, each with its check: InternalError names the step that the kernel does not allow.
 LoopForm replay(const kernel::Kernel& k, const kernel::Schedule& s);
 // The kernel as its schedule says; without steps its axis loops run one after another.

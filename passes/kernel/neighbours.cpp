@@ -32,6 +32,7 @@ class Search {
   Neighbours run() {
     tiles();
     staging();
+    terms();
     blocks();
     order();
     axes();
@@ -63,12 +64,9 @@ class Search {
     if (f.vector_axis >= 0) f.columns = std::min(f.columns, extent(f.vector_axis));
     const bool both = f.row_axis >= 0 && f.vector_axis >= 0 && f.columns > 0;
     if (!both) f.block = 0, f.panel_first = false;
-    if (f.block > 0 &&
-        (f.row_blocks ? pieces(extent(f.row_axis), f.rows) : pieces(extent(f.vector_axis), f.columns)) %
-                f.block !=
-            0)
-      f.block = 0;
-    if (f.block == 0) f.row_blocks = false;
+    if (f.block > 0 && !f.row_blocks && pieces(extent(f.vector_axis), f.columns) % f.block != 0) f.block = 0;
+    if (f.block == 0) f.row_blocks = f.stage_tiles = false;
+    if (f.terms > 0) f.outside = f.block > 0 ? f.outer.size() : f.parallel && !f.outer.empty() ? 1 : 0;
     if (!f.stage) f.stage_rows = 0;
     if (f.stage || f.panel_first) f.columns_outer = true;
   }
@@ -124,6 +122,19 @@ class Search {
       f.stage = stage, f.stage_rows = rows;
       add(f);
     }
+    if (!from_.row_blocks) return;
+    LoopForm f = from_;
+    f.stage_tiles = !f.stage_tiles;
+    add(f);
+  }
+
+  // Of the outermost loop of the sum, so many before the next tile.
+  void terms() {
+    for (int64_t n = 0; sums_ && n <= 256; n = n == 0 ? 1 : 4 * n) {
+      LoopForm f = from_;
+      f.terms = n;
+      add(f);
+    }
   }
 
   void blocks() {
@@ -136,9 +147,12 @@ class Search {
                                : pieces(extent(from_.vector_axis), from_.columns);
       int64_t before = 1;
       for (int64_t n = 2; n <= std::min<int64_t>(all, 64); ++n) {
-        if (all % n != 0 || n < 2 * before) continue;
+        if ((!rows && all % n != 0) || n < 2 * before) continue;
         f.block = before = n, f.row_blocks = rows;
-        add(f);
+        for (const bool copied : {false, true}) {
+          f.stage_tiles = rows && copied;
+          add(f);
+        }
       }
     }
   }
@@ -216,6 +230,8 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   for (const size_t a : f.outer) outer += (outer.empty() ? "" : ",") + axis_name(k, a);
   if (!outer.empty()) text += " in " + outer;
   if (f.stage) text += f.stage_rows > 0 ? fmt::format("; staged by {}", f.stage_rows) : "; staged";
+  if (f.stage_tiles) text += "; tiles staged";
+  if (f.terms > 0) text += fmt::format("; {} terms a block", f.terms);
   if (f.panel_first) text += "; panels first";
   if (!f.columns_outer) text += "; rows outside";
   if (f.block > 0) text += fmt::format("; {} {} a block", f.block, f.row_blocks ? "tiles" : "panels");

@@ -27,6 +27,7 @@ struct TargetInfo {
   int lanes = 4;
   int vector_registers = 16;
   bool fma = false;
+  bool native = false;  // the machine that this runs on, whatever that is
 };
 TargetInfo resolve(const Target& t);
 

@@ -105,8 +105,8 @@ TargetInfo resolve(const Target& t) {
   const std::string host = llvm::sys::getProcessTriple();
   r.triple = t.triple.empty() ? host : t.triple;
   const llvm::Target& target = lookup(r.triple);
-  const bool native = (t.cpu.empty() || t.cpu == "native") && t.triple.empty();
-  if (native) {
+  r.native = (t.cpu.empty() || t.cpu == "native") && t.triple.empty();
+  if (r.native) {
     r.features = host_features();
     r.cpu = host_cpu(r.features);
   } else {

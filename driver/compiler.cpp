@@ -130,10 +130,12 @@ void take_code(Compiled& c, std::unique_ptr<codegen::Jit> code) {
 std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions& o,
                                   const codegen::TargetInfo& t) {
   if (o.layouts || o.compile.layouts) return std::nullopt;
-  std::string key = fmt::format(
-      "{} {} {} {}\nwithout {}\nonly {}\n{} {}\n{} {} {} {}\n", t.triple, t.cpu, t.features, t.lanes,
-      fmt::join(o.compile.without, " "), fmt::join(o.only, " "), o.pipeline.from, o.pipeline.after,
-      o.compile.parallel_threshold, o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
+  const Machine m = machine_of(o.compile.codegen.target);
+  std::string key =
+      fmt::format("{} {} {} {} {} {}\nwithout {}\nonly {}\n{} {}\n{} {} {} {}\n", m.near_bytes, m.cores,
+                  t.triple, t.cpu, t.features, t.lanes, fmt::join(o.compile.without, " "),
+                  fmt::join(o.only, " "), o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
+                  o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
   for (const frontend::StateSpec& s : unit.state)
     key += fmt::format("{} {} {}\n", static_cast<int>(s.role), s.path, s.type.str());
   return key + graph::print(unit.module);

@@ -166,9 +166,9 @@ class Loader {
       const frontend::Input* in = input_named(unit_, name);
       if (in == nullptr) continue;
       if (in->classes > 0 && read_[source].tokens > in->classes)
-        throw CompileError(spec.tokenizer_loc, fmt::format("{} has {} tokens, but the model needs 0..{} as {}",
-                                                           spec.tokenizer, read_[source].tokens,
-                                                           in->classes - 1, name));
+        throw CompileError(spec.tokenizer_loc,
+                           fmt::format("{} has {} tokens, but the model needs 0..{} as {}", spec.tokenizer,
+                                       read_[source].tokens, in->classes - 1, name));
       if (!in->model_input) continue;
       const auto [at, fresh] = out_.tokenizers.emplace(name, read_[source].tokenizer);
       if (at->second != read_[source].tokenizer)

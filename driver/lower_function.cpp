@@ -1,6 +1,9 @@
 #include "driver/lower_function.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <thread>
 
 #include "ir/graph/bounds.h"
 #include "support/diagnostic.h"
@@ -28,6 +31,11 @@ Machine machine_of(const codegen::Target& t) {
   m.vector_registers = info.vector_registers;
   // Vectors of 16 lanes take two cycles on as many processors as they take one.
   m.gops = 14.0 * std::min(info.lanes, 8);
+  if (!info.native) return m;
+  constexpr int64_t kLeast = 1 << 18, kMost = 1 << 22;
+  if (const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE); l2 > 0)
+    m.near_bytes = std::clamp<int64_t>(l2 / 2, kLeast, kMost);
+  m.cores = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 64U));
   return m;
 }
 

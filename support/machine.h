@@ -9,7 +9,8 @@ namespace gradc {
 struct Machine {
   int lanes = 8;  // f32 elements of a vector
   int vector_registers = 16;
-  int64_t near_bytes = 1 << 19;  // what a core keeps near it while it reads on: half of a usual L2
+  int64_t near_bytes = 1 << 19;  // what a core keeps near it while it reads on: half of an L2
+  int cores = 8;                 // that a kernel should have enough pieces for
   // Work of a kernel, in scalar operations, below which a second thread costs more than it brings.
   int64_t parallel_threshold = 30000;
   // Of one core, for predictions alone, billions a second: f32 operations, 2 a multiply-add, and bytes from

@@ -347,6 +347,8 @@ class Chooser {
     bool apart = false;          // whether a tile has a line for each step of the reduction
     bool few_sets = false;       // and those lines meet in few sets of a cache
     bool panel_pages = false;    // whether few steps of a panel share a page
+    bool row_pages = false;      // and those of the rows
+    std::set<size_t> outer;      // axes that stay whole which rows depend on
   };
   // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
   // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
@@ -354,40 +356,51 @@ class Chooser {
   void choose_block(Choice& s, int64_t panels, int64_t tiles) const {
     const Operands o = bytes_read(s);
     const double room = static_cast<double>(o_.machine.near_bytes);
-    if (o.apart) return choose_rows_to_copy(s, o, panels, tiles);
+    if (o.apart) return choose_row_blocks(s, o, panels, tiles);
     if (!s.columns_outer) return;
-    if (o.tile * static_cast<double>(tiles) <= room || extent(s.vector_axis) % s.columns != 0) return;
+    double rows = o.tile * static_cast<double>(tiles);
+    if (s.panel_first)
+      for (size_t a : o.outer) rows *= static_cast<double>(extent(a));
+    if (rows <= room || extent(s.vector_axis) % s.columns != 0) return;
     s.block = block_of(panels, 2, 8, room / o.panel);
     s.why.block = "panels that stay near the core";
   }
-  // Rows whose lines lie apart are copied side by side, a block of tiles that stays near the core at a time:
-  // where there are more of them than that, or where they meet in few sets of a cache, and enough panels read
-  // the copies.
-  void choose_rows_to_copy(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
+  // Rows whose lines lie apart, and that do not stay near the core or meet in few sets of a cache: a block of
+  // tiles at a time, copied side by side where many panels read the copies or each line is a page of its own.
+  void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
     constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 16, kFewest = 4, kBlocks = 4;
     const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
     const bool far = all > 2 * near && panels >= kPanels;
-    const bool meet = o.few_sets && 4 * all > near && panels >= kManyPanels;
+    const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
     if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
-    const auto fit = static_cast<int64_t>(near / o.tile);
+    const auto fit = static_cast<int64_t>(0.75 * near / o.tile);
     const int64_t block = std::min({kMost, tiles / kBlocks, fit});
     // Each block reads all panels.
     if (block < (far ? kFewest : kMost)) return;
-    // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
-    if (const For* open = open_sum(); open != nullptr) {
-      if (!parts_of_sum(*nest_.body, k_)) return;
-      s.terms = std::max<int64_t>(1, planned(open->extent)), s.outside = s.outer.size();
-      s.why.terms = "as many as are planned, which bounds the copies";
+    if (panels >= kManyPanels || o.row_pages) {
+      if (!bound_terms(s)) return;
+      s.stage_tiles = true;
+      s.stage |= o.panel_pages;
     }
-    s.block = block, s.row_blocks = s.stage_tiles = s.columns_outer = true;
-    s.stage |= o.panel_pages;
-    // A little less where no tile is then left over: that saves the code for it.
-    for (int64_t n = block; extent(s.row_axis) % s.rows == 0 && 4 * n >= 3 * block; --n)
-      if (tiles % n == 0) {
-        s.block = n;
-        break;
-      }
+    s.row_blocks = s.columns_outer = true;
+    // A little less where threads then have equal shares, or no tile is left over: that saves the code for
+    // it.
+    int best = -1;
+    for (int64_t n = block; 4 * n >= 3 * block; --n) {
+      const bool whole = extent(s.row_axis) % s.rows == 0 && tiles % n == 0;
+      const int worth = 2 * whole + are_fair((tiles + n - 1) / n);
+      if (worth > best) best = worth, s.block = n;
+    }
     s.why.block = "rows that stay near the core";
+  }
+  // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
+  bool bound_terms(Choice& s) const {
+    const For* open = open_sum();
+    if (open == nullptr) return true;
+    if (!parts_of_sum(*nest_.body, k_)) return false;
+    s.terms = std::max<int64_t>(1, planned(open->extent)), s.outside = s.outer.size();
+    s.why.terms = "as many as are planned, which bounds the copies";
+    return true;
   }
   // The outermost loop of the sum, if its end is not constant.
   const For* open_sum() const {
@@ -425,11 +438,15 @@ class Chooser {
     for (const Dim& d : b.shape) bytes *= static_cast<double>(planned(d));
     return bytes;
   }
-  // The largest number of pieces of a block that divides them and leaves threads enough blocks; 0: none.
-  static int64_t block_of(int64_t pieces, int64_t fewest, int64_t most, double fit) {
-    constexpr int64_t kBlocks = 8;
-    for (int64_t n = std::min(most, pieces / kBlocks); n >= fewest; --n)
-      if (pieces % n == 0 && static_cast<double>(n) <= fit) return n;
+  // Whether threads have about equal shares of so many blocks.
+  bool are_fair(int64_t blocks) const {
+    constexpr int64_t kMany = 4;
+    return blocks % o_.machine.cores == 0 || blocks >= kMany * o_.machine.cores;
+  }
+  // The largest number of pieces of a block that divides them and leaves threads their shares; 0: none.
+  int64_t block_of(int64_t pieces, int64_t fewest, int64_t most, double fit) const {
+    for (int64_t n = std::min(most, pieces / 2); n >= fewest; --n)
+      if (pieces % n == 0 && static_cast<double>(n) <= fit && are_fair(pieces / n)) return n;
     return 0;
   }
   Operands bytes_read(const Choice& s) const {
@@ -446,6 +463,9 @@ class Chooser {
         o.tile += bytes * static_cast<double>(s.rows);
         const bool apart = place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
         o.apart |= apart;
+        for (size_t x = 0; x < nest_.loops.size(); ++x)
+          if (static_cast<int>(x) != s.row_axis && place.uses_var(nest_.loops[x]->var)) o.outer.insert(x);
+        o.row_pages |= apart && row_pitch(b) * size_of(b.dtype) >= kPage;
         o.few_sets |= apart && row_pitch(b) * size_of(b.dtype) % kFewSets == 0;
       }
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 
 #include "support/check.h"
 
@@ -61,7 +62,7 @@ class Search {
       : parts_(parts),
         options_(s.options),
         naive_(s.planned.kernels[static_cast<size_t>(k.number)]),
-        until_(now_ms() + 1000 * seconds) {
+        until_(std::clock() + static_cast<std::clock_t>(seconds * CLOCKS_PER_SEC)) {
     found_.kernel = k;
     start_ = passes::replay(naive_, s.planned.schedules[static_cast<size_t>(k.number)]);
   }
@@ -84,7 +85,7 @@ class Search {
   }
 
  private:
-  bool late() const { return now_ms() > until_; }
+  bool late() const { return std::clock() > until_; }
   size_t fastest() const {
     return static_cast<size_t>(std::min_element(plans_.begin(), plans_.end(),
                                                 [](const Plan& a, const Plan& b) { return a.ms < b.ms; }) -
@@ -165,7 +166,7 @@ class Search {
   const passes::ScheduleOptions& options_;
   const kernel::Kernel& naive_;
   passes::LoopForm start_;
-  double until_;
+  std::clock_t until_;       // of the processor's time, which neighbours do not shorten
   std::vector<Plan> plans_;  // the chosen one first
   std::set<std::string> seen_;
   SearchResult found_;

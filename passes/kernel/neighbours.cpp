@@ -73,6 +73,8 @@ class Search {
     if (f.stage || f.panel_first) f.columns_outer = true;
   }
 
+  static constexpr int64_t kHidden = 8;  // accumulators that hide the latency of a multiply-add
+
   // --- decisions -----------------------------------------------------------------------------------------
   struct Tile {
     int64_t rows, columns;
@@ -91,12 +93,13 @@ class Search {
       return out;
     }
     if (column < 0) return {{2, 0}, {4, 0}, {8, 0}};
-    for (int64_t vectors = 1; vectors <= (row < 0 ? 8 : 4); vectors += all ? 1 : vectors) {
+    for (int64_t vectors = row < 0 ? 8 : 4; vectors >= 1; vectors -= all ? 1 : (vectors + 1) / 2) {
       if (row < 0) out.push_back({1, vectors * lanes_});
       for (int64_t r = row < 0 ? 0 : most_rows(vectors), before = 0; r >= 1; --r) {
         const int64_t tiles = pieces(extent(row), r);
         // The fewest rows that make so many tiles; a tile of few accumulators waits for each.
-        if (r > 1 && (pieces(extent(row), r - 1) == tiles || (r * vectors < 4 && tiles > 1))) continue;
+        const bool few = r * vectors < kHidden && r < most_rows(vectors) && tiles > 1;
+        if (r > 1 && (few || pieces(extent(row), r - 1) == tiles)) continue;
         if (!all && before > 0 && 2 * r > before) continue;
         out.push_back({before = r, vectors * lanes_});
       }

@@ -76,8 +76,9 @@ class Search {
       before = best;
       const passes::Neighbours beside = passes::neighbours(naive_, plans_[best].form, options_);
       found_.refused += beside.refused;
-      found_.complete = try_in_chunks(beside.allowed);
+      const bool all = try_in_chunks(beside.allowed);
       best = fastest();
+      found_.complete = all && best == before;
     }
     found_.tried = static_cast<int>(plans_.size());
     confirm();
@@ -86,10 +87,9 @@ class Search {
 
  private:
   bool late() const { return std::clock() > until_; }
+  static bool by_time(const Plan& a, const Plan& b) { return a.ms < b.ms; }
   size_t fastest() const {
-    return static_cast<size_t>(std::min_element(plans_.begin(), plans_.end(),
-                                                [](const Plan& a, const Plan& b) { return a.ms < b.ms; }) -
-                               plans_.begin());
+    return static_cast<size_t>(std::min_element(plans_.begin(), plans_.end(), by_time) - plans_.begin());
   }
 
   bool try_in_chunks(const std::vector<passes::LoopForm>& forms) {
@@ -114,17 +114,17 @@ class Search {
       plans_.push_back(std::move(p));
     }
     if (steps.empty()) return;
-    if (parts_.add(steps))
-      measure(first);
-    else
-      plans_.resize(first);
+    if (parts_.add(steps)) return measure(first);
+    found_.refused += static_cast<int>(steps.size());
+    plans_.resize(first);
   }
 
   // The least of a few calls; what is far behind at the first is not called again.
   void measure(size_t first) {
     constexpr int kRounds = 3;
-    constexpr double kFarBehind = 2;
-    const double best = first == 0 ? INFINITY : plans_[fastest_before(first)].ms;
+    constexpr double kFarBehind = 3;
+    double best = INFINITY;
+    for (size_t p = 0; p < first; ++p) best = std::min(best, plans_[p].ms);
     std::vector<size_t> close;
     for (size_t p = first; p < plans_.size(); ++p) {
       plans_[p].ms = parts_.time(plans_[p].entry);
@@ -133,18 +133,10 @@ class Search {
     for (int r = 0; r < kRounds; ++r)
       for (const size_t p : close) plans_[p].ms = std::min(plans_[p].ms, parts_.time(plans_[p].entry));
   }
-  size_t fastest_before(size_t end) const {
-    size_t best = 0;
-    for (size_t p = 1; p < end; ++p)
-      if (plans_[p].ms < plans_[best].ms) best = p;
-    return best;
-  }
-
   // The chosen plan and the few fastest once more, in turns: the fastest of many is the luckiest, too.
   void confirm() {
     constexpr size_t kFew = 4;
     constexpr double kMs = 400, kBeyondNoise = 1.02, kMostRounds = 0.8;
-    const auto by_time = [](const Plan& a, const Plan& b) { return a.ms < b.ms; };
     std::stable_sort(plans_.begin() + 1, plans_.end(), by_time);
     plans_.resize(std::min(plans_.size(), kFew + 1));
     const double rounds = std::clamp(kMs / plans_[0].ms / static_cast<double>(plans_.size()), 9.0, 101.0);

@@ -206,12 +206,13 @@ void bench_plans(const Arguments& a, const ModelOptions& o, const Compiled& c, c
   constexpr double kNoticeable = 0.01, kMs = 20000;  // for the rounds over the whole step
   constexpr int kFewest = 20;
   const PlannedStep s = plan_again(c, o);
-  StepParts parts(c, o.compile.codegen, data, a.threads > 0 ? threads_of(a) : 1, kRoom);
+  const int threads = a.threads > 0 ? threads_of(a) : 1;
+  StepParts parts(c, o.compile.codegen, data, threads, kRoom, threads == 1 ? thread_ms : now_ms);
   const std::vector<LoneKernel> kernels = lone_kernels(s, parts);
   double all = 0;
   for (const LoneKernel& k : kernels) all += k.ms;
   fmt::print("{}  batch {}  {} threads; kernels alone with warm caches, {:.1f} s each\n", c.unit.model_name,
-             data.rows, parts.runner().threads(), a.seconds);
+             data.rows, threads, a.seconds);
   std::vector<Row> rows;
   for (const LoneKernel& k : kernels) {
     if (k.ms < kNoticeable * all || (a.limit > 0 && static_cast<int>(rows.size()) == a.limit)) break;

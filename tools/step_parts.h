@@ -12,6 +12,7 @@
 namespace gradc {
 
 double now_ms();
+double thread_ms();  // that the processor gave to this thread, whatever else it did
 double median(std::vector<double> v);
 // Prepares a call of the training step: the batch in its place, the step's scalars set.
 void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step);
@@ -29,9 +30,11 @@ std::vector<Piece> pieces_of(const step::Step& s, const passes::StepReport& repo
 
 class StepParts {
  public:
-  // `room`: bytes of scratch of each thread for entries that come later.
+  StepParts(const Compiled& c, const codegen::Options& o, const runtime::Dataset& data, int threads)
+      : StepParts(c, o, data, threads, 0, now_ms) {}
+  // `room`: bytes of scratch of each thread for entries that come later. `clock`: what calls are timed by.
   StepParts(const Compiled& c, const codegen::Options& o, const runtime::Dataset& data, int threads,
-            int64_t room = 0);
+            int64_t room, double (*clock)());
   const std::vector<Piece>& pieces() const { return pieces_; }
   runtime::Runner& runner() { return *runner_; }
 
@@ -52,7 +55,8 @@ class StepParts {
   std::vector<std::unique_ptr<codegen::Jit>> code_;
   runtime::Program program_;
   std::unique_ptr<runtime::Runner> runner_;
-  int64_t room_ = 0;
+  int64_t room_;
+  double (*clock_)();
 };
 
 }  // namespace gradc

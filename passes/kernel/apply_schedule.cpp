@@ -4,14 +4,13 @@
 
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
+#include "passes/kernel/stage.h"
 #include "support/check.h"
 
 namespace gradc::passes {
 namespace {
 
 using namespace kernel;
-
-constexpr int64_t kMaxPanelBytes = 1 << 20;
 
 struct Loop {
   int var;
@@ -47,9 +46,9 @@ class Scheduler {
     return any;
   }
 
-  // The axes that stay whole, around `body`.
-  Body wrapped(Body body) const {
-    for (size_t i = s_.outer.size(); i-- > 0;) {
+  // The axes that stay whole, from one to the last, around `body`.
+  Body wrapped(Body body, size_t from = 0, size_t to = SIZE_MAX) const {
+    for (size_t i = std::min(to, s_.outer.size()); i-- > from;) {
       const Loop& l = loops_[s_.outer[i]];
       body = {make_for({l.var, l.extent, LoopKind::Serial, std::move(body)})};
     }
@@ -95,49 +94,161 @@ class Scheduler {
   void tile() {
     const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
     const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
-    Body body = s_.row_blocks  ? over_row_blocks(row_tile, panel)
-                : s_.block > 0 ? over_blocks(row_tile, panel)
-                : has_columns  ? over_panels(row_tile, panel)
-                               : over_rows(inner_, row_tile, no_loop(), {});
-    k_.body = s_.panel_first ? std::move(body) : wrapped(std::move(body));
+    if (s_.panel_first) {
+      k_.body = s_.block > 0 ? over_blocks(row_tile, panel) : over_panels(row_tile, panel);
+    } else if (s_.block > 0) {
+      k_.body = wrapped(s_.row_blocks ? over_row_blocks(row_tile, panel) : over_blocks(row_tile, panel));
+    } else {
+      const auto pieces = [&] {
+        return wrapped(has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop()),
+                       s_.outside);
+      };
+      k_.body = wrapped(summed(kept_axes(s_.outside), pieces), 0, s_.outside);
+    }
   }
   static TileLoop no_loop() { return {}; }
 
+  // --- sums in blocks of terms -----------------------------------------------------------------------------
+  // An axis of the partial sums that stay in memory from block to block.
+  struct KeptAxis {
+    Index at;
+    int64_t extent;
+  };
+  // All but the first `outside` whole axes; lanes innermost.
+  std::vector<KeptAxis> kept_axes(size_t outside) const {
+    std::vector<KeptAxis> kept;
+    for (size_t i = std::min(outside, s_.outer.size()); i < s_.outer.size(); ++i) keep(kept, s_.outer[i]);
+    if (s_.row_axis >= 0) keep(kept, static_cast<size_t>(s_.row_axis));
+    if (s_.vector_axis >= 0) keep(kept, static_cast<size_t>(s_.vector_axis));
+    return kept;
+  }
+  void keep(std::vector<KeptAxis>& kept, size_t axis) const {
+    if (s_.terms > 0) kept.push_back({Index::var(loops_[axis].var), *largest(loops_[axis].extent)});
+  }
+
+  // What `build` makes of the body, once for what comes before the sum, for each block of its terms, and for
+  // what comes after it, while partial sums wait in scratch: a chain that pauses rounds as one that does not.
+  template <class Build>
+  Body summed(const std::vector<KeptAxis>& axes, Build&& build) {
+    if (s_.terms == 0) return build();
+    const Body whole = inner_;
+    const SumParts sum = *parts_of_sum(inner_, k_);
+    const auto [fill, keep] = through_memory(sum.tiles, axes);
+    auto join = [](Body a, const Body& b) { return a.insert(a.end(), b.begin(), b.end()), a; };
+    inner_ = join(sum.before, keep);
+    Body out = renumber(build(), k_);
+
+    const int block = k_.vars++, term = k_.vars++;
+    const Index first = Index::var(block) * s_.terms, extent = sum.loop->extent;
+    const Index count = extent.exact_div(s_.terms) ? Index(s_.terms) : Index::min(s_.terms, extent - first);
+    known_.push_back(block);
+    const Body terms = substitute(sum.loop->body, sum.loop->var, first + Index::var(term));
+    inner_ = join(join(sum.constants, fill), {make_for({term, count, LoopKind::Serial, terms})});
+    inner_ = join(std::move(inner_), keep);
+    out = join(std::move(out),
+               renumber({make_for({block, extent.ceil_div(s_.terms), LoopKind::Serial, build()})}, k_));
+    known_.pop_back();
+
+    inner_ = join(join(sum.constants, fill), sum.after);
+    out = join(std::move(out), renumber(build(), k_));
+    inner_ = whole;
+    return out;
+  }
+
+  // What fills accumulators from memory, and what keeps them there.
+  std::pair<Body, Body> through_memory(const std::vector<int>& tiles, const std::vector<KeptAxis>& axes) {
+    std::pair<Body, Body> out;
+    Shape shape;
+    std::vector<Index> at;
+    for (const KeptAxis& a : axes) shape.push_back(a.extent), at.push_back(a.at);
+    for (const int tile : tiles) {
+      const int memory = static_cast<int>(k_.buffers.size());
+      k_.buffers.push_back({fmt::format("a{}", memory), k_.buffers[tile].dtype, shape, Space::Scratch, {}});
+      const Value in = k_.values++, back = k_.values++;
+      out.first.push_back(Load{in, memory, at, {}, {}});
+      out.first.push_back(Store{tile, {}, in});
+      out.second.push_back(Load{back, tile, {}, {}, {}});
+      out.second.push_back(Store{memory, at, back});
+    }
+    return out;
+  }
+
+  // --- blocks ----------------------------------------------------------------------------------------------
   // `for block { for panel { stage } for rows { for panel { tile } } }`: the rows are read once for a block.
   Body over_blocks(int row_tile, int panel) {
-    const Loop& v = loops_[s_.vector_axis];
+    const Loop v = loops_[s_.vector_axis];
     const int block = k_.vars++;
+    const int64_t size = s_.columns * s_.block;
     const Index at = Index::var(block) * s_.block + Index::var(panel);
-    Body staged = inner_, all;
-    if (s_.stage) {
-      const Body copy = stage(staged, at, panel, s_.columns);
-      if (!copy.empty()) all = renumber({make_for({panel, s_.block, LoopKind::Serial, copy})}, k_);
-    }
-    auto tiles = [&](const TileLoop& rows) {
-      std::map<int, int> expanded;
-      Body tile = sink(renumber(staged, k_), rows, columns(at, s_.columns), k_, expanded);
-      return renumber({make_for({panel, s_.block, LoopKind::Serial, std::move(tile)})}, k_);
+    auto inside = [&] {
+      Body staged = inner_, all;
+      if (s_.stage) all = staged_panels(staged, at, panel, s_.columns);
+      auto tiles = [&](const TileLoop& rows) {
+        std::map<int, int> expanded;
+        Body tile = sink(renumber(staged, k_), rows, columns(at, s_.columns), k_, expanded);
+        return renumber({make_for({panel, s_.block, LoopKind::Serial, std::move(tile)})}, k_);
+      };
+      Body body = row_variants(row_tile, tiles);
+      if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
+      all.insert(all.end(), body.begin(), body.end());
+      return all;
     };
-    Body body = row_variants(row_tile, tiles);
-    if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
-    all.insert(all.end(), body.begin(), body.end());
-    return {make_for(
-        {block, v.extent.constant_part() / (s_.columns * s_.block), LoopKind::Serial, std::move(all)})};
+    std::vector<KeptAxis> kept = kept_axes(SIZE_MAX);
+    if (s_.terms > 0) kept.back() = {Index::var(v.var) - Index::var(block) * size, size};
+    Body all = summed(kept, inside);
+    return {make_for({block, v.extent.constant_part() / size, LoopKind::Serial, std::move(all)})};
   }
 
   // `for block { for panel { stage; for rows of the block { tile } } }`: a panel is read once for a block.
   Body over_row_blocks(int row_tile, int panel) {
-    const Loop &v = loops_[s_.vector_axis], &l = loops_[s_.row_axis];
-    const int block = k_.vars++;
-    Body staged = inner_, all;
-    if (s_.stage) all = stage(staged, Index::var(panel), -1, s_.columns);
-    const TileLoop rows = full_rows(Index::var(block) * s_.block + Index::var(row_tile));
-    std::map<int, int> expanded;
-    Body tile = sink(renumber(staged, k_), rows, columns(Index::var(panel), s_.columns), k_, expanded);
-    all.push_back(make_for({row_tile, s_.block, LoopKind::Serial, std::move(tile)}));
-    all = {make_for({panel, v.extent.constant_part() / s_.columns, LoopKind::Serial, std::move(all)})};
-    all = renumber(all, k_);
-    return {make_for({block, *l.extent.exact_div(s_.rows * s_.block), LoopKind::Serial, std::move(all)})};
+    Loop& l = loops_[s_.row_axis];
+    const Loop whole = l;
+    const int block = k_.vars++, row = k_.vars++;
+    const int64_t size = s_.rows * s_.block;
+    const Index first = Index::var(block) * size;
+    l = {row, whole.extent.exact_div(size) ? Index(size) : Index::min(size, whole.extent - first)};
+    inner_ = substitute(inner_, whole.var, first + Index::var(row));
+    known_.push_back(block);
+    Body all = summed(kept_axes(SIZE_MAX), [&] {
+      if (!s_.stage_tiles) return over_panels(row_tile, panel);
+      const Body unstaged = inner_;
+      Body body = staged_tiles(inner_, row_tile);
+      const Body panels = over_panels(row_tile, panel);
+      body.insert(body.end(), panels.begin(), panels.end());
+      inner_ = unstaged;
+      return body;
+    });
+    return {make_for({block, whole.extent.ceil_div(size), LoopKind::Serial, renumber(all, k_)})};
+  }
+
+  // --- copies ----------------------------------------------------------------------------------------------
+  StagedPieces pieces_of(int axis, int other, int64_t size) const {
+    StagedPieces p;
+    p.var = loops_[static_cast<size_t>(axis)].var;
+    p.size = size, p.width = size;
+    if (other >= 0) p.apart.push_back(loops_[static_cast<size_t>(other)].var);
+    for (const Loop& o : loops_) p.known.push_back(o.var);
+    p.known.insert(p.known.end(), k_.params.begin(), k_.params.end());
+    p.known.insert(p.known.end(), known_.begin(), known_.end());
+    return p;
+  }
+  // Of what the columns of one panel read, or of those of a block, which `slot` numbers.
+  Body staged_panels(Body& body, const Index& panel, int slot, int64_t width) {
+    StagedPieces p = pieces_of(s_.vector_axis, s_.row_axis, s_.columns);
+    p.number = panel, p.width = width, p.transpose = s_.stage_rows;
+    if (slot >= 0) p.slot = slot, p.slots = s_.block, p.count = s_.block;
+    for (size_t o : s_.outer)
+      if (s_.panel_first) p.apart.push_back(loops_[o].var);
+    return stage(body, p, k_);
+  }
+  // Of what the rows of the tiles of a block read.
+  Body staged_tiles(Body& body, int row_tile) {
+    StagedPieces p = pieces_of(s_.row_axis, s_.vector_axis, s_.rows);
+    const Index& extent = loops_[s_.row_axis].extent;
+    p.number = Index::var(row_tile), p.slot = row_tile, p.slots = s_.block;
+    p.count = extent.floor_div(s_.rows), p.rest = extent - p.count * s_.rows;
+    p.neighbours = true;
+    return stage(body, p, k_);
   }
 
   TileLoop full_rows(const Index& tile) {
@@ -183,8 +294,8 @@ class Scheduler {
 
   Body panel_body(int row_tile, int panel, int64_t width) {
     Body staged = inner_, copy;
-    if (s_.stage) copy = stage(staged, Index::var(panel), -1, width);
-    Body body = over_rows(staged, row_tile, columns(Index::var(panel), width), {});
+    if (s_.stage) copy = staged_panels(staged, Index::var(panel), -1, width);
+    Body body = over_rows(staged, row_tile, columns(Index::var(panel), width));
     if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
     copy.insert(copy.end(), body.begin(), body.end());
     return copy;
@@ -202,7 +313,7 @@ class Scheduler {
     return row_variants(row_tile, tiles);
   }
 
-  Body over_rows(const Body& inner, int row_tile, const TileLoop& columns, const std::map<int, int>&) {
+  Body over_rows(const Body& inner, int row_tile, const TileLoop& columns) {
     auto tiles = [&](const TileLoop& rows) {
       std::map<int, int> expanded;
       return sink(renumber(inner, k_), rows, columns, k_, expanded);
@@ -239,116 +350,6 @@ class Scheduler {
     }
     return {renumber({make_for({row_tile, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})},
                      k_)[0]};
-  }
-
-  // --- staging -------------------------------------------------------------------------------------------
-  // Copies what the tile's columns read, over all iterations of the reduction loops around the load, into
-  // scratch [loops..., columns], of which there is one for each panel of a block, numbered by the variable
-  // `slot` if that is not -1; rewrites the loads in `body`. Returns the copy.
-  Body stage(Body& body, const Index& panel, int slot, int64_t width) {
-    Body copies;
-    std::vector<const For*> around;
-    slot_ = slot;
-    body = stage_in(body, around, panel, width, copies);
-    return copies;
-  }
-
-  Body stage_in(const Body& body, std::vector<const For*>& around, const Index& panel, int64_t width,
-                Body& copies) {
-    Body out;
-    for (const Stmt& s : body) {
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        around.push_back(f->get());
-        out.push_back(make_for(
-            {(*f)->var, (*f)->extent, (*f)->kind, stage_in((*f)->body, around, panel, width, copies)}));
-        around.pop_back();
-      } else if (auto* l = std::get_if<Load>(&s); l && stageable(*l, around, width)) {
-        out.push_back(stage_load(*l, around, panel, width, copies));
-      } else {
-        out.push_back(s);
-      }
-    }
-    return out;
-  }
-
-  bool stageable(const Load& l, const std::vector<const For*>& around, int64_t width) const {
-    const Buffer& b = k_.buffers[l.buffer];
-    if (around.empty() || b.space != Space::In || !l.guards.empty()) return false;
-    const Index a = address(b, l.at);
-    if (!a.uses_var(loops_[s_.vector_axis].var)) return false;
-    if (s_.row_axis >= 0 && a.uses_var(loops_[s_.row_axis].var)) return false;
-    for (size_t o : s_.outer)
-      if (s_.panel_first && a.uses_var(loops_[o].var)) return false;
-    int64_t bytes = (slot_ >= 0 ? s_.block : 1) * width * size_of(b.dtype);
-    std::vector<int> known;
-    for (const For* f : around) {
-      if (!f->extent.is_constant() || !a.uses_var(f->var)) return false;
-      bytes *= f->extent.constant_part();
-      known.push_back(f->var);
-    }
-    for (const Loop& o : loops_) known.push_back(o.var);
-    known.insert(known.end(), k_.params.begin(), k_.params.end());
-    bool closed = true;  // every variable is a loop: nothing bound inside the body
-    for (const Index& e : l.at)
-      e.substitute([&](int v) {
-        closed &= std::find(known.begin(), known.end(), v) != known.end();
-        return Index::var(v);
-      });
-    return closed && bytes <= kMaxPanelBytes;
-  }
-
-  Stmt stage_load(const Load& l, const std::vector<const For*>& around, const Index& panel, int64_t width,
-                  Body& copies) {
-    const DType t = k_.buffers[l.buffer].dtype;
-    Shape shape;
-    if (slot_ >= 0) shape.push_back(s_.block);
-    for (const For* f : around) shape.push_back(f->extent);
-    shape.push_back(s_.columns);
-    k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
-    const int scratch = static_cast<int>(k_.buffers.size()) - 1;
-    const int v = loops_[s_.vector_axis].var;
-    std::vector<Index> from, to;
-    if (slot_ >= 0) from.push_back(Index::var(slot_));
-    for (const For* f : around) from.push_back(Index::var(f->var));
-    to = from;
-    from.push_back(Index::var(v) - panel * s_.columns);
-    const int lane = k_.vars++;
-    to.push_back(Index::var(lane));
-    Load source{k_.values++, l.buffer, l.at, {}, {}};
-    for (Index& e : source.at)
-      e = e.substitute([&](int x) { return x == v ? panel * s_.columns + Index::var(lane) : Index::var(x); });
-    Body copy{source, Store{scratch, to, source.result}};
-    copy = {make_for({lane, width, LoopKind::Vector, copy})};
-    const bool blocks = s_.stage_rows > 1 && lies_transposed(l, v, around.back()->var);
-    for (size_t i = around.size(); i-- > 0;)
-      copy = blocks && i + 1 == around.size()
-                 ? in_blocks(*around[i], copy)
-                 : Body{make_for({around[i]->var, around[i]->extent, LoopKind::Serial, copy})};
-    copy = renumber(copy, k_);
-    copies.insert(copies.end(), copy.begin(), copy.end());
-    return Load{l.result, scratch, from, {}, {}};
-  }
-
-  // Whether the load's lanes lie apart and what the next iteration reads follows, lane by lane.
-  bool lies_transposed(const Load& l, int lanes, int loop) const {
-    const Index a = address(k_.buffers[l.buffer], l.at);
-    const std::optional<Index> step = a.coefficient_of(lanes);
-    return step && !step->is(1) && !step->is(0) && a.coefficient_of(loop) == Index(1);
-  }
-  // A loop whose iterations are unrolled in blocks, which code generation transposes.
-  Body in_blocks(const For& f, const Body& body) {
-    const int64_t rows = s_.stage_rows, whole = f.extent.constant_part() / rows;
-    const auto unrolled = [&](const Index& first, int64_t count) {
-      const int row = k_.vars++;
-      return make_for({row, count, LoopKind::Unroll, substitute(body, f.var, first + Index::var(row))});
-    };
-    Body out;
-    const int block = k_.vars++;
-    if (whole > 0)
-      out.push_back(make_for({block, whole, LoopKind::Serial, {unrolled(Index::var(block) * rows, rows)}}));
-    if (const int64_t rest = f.extent.constant_part() % rows; rest > 0)
-      out.push_back(unrolled(whole * rows, rest));
-    return renumber(out, k_);
   }
 
   // Tiles that expansion replaced are gone from the text.
@@ -393,7 +394,7 @@ class Scheduler {
   const LoopForm& s_;
   std::vector<Loop> loops_;
   Body inner_;
-  int slot_ = -1;  // the variable that numbers staged panels
+  std::vector<int> known_;  // variables of the loops around blocks
 };
 
 }  // namespace

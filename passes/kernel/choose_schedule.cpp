@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -169,6 +170,16 @@ class Chooser {
                     c->constant_part() * size_of(b.dtype) % kFewSets == 0;
            });
   }
+  // Whether rows along an axis read pages of their own.
+  bool pages_apart(size_t axis) const {
+    constexpr int64_t kPage = 4096;
+    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
+      const Buffer& b = k_.buffers[access.buffer];
+      if (b.space == Space::Tile || access.loops < deepest_) return false;
+      const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
+      return c && c->is_constant() && c->constant_part() * size_of(b.dtype) >= kPage;
+    });
+  }
   // Whether the place moves with an inner loop, or with something that is bound inside.
   bool uses_other_than_axes(const Index& place) const {
     bool other = false;
@@ -261,7 +272,8 @@ class Chooser {
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     const auto better = [&](size_t a, size_t b) {
       if (shares_loads(a) != shares_loads(b)) return shares_loads(a);
-      return suits_rows(a) != suits_rows(b) ? suits_rows(a) : extent(a) > extent(b);
+      if (suits_rows(a) != suits_rows(b)) return suits_rows(a);
+      return pages_apart(a) != pages_apart(b) ? pages_apart(b) : extent(a) > extent(b);
     };
     for (size_t a = nest_.loops.size(); a-- > 0;)
       if (static_cast<int>(a) != s.vector_axis && extent(a) > 1 && !ragged_.count(a) &&
@@ -306,11 +318,12 @@ class Chooser {
         s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
     // The outermost loop is what threads share: one panel would leave all but one of them idle.
     if (s.parallel && panels == 1 && tiles > 1 && nest_.loops.size() == 2) share_rows(s, tiles);
-    if (s.row_axis >= 0 && s.vector_axis >= 0 && s.columns_outer && s.block == 0)
-      choose_block(s, panels, tiles);
+    if (s.row_axis >= 0 && s.vector_axis >= 0 && s.block == 0) choose_block(s, panels, tiles);
+    if (s.block == 0 && !s.stage) choose_terms(s);
     s.why.what = fmt::format(
-        "tile {}x{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
-        s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "");
+        "tile {}x{}{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
+        s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "",
+        s.terms > 0 ? ", sums in blocks" : "");
   }
 
   int64_t row_tiles(const Choice& s) const {
@@ -329,22 +342,73 @@ class Chooser {
     s.stage = s.columns_outer = false;
   }
 
+  struct Operands {
+    double panel = 0, tile = 0;  // bytes that the innermost loops read for one
+    bool apart = false;          // whether a tile has a line for each step of the reduction
+    bool few_sets = false;       // and those lines meet in few sets of a cache
+  };
   // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
   // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
-  // stream past panels; others, a line for each step of it, find room farther out, and where there are more
-  // than that holds, some stay while panels stream past them.
+  // stream past panels; others have a line for each step of it.
   void choose_block(Choice& s, int64_t panels, int64_t tiles) const {
-    // What a core may count on of the cache behind the near one, in sizes of that.
-    constexpr double kFarther = 12;
-    const auto [panel, tile, apart] = bytes_read(s);
-    const double room = static_cast<double>(o_.machine.near_bytes) * (apart ? kFarther : 1);
-    if (tile * static_cast<double>(tiles) <= room || (apart && s.panel_first)) return;
-    const bool full = extent(s.vector_axis) % s.columns == 0 &&
-                      (!apart || (constant(s.row_axis) && extent(s.row_axis) % s.rows == 0));
-    s.row_blocks = apart;
-    // Fewer tiles do not pay for another pass over all panels.
-    s.block = !full ? 0 : apart ? block_of(tiles, 8, 32, room / tile) : block_of(panels, 2, 8, room / panel);
-    s.why.block = apart ? "rows that stay near the core" : "panels that stay near the core";
+    const Operands o = bytes_read(s);
+    const double room = static_cast<double>(o_.machine.near_bytes);
+    if (o.apart) return choose_rows_to_copy(s, o, panels, tiles);
+    if (!s.columns_outer) return;
+    if (o.tile * static_cast<double>(tiles) <= room || extent(s.vector_axis) % s.columns != 0) return;
+    s.block = block_of(panels, 2, 8, room / o.panel);
+    s.why.block = "panels that stay near the core";
+  }
+  // Rows whose lines lie apart are copied side by side, a block of tiles that stays near the core at a time:
+  // where there are more of them than that, or where they meet in few sets of a cache, and enough panels read
+  // the copies.
+  void choose_rows_to_copy(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
+    constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 16, kFewest = 4, kBlocks = 4;
+    const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
+    const bool far = all > 2 * near && panels >= kPanels;
+    const bool meet = o.few_sets && 4 * all > near && panels >= kManyPanels;
+    if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
+    const auto fit = static_cast<int64_t>(near / o.tile);
+    const int64_t block = std::min({kMost, tiles / kBlocks, fit});
+    // Each block reads all panels.
+    if (block < (far ? kFewest : kMost)) return;
+    s.block = block, s.row_blocks = s.stage_tiles = s.columns_outer = true;
+    // A little less where no tile is then left over: that saves the code for it.
+    for (int64_t n = block; extent(s.row_axis) % s.rows == 0 && 4 * n >= 3 * block; --n)
+      if (tiles % n == 0) {
+        s.block = n;
+        break;
+      }
+    s.why.block = "rows that stay near the core";
+  }
+  // Where a sum reads more than stays near the core, again for each tile (weight gradients of convolutions),
+  // it pauses after as many terms as stay there, while partial sums do so too.
+  void choose_terms(Choice& s) const {
+    constexpr double kFewest = 128;  // that pay for partial sums in memory
+    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
+    const double near = static_cast<double>(o_.machine.near_bytes);
+    if (!sum || nest_.loops.size() < 3 || deepest_ < 2 || s.panel_first || s.row_axis < 0 ||
+        s.vector_axis < 0)
+      return;
+    double kept = 4.0 * static_cast<double>(sum->tiles.size()), read = 0;
+    for (size_t a = 0; a < nest_.loops.size(); ++a) {
+      if (!constant(a)) return;
+      kept *= static_cast<double>(extent(a));
+    }
+    for (const Access& a : accesses_)
+      if (a.loops == deepest_ && k_.buffers[a.buffer].space != Space::Tile)
+        read += bytes_of(k_.buffers[a.buffer]);
+    const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
+    const double inner = terms_ / all;
+    const double terms = std::max({1.0, std::ceil(kFewest / inner), std::floor(near / 4 / (read / all))});
+    if (read <= near || kept > near / 2 || 2 * terms > all) return;
+    s.terms = static_cast<int64_t>(terms), s.outside = s.parallel ? 1 : 0;
+    s.why.terms = "terms that stay near the core, partial sums in memory";
+  }
+  double bytes_of(const Buffer& b) const {
+    auto bytes = static_cast<double>(size_of(b.dtype));
+    for (const Dim& d : b.shape) bytes *= static_cast<double>(planned(d));
+    return bytes;
   }
   // The largest number of pieces of a block that divides them and leaves threads enough blocks; 0: none.
   static int64_t block_of(int64_t pieces, int64_t fewest, int64_t most, double fit) {
@@ -353,10 +417,6 @@ class Chooser {
       if (pieces % n == 0 && static_cast<double>(n) <= fit) return n;
     return 0;
   }
-  struct Operands {
-    double panel = 0, tile = 0;  // bytes that the innermost loops read for one
-    bool apart = false;          // whether a tile has a line for each step of the reduction
-  };
   Operands bytes_read(const Choice& s) const {
     Operands o;
     for (const Access& a : accesses_) {
@@ -368,7 +428,9 @@ class Chooser {
         o.panel += bytes * static_cast<double>(s.columns);
       } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
         o.tile += bytes * static_cast<double>(s.rows);
-        o.apart |= place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
+        const bool apart = place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
+        o.apart |= apart;
+        o.few_sets |= apart && row_pitch(b) * size_of(b.dtype) % kFewSets == 0;
       }
     }
     return o;

@@ -12,9 +12,10 @@ namespace {
 
 using namespace kernel;
 
-// A loop over an axis, over blocks of pieces of it, over pieces, or over the elements of a piece.
+// A loop over an axis, over blocks of pieces of it, over pieces, or over the elements of a piece; or over
+// blocks of the terms of the sum inside.
 struct Loop {
-  enum Part : uint8_t { Whole, Blocks, Pieces, Piece };
+  enum Part : uint8_t { Whole, Blocks, Pieces, Piece, Terms };
   std::string name;
   size_t axis;
   Part part = Whole;
@@ -74,20 +75,35 @@ class Replay {
   // A whole axis becomes pieces of `by` elements, the last one shorter where `by` does not divide; full
   // pieces become blocks of `by` pieces, which must divide.
   void split(const Transform& t) {
+    if (t.loops == std::vector<std::string>{sum_name()}) return split_sum(t);
     Loop& l = only_loop(t);
     require((l.part == Loop::Whole || l.part == Loop::Pieces) && l.kind == LoopKind::Serial,
             "is of a loop that something was done to");
+    check_names(t);
+    const size_t at = place(t.loops[0]);
+    const bool blocks = l.part == Loop::Pieces;
+    const Loop piece{t.into[1], l.axis, blocks ? Loop::Pieces : Loop::Piece, blocks ? l.size : t.by};
+    l = {t.into[0], l.axis, blocks ? Loop::Blocks : Loop::Pieces, t.by};
+    loops_.insert(loops_.begin() + static_cast<long>(at) + 1, piece);
+  }
+
+  void check_names(const Transform& t) const {
     require(t.by >= 1 && t.into.size() == 2, "needs a size and the names of two loops");
     for (const std::string& name : t.into)
       require(std::none_of(loops_.begin(), loops_.end(), [&](const Loop& o) { return o.name == name; }) &&
                   t.into[0] != t.into[1],
               "makes a name twice");
-    const size_t at = place(t.loops[0]);
-    const bool blocks = l.part == Loop::Pieces;
-    require(!blocks || nest_.loops[l.axis]->extent.exact_div(l.size * t.by), "leaves a rest");
-    const Loop piece{t.into[1], l.axis, blocks ? Loop::Pieces : Loop::Piece, blocks ? l.size : t.by};
-    l = {t.into[0], l.axis, blocks ? Loop::Blocks : Loop::Pieces, t.by};
-    loops_.insert(loops_.begin() + static_cast<long>(at) + 1, piece);
+  }
+
+  // The outermost loop inside the axes.
+  std::string sum_name() const { return axis_name(k_, nest_.loops.size()); }
+  // The sum pauses after each block of its terms, the last one smaller where `by` does not divide. The loop
+  // over blocks is innermost until it is put elsewhere.
+  void split_sum(const Transform& t) {
+    require(parts_of_sum(*nest_.body, k_).has_value(), "is of what is no sum");
+    require(none(Loop::Terms), "is the second of a sum");
+    check_names(t);
+    loops_.push_back({t.into[0], nest_.loops.size(), Loop::Terms, t.by});
   }
 
   // Iterations of axis loops are independent, so that any order gives the same.
@@ -108,11 +124,9 @@ class Replay {
   void stage(const Transform& t) {
     const Loop& l = only_loop(t);
     require(l.part == Loop::Piece, "is of no piece of an axis");
-    require(nest_.loops[l.axis]->extent.is_constant(), "is of an axis whose size is not constant");
     require(has_loop_ && !untileable_, "needs loops that are all serial");
     require(t.by == 0 || t.by >= 2, "needs blocks of two elements or more");
-    staged_ = static_cast<int>(l.axis);
-    stage_rows_ = t.by;
+    staged_.push_back({static_cast<int>(l.axis), t.by});
   }
 
   void unroll(const Transform& t) {
@@ -149,65 +163,112 @@ class Replay {
 
   void parallelise(const Transform& t) {
     Loop& l = only_loop(t);
-    require(&l == &loops_.front() && l.kind == LoopKind::Serial && l.part != Loop::Piece,
-            "is of a loop that is not the outermost, or of another kind");
+    require(
+        &l == &loops_.front() && l.kind == LoopKind::Serial && l.part != Loop::Piece && l.part != Loop::Terms,
+        "is of a loop that is not the outermost, or of another kind");
     l.kind = LoopKind::Parallel;
   }
 
+  bool none(Loop::Part part) const {
+    return std::none_of(loops_.begin(), loops_.end(), [&](const Loop& l) { return l.part == part; });
+  }
   bool none(LoopKind kind) const {
     return std::none_of(loops_.begin(), loops_.end(), [&](const Loop& l) { return l.kind == kind; });
   }
 
   // --- the form ------------------------------------------------------------------------------------------
   // Whole loops, then the pieces, then the elements of the pieces, rows around columns; pieces of columns may
-  // stand around the whole loops, and blocks of them around the rows. That is what code is written for.
-  LoopForm form() const {
+  // stand around the whole loops, and blocks of them around the rows. Blocks of terms stand between whole
+  // loops, or behind blocks. That is what code is written for.
+  LoopForm form() {
     LoopForm f;
-    auto check = [&](bool known, std::string_view why) {
-      GRADC_CHECK(known, "schedule of @{}: no code for {}", k_.name, why);
-    };
     std::vector<const Loop*> pieces;
     for (const Loop& l : loops_) {
-      const int axis = static_cast<int>(l.axis);
       f.parallel |= l.kind == LoopKind::Parallel;
       if (l.part == Loop::Pieces || l.part == Loop::Blocks) pieces.push_back(&l);
       if (l.part == Loop::Blocks) f.block = l.size;
-      if (l.kind == LoopKind::Vector) {
-        f.vector_axis = axis;
-        f.columns = l.size;
-      } else if (l.kind == LoopKind::Unroll) {
-        check(f.vector_axis < 0, "rows inside columns");
-        f.row_axis = axis;
-        f.rows = l.size;
-      } else {
-        check(l.part != Loop::Piece, "a piece that is neither unrolled nor vectorised");
-        check(f.vector_axis < 0 && f.row_axis < 0, "a loop inside a tile");
-        if (l.part == Loop::Whole) {
-          check(pieces.size() <= (f.outer.empty() || f.panel_first ? 1 : 0), "a whole loop inside pieces");
-          f.panel_first = !pieces.empty();
-          f.outer.push_back(l.axis);
-        }
-      }
+      if (l.part == Loop::Terms)
+        put_terms(f, l, pieces);
+      else
+        put(f, l, pieces.size());
     }
     check(f.row_axis < 0 || f.vector_axis < 0 ||
               (f.columns > 0 && nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.is_constant()),
           "rows of whole columns, or of columns that are not constant");
     if (pieces.size() >= 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
-    if (f.block > 0) {
-      check(f.vector_axis >= 0 && f.row_axis >= 0 && pieces.size() == 3 && pieces[0]->part == Loop::Blocks &&
-                pieces[1]->axis != pieces[0]->axis,
-            "blocks that are not around the pieces of another axis");
-      f.row_blocks = static_cast<int>(pieces[0]->axis) == f.row_axis;
-      f.columns_outer = true;
-      check(!f.row_blocks || nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns),
-            "blocks of rows around columns that leave a rest");
-    }
-    f.stage = staged_ >= 0, f.stage_rows = stage_rows_, f.divide = divide_;
+    if (f.block > 0) put_blocks(f, pieces);
     check(!f.panel_first ||
               (f.row_axis >= 0 && !f.row_blocks && static_cast<int>(pieces[0]->axis) == f.vector_axis),
           "a whole loop inside pieces that are not of columns around rows");
-    check(!f.stage || (staged_ == f.vector_axis && f.columns_outer), "a panel that is not around the rows");
+    check(f.terms == 0 || !f.panel_first, "blocks of terms of a panel that is around whole loops");
+    check(f.terms == 0 || f.vector_axis >= 0 || f.row_axis >= 0, "blocks of terms without a tile");
+    if (f.terms > 0) check_kept(f);
+    f.divide = divide_;
+    for (const auto& [axis, by] : staged_) put_staged(f, axis, by);
     return f;
+  }
+
+  void check(bool known, std::string_view why) const {
+    GRADC_CHECK(known, "schedule of @{}: no code for {}", k_.name, why);
+  }
+  void put(LoopForm& f, const Loop& l, size_t pieces) const {
+    const int axis = static_cast<int>(l.axis);
+    if (l.kind == LoopKind::Vector) {
+      f.vector_axis = axis;
+      f.columns = l.size;
+    } else if (l.kind == LoopKind::Unroll) {
+      check(f.vector_axis < 0, "rows inside columns");
+      f.row_axis = axis;
+      f.rows = l.size;
+    } else {
+      check(l.part != Loop::Piece, "a piece that is neither unrolled nor vectorised");
+      check(f.vector_axis < 0 && f.row_axis < 0, "a loop inside a tile");
+      if (l.part == Loop::Whole) {
+        check(pieces <= (f.outer.empty() || f.panel_first ? 1 : 0), "a whole loop inside pieces");
+        f.panel_first = pieces > 0;
+        f.outer.push_back(l.axis);
+      }
+    }
+  }
+  void put_terms(LoopForm& f, const Loop& l, const std::vector<const Loop*>& pieces) {
+    check(pieces.empty() || (pieces.size() == 1 && pieces[0]->part == Loop::Blocks && !f.panel_first),
+          "blocks of terms inside pieces");
+    f.terms = l.size;
+    f.outside = f.outer.size();
+    terms_in_block_ = !pieces.empty();
+  }
+  void put_blocks(LoopForm& f, const std::vector<const Loop*>& pieces) const {
+    check(f.vector_axis >= 0 && f.row_axis >= 0 && pieces.size() == 3 && pieces[0]->part == Loop::Blocks &&
+              pieces[1]->axis != pieces[0]->axis,
+          "blocks that are not around the pieces of another axis");
+    f.row_blocks = static_cast<int>(pieces[0]->axis) == f.row_axis;
+    f.columns_outer = true;
+    check(f.row_blocks ||
+              nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns * f.block),
+          "blocks of columns that leave a rest");
+    check(f.terms == 0 || (terms_in_block_ && f.outside == f.outer.size()), "blocks around blocks of terms");
+  }
+  // Partial sums take memory of a size that is known.
+  void check_kept(const LoopForm& f) const {
+    for (size_t a = 0; a < nest_.loops.size(); ++a) {
+      const auto end = f.outer.begin() + static_cast<long>(f.outside);
+      const bool kept =
+          std::find(f.outer.begin(), end, a) == end && !(f.row_blocks && static_cast<int>(a) == f.row_axis);
+      check(!kept || nest_.loops[a]->extent.is_constant(), "partial sums along an axis that is not constant");
+    }
+  }
+  void put_staged(LoopForm& f, int axis, int64_t by) const {
+    const bool rows = axis == f.row_axis && axis != f.vector_axis;
+    check(f.columns_outer && (rows ? f.row_blocks : axis == f.vector_axis),
+          "a panel that is not around the rows, or rows that are not in blocks");
+    check(rows || nest_.loops[static_cast<size_t>(axis)]->extent.is_constant(),
+          "a panel of an axis whose size is not constant");
+    check(!rows || by == 0, "rows in blocks that are transposed");
+    check(rows ? !f.stage_tiles : !f.stage, "a second copy");
+    if (rows)
+      f.stage_tiles = true;
+    else
+      f.stage = true, f.stage_rows = by;
   }
 
   const Kernel& k_;
@@ -219,8 +280,8 @@ class Replay {
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
   std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
   bool divide_ = false;
-  int staged_ = -1;
-  int64_t stage_rows_ = 0;
+  bool terms_in_block_ = false;
+  std::vector<std::pair<int, int64_t>> staged_;  // axes, and sizes of blocks that are transposed
 };
 
 }  // namespace

@@ -160,6 +160,52 @@ class Renumber {
 
 Body renumber(const Body& body, Kernel& k) { return Renumber(k).copy(body); }
 
+Value defined_by(const Stmt& s) {
+  if (auto* c = std::get_if<Compute>(&s)) return c->result;
+  if (auto* l = std::get_if<Load>(&s)) return l->result;
+  if (auto* t = std::get_if<Tree>(&s)) return t->result;
+  return -1;
+}
+
+std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {
+  SumParts sum;
+  std::set<Value> constants;
+  std::set<int> tiles, begun;
+  bool apart = true;
+  for (const Stmt& s : body) {
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+      apart &= !sum.loop && (*f)->kind == LoopKind::Serial;
+      sum.loop = *f;
+      continue;
+    }
+    apart &= !std::holds_alternative<std::shared_ptr<const If>>(s);
+    apart &= sum.loop || !std::holds_alternative<Bind>(s);
+    if (auto* c = std::get_if<Compute>(&s); c && c->op == ScalarOp::Const && !sum.loop)
+      constants.insert(c->result), sum.constants.push_back(s);
+    (sum.loop ? sum.after : sum.before).push_back(s);
+  }
+  if (!sum.loop || !apart) return {};
+  // Values of the first part must not be used in the others.
+  Body later{sum.loop};
+  later.insert(later.end(), sum.after.begin(), sum.after.end());
+  std::set<Value> first;
+  walk(sum.before, [&](const Stmt& s) {
+    if (const Value v = defined_by(s); v >= 0 && !constants.count(v)) first.insert(v);
+    if (auto* w = std::get_if<Store>(&s)) begun.insert(w->buffer);
+  });
+  walk(later, [&](const Stmt& s) {
+    for_each_use(s, [&](Value v) { apart &= !first.count(v); });
+    auto* l = std::get_if<Load>(&s);
+    if (l && k.buffers[l->buffer].space == Space::Tile) apart &= l->at.empty(), tiles.insert(l->buffer);
+  });
+  walk({sum.loop}, [&](const Stmt& s) {
+    if (auto* w = std::get_if<Store>(&s)) apart &= tiles.count(w->buffer) > 0;
+  });
+  if (!apart || tiles != begun) return {};
+  sum.tiles.assign(tiles.begin(), tiles.end());
+  return sum;
+}
+
 Index address(const Buffer& b, const std::vector<Index>& at) { return b.layout.address(b.shape, at); }
 
 }  // namespace gradc::passes

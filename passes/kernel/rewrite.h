@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -19,6 +21,21 @@ kernel::Body substitute(const kernel::Body& body, int var, const Index& by);
 // A copy whose loop variables, bound variables and values are new.
 kernel::Body renumber(const kernel::Body& body, kernel::Kernel& k);
 
+// The values that a statement uses, not those that are used in its body.
+template <class F>
+void for_each_use(const kernel::Stmt& s, F&& f) {
+  if (auto* c = std::get_if<kernel::Compute>(&s)) {
+    for (kernel::Value a : c->args)
+      if (a >= 0) f(a);
+  } else if (auto* w = std::get_if<kernel::Store>(&s)) {
+    f(w->value);
+  } else if (auto* b = std::get_if<kernel::Bind>(&s)) {
+    f(b->value);
+  }
+}
+// The value that it defines, or -1.
+kernel::Value defined_by(const kernel::Stmt& s);
+
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 
@@ -27,6 +44,15 @@ std::vector<int64_t> guard_changes(const kernel::Body& body, int var, int64_t ex
 // The body with `var` moved by `from`, for 0 <= var < size: guards that are known there are gone, and so are
 // loads that they forbid.
 kernel::Body within(const kernel::Body& body, int var, int64_t from, int64_t size, const kernel::Kernel& k);
+
+// A body of one sum: what comes before its loop, the loop, what comes after. The parts share nothing but
+// accumulators (tiles of no axes) and constants.
+struct SumParts {
+  kernel::Body before, after, constants;
+  std::shared_ptr<const kernel::For> loop;
+  std::vector<int> tiles;
+};
+std::optional<SumParts> parts_of_sum(const kernel::Body& body, const kernel::Kernel& k);
 
 // Moves the loops of a register tile inwards. Each loop is (variable to replace, its new variable, extent).
 struct TileLoop {

@@ -37,9 +37,12 @@ struct LoopForm {
   bool panel_first = false;   // pieces of columns around the axes that stay whole, too
   int64_t block = 0;          // so many pieces of columns share each piece of rows before the next; 0: one
   bool row_blocks = false;    // so many pieces of rows share each piece of columns instead
+  int64_t terms = 0;          // the sum pauses after so many iterations of its outermost loop; 0: it does not
+  size_t outside = 0;         // whole axes around the blocks of terms
   bool divide = false;        // the vector loop into one for each stretch in which its guards stay the same
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
   int64_t stage_rows = 0;     // so many elements at a time that lie side by side though the lanes lie apart
+  bool stage_tiles = false;   // and what the rows of a block read
   bool parallel = false;      // the outermost loop
   bool operator==(const LoopForm&) const = default;
 };
@@ -50,7 +53,7 @@ double planned_work(const kernel::Kernel& k, const ScheduleOptions& o);
 
 // Why a form is as it is, told with the steps that make it; empty where nobody asks.
 struct Reasons {
-  std::string what, rows, columns, block, order, parallel;
+  std::string what, rows, columns, block, terms, order, parallel;
 };
 // The steps that make a form of the axis loops. Whether the kernel allows them is for `replay` to say.
 kernel::Schedule write_schedule(const kernel::Kernel& k, const LoopForm& form, const Reasons& why = {});

@@ -24,23 +24,6 @@ class Sinker {
   void count_uses(const Body& body) {
     walk(body, [&](const Stmt& s) { for_each_use(s, [&](Value v) { ++uses_[v]; }); });
   }
-  template <class F>
-  static void for_each_use(const Stmt& s, F&& f) {
-    if (auto* c = std::get_if<Compute>(&s)) {
-      for (Value a : c->args)
-        if (a >= 0) f(a);
-    } else if (auto* w = std::get_if<Store>(&s)) {
-      f(w->value);
-    } else if (auto* b = std::get_if<Bind>(&s)) {
-      f(b->value);
-    }
-  }
-  static Value defined_by(const Stmt& s) {
-    if (auto* c = std::get_if<Compute>(&s)) return c->result;
-    if (auto* l = std::get_if<Load>(&s)) return l->result;
-    if (auto* t = std::get_if<Tree>(&s)) return t->result;
-    return -1;
-  }
 
   bool varies(const Index& e) const {
     if ((rows_.var >= 0 && e.uses_var(rows_.var)) || (columns_.var >= 0 && e.uses_var(columns_.var)))

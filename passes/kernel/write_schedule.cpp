@@ -16,6 +16,7 @@ class Writer {
   Schedule run() {
     split();
     order();
+    if (f_.stage_tiles) add("stage", {row_}, 0, {}, "far apart in memory and read by every panel");
     if (f_.stage)
       add("stage", {column_}, f_.stage_rows, {}, "far apart in memory and read by every tile of rows");
     if (!row_.empty()) add("unroll", {row_}, 0, {}, "accumulators stay in registers");
@@ -42,7 +43,13 @@ class Writer {
     if (f_.row_axis >= 0) pieces(f_.row_axis, f_.rows, tile_, row_, why_.rows);
     if (f_.columns > 0) pieces(f_.vector_axis, f_.columns, panel_, column_, why_.columns);
     if (f_.vector_axis >= 0 && f_.columns == 0) column_ = name(f_.vector_axis);
-    if (f_.block == 0) return;
+    if (f_.block > 0) split_into_blocks();
+    if (f_.terms == 0) return;
+    const std::string sum = axis_name(k_, axes_);
+    terms_ = sum + ".blocks";
+    add("split", {sum}, f_.terms, {terms_, sum + ".block"}, why_.terms);
+  }
+  void split_into_blocks() {
     const std::string axis = name(f_.row_blocks ? f_.row_axis : f_.vector_axis);
     std::string& blocked = f_.row_blocks ? tile_ : panel_;
     block_ = axis + ".blocks";
@@ -60,8 +67,10 @@ class Writer {
     std::vector<std::string> then;
     if (f_.panel_first) then.push_back(std::exchange(tail[0], ""));
     for (const size_t a : f_.outer) then.push_back(axis_name(k_, a));
+    const size_t outside = f_.block > 0 ? then.size() + 1 : f_.outside;
     for (const std::string& n : tail)
       if (!n.empty()) then.push_back(n);
+    if (f_.terms > 0) then.insert(then.begin() + static_cast<long>(outside), terms_);
     if (!then.empty()) outermost_ = then.front();
     if (then != as_split()) add("reorder", then, 0, {}, why_.order);
   }
@@ -76,6 +85,7 @@ class Writer {
       if (blocks) now.push_back(name(a) + ".block");
       if (pieces) now.push_back(name(a) + ".piece");
     }
+    if (f_.terms > 0) now.push_back(terms_);
     return now;
   }
 
@@ -84,7 +94,8 @@ class Writer {
   const Reasons& why_;
   size_t axes_;
   Schedule s_;
-  std::string block_, panel_, tile_, row_, column_, outermost_;  // loops, "" for those that there are not
+  std::string block_, terms_, panel_, tile_, row_, column_,
+      outermost_;  // loops, "" for those that there are not
 };
 
 }  // namespace

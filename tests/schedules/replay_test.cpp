@@ -80,13 +80,29 @@ struct Refused {
 };
 const Refused kRefused[] = {
     {0, R"(twist i0 "")", "twist i0 is no step"},
-    {0, R"(split i2 by 4 -> a, b "")", "split i2 names a loop that is not there"},
+    {0, R"(split i3 by 4 -> a, b "")", "split i3 names a loop that is not there"},
+    {2, R"(split i2 by 4 -> a, b "")", "split i2 is of what is no sum"},
+    {0, R"(split i2 by 4 -> a, b "" split i2 by 2 -> c, d "")", "split i2 is the second of a sum"},
+    {0, R"(split i2 by 4 -> i0, b "")", "split i2 makes a name twice"},
+    {0, R"(split i2 by 4 -> a, b "")", "no code for blocks of terms without a tile"},
+    {0, R"(split i2 by 4 -> a, b "" reorder a, i0, i1 "" parallelise a "")", "parallelise a is of a loop"},
+    {0, R"(split i1 by 4 -> c, d "" split i2 by 4 -> a, b "" reorder i0, c, a, d "" vectorise d "")",
+     "no code for blocks of terms inside pieces"},
+    {0, R"(split i1 by 4 -> c, d "" split i2 by 4 -> a, b "" reorder a, i0, c, d "" vectorise d "")",
+     "no code for partial sums along an axis that is not constant"},
     {0, R"(split i0 -> a, b "")", "split i0 needs a size"},
     {0, R"(split i0 by 4 -> a "")", "split i0 needs a size"},
     {0, R"(split i0 by 4 -> a, i1 "")", "split i0 makes a name twice"},
     {0, R"(split i0 by 4 -> a, b "" split b by 2 -> c, d "")",
      "split b is of a loop that something was done to"},
-    {0, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "")", "split a leaves a rest"},
+    {0,
+     R"(split i0 by 4 -> a, b "" split i1 by 4 -> c, d "" split c by 2 -> e, f ""
+        reorder e, a, f, b, d "" unroll b "" vectorise d "")",
+     "no code for blocks of columns that leave a rest"},
+    {0,
+     R"(split i0 by 4 -> a, b "" split i1 by 4 -> c, d "" reorder c, a, b, d "" stage b ""
+        unroll b "" vectorise d "")",
+     "no code for a panel that is not around the rows, or rows that are not in blocks"},
     {0, R"(split i1 by 2 -> a, b "" split a by 1 -> c, d "" split c by 1 -> e, f "")",
      "split c is of a loop that something was done to"},
     {0, R"(split i1 by 2 -> a, b "" split a by 1 -> c, d "" reorder i0, d, c, b "")",
@@ -99,7 +115,8 @@ const Refused kRefused[] = {
     {0, R"(parallelise i0 "" reorder i1, i0 "")", "reorder i1 comes after what needs an order"},
     {0, R"(stage i1 "")", "stage i1 is of no piece"},
     {0, R"(split i1 by 4 -> a, b "" stage b by 1 "")", "stage b needs blocks of two elements or more"},
-    {0, R"(split i0 by 4 -> a, b "" stage b "")", "stage b is of an axis whose size is not constant"},
+    {0, R"(split i1 by 4 -> a, b "" reorder i0, a, b "" stage b "" stage b "" vectorise b "")",
+     "no code for a second copy"},
     {1, R"(split i0 by 4 -> a, b "" unroll b "")", "unroll b needs loops that are all serial"},
     {2, R"(split i0 by 4 -> a, b "" unroll b "")", "no code for a loop inside a tile"},
     {2,
@@ -162,7 +179,9 @@ TEST(Replay, RefusesNeighboursThatAKernelDoesNotAllow) {
 class Drawer {
  public:
   Drawer(const kernel::Kernel& k, uint64_t seed) : k_(k), state_(seed * 0x9E3779B97F4A7C15ULL + 1) {
-    for (size_t a = 0; a < passes::nest_of(k).loops.size(); ++a) names_.push_back(passes::axis_name(k, a));
+    const size_t axes = passes::nest_of(k).loops.size();
+    for (size_t a = 0; a < axes; ++a) names_.push_back(passes::axis_name(k, a));
+    sum_ = passes::axis_name(k, axes);
   }
   // A list that is accepted: steps that are refused are left out, and endings that have no code drawn anew.
   Schedule draw() {
@@ -210,15 +229,18 @@ class Drawer {
         for (int n = 0; n < 12 && s.steps.back().loops[0] != axis; ++n) add(s, "split", axis);
         break;
       }
+    if (below(2) == 0) add(s, "split", sum_);
     std::vector<std::string> order = names_;
-    const int blocks = below(2) == 0 ? 0 : 2;
+    const int blocks = below(2) == 0 ? 0 : 2, terms = static_cast<int>(below(4)) - 1;
     const auto part = [&](const std::string& n) {
+      if (n == sum_ + ".o") return terms;
       if (n.ends_with(".o.o")) return blocks;
       return n.ends_with(".o") || n.ends_with(".o.i") ? 3 : n.ends_with(".i") ? 4 : 1;
     };
     std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
     s.steps.push_back({"reorder", order, 0, {}, ""});
     if (below(2) == 0) add(s, "stage", order.back());
+    if (order.size() > 1 && below(2) == 0) add(s, "stage", order[order.size() - 2]);
     const bool blocked = std::any_of(order.begin(), order.end(), [](auto& n) { return n.ends_with(".o.o"); });
     if (order.size() > 1) add(s, "unroll", order[order.size() - 1 - (blocked ? 1 : below(2))]);
     add(s, "vectorise", order.back());
@@ -238,7 +260,7 @@ class Drawer {
       t.by = static_cast<int64_t>(1 + below(9));
       t.into = {t.loops[0] + ".o", t.loops[0] + ".i"};
       std::erase(names, t.loops[0]);
-      names.insert(names.end(), t.into.begin(), t.into.end());
+      names.insert(names.end(), t.into.begin(), t.into.end() - (loop == sum_ ? 1 : 0));
     } else if (t.name == "stage") {
       t.by = below(2) == 0 ? 0 : static_cast<int64_t>(2 + below(8));
     } else if (t.name == "reorder") {
@@ -255,7 +277,14 @@ class Drawer {
   const kernel::Kernel& k_;
   uint64_t state_;
   std::vector<std::string> names_;
+  std::string sum_;  // what the loop of a sum inside is called
 };
+
+void count_forms(const kernel::Kernel& k, const Schedule& s, std::map<std::string, int>& seen) {
+  const passes::LoopForm form = passes::replay(k, s);
+  if (form.terms > 0) ++seen[form.block > 0 ? "terms in blocks" : "terms"];
+  if (form.stage_tiles) ++seen["copied rows"];
+}
 
 TEST(Replay, WhatIsAcceptedLeavesTheBits) {
   std::map<std::string, int> seen;
@@ -277,6 +306,7 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
         s.schedules[k] = Drawer(s.kernels[k], (seed * 97 + k) * 6 + draw).draw();
         for (const Transform& t : s.schedules[k].steps)
           ++seen[t.name == "split" && t.loops[0].ends_with(".o") ? "split into blocks" : t.name];
+        count_forms(s.kernels[k], s.schedules[k], seen);
       }
       const std::string planned = step::print(s);
       passes::run_step_passes(s, o);
@@ -288,6 +318,7 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
   for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise"})
     EXPECT_GT(seen[step], 50) << step;
   EXPECT_GT(seen["split into blocks"], 5);
+  for (const char* form : {"terms", "terms in blocks", "copied rows"}) EXPECT_GT(seen[form], 5) << form;
 }
 
 // The only kernel of a function under each list of steps, interpreted and compiled, beside the graph's
@@ -322,7 +353,8 @@ TEST(Replay, BlocksLeaveTheBits) {
   unroll ri ""
   vectorise ci ""
 )";
-  const std::string stage = "  stage ci \"\"\n";
+  const std::string stage = "  stage ci \"\"\n", tiles = "  stage ri \"\"\n";
+  const std::string rest = "  split r by 3 -> rb, rp \"\"\n", terms = "  split i3 by 4 -> t, ti \"\"\n";
   const std::string columns = split + "  split c by 2 -> cb, cp \"\"\n",
                     rows = split + "  split r by 2 -> rb, rp \"\"\n";
   const std::string lists[] = {
@@ -331,7 +363,15 @@ TEST(Replay, BlocksLeaveTheBits) {
       columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + stage + end,
       columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + stage + end + "  parallelise cb \"\"\n",
       rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
-      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + end};
+      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + end,
+      // A block of tiles that leaves a rest, rows of tiles copied, and sums that pause.
+      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end,
+      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + tiles + end +
+          "  parallelise i0 \"\"\n",
+      split + rest + terms + "  reorder i0, rb, t, c, rp, ri, ci \"\"\n" + stage + tiles + end,
+      split + terms + "  reorder t, i0, r, c, ri, ci \"\"\n" + end,
+      split + terms + "  reorder i0, t, c, r, ri, ci \"\"\n" + stage + end + "  parallelise i0 \"\"\n",
+      columns + terms + "  reorder i0, cb, t, r, cp, ri, ci \"\"\n" + stage + end};
   expect_same_bits(R"(
 func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
   %p = einsum(%x, %w) {spec="bij,jk->bik"}

@@ -1,0 +1,150 @@
+#include "passes/kernel/stage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "passes/kernel/rewrite.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+constexpr int64_t kMaxStagedBytes = 1 << 20;
+constexpr int64_t kLine = 16;  // elements: rows of copies that are written whole begin lines
+
+class Stager {
+ public:
+  Stager(const StagedPieces& p, Kernel& k) : p_(p), k_(k) {}
+
+  Body run(Body& body) {
+    body = rewritten(body);
+    return std::move(copies_);
+  }
+
+ private:
+  Body rewritten(const Body& body) {
+    Body out;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        around_.push_back(f->get());
+        out.push_back(make_for({(*f)->var, (*f)->extent, (*f)->kind, rewritten((*f)->body)}));
+        around_.pop_back();
+      } else if (auto* l = std::get_if<Load>(&s); l && stageable(*l)) {
+        out.push_back(staged(*l));
+      } else {
+        out.push_back(s);
+      }
+    }
+    return out;
+  }
+
+  bool stageable(const Load& l) const {
+    const Buffer& b = k_.buffers[l.buffer];
+    if (around_.empty() || b.space != Space::In || !l.guards.empty()) return false;
+    const Index a = address(b, l.at);
+    if (!a.uses_var(p_.var)) return false;
+    for (int v : p_.apart)
+      if (a.uses_var(v)) return false;
+    int64_t bytes = p_.slots * p_.size * size_of(b.dtype);
+    std::vector<int> known = p_.known;
+    for (const For* f : around_) {
+      const std::optional<int64_t> most = largest(f->extent);
+      if (!most || !a.uses_var(f->var)) return false;
+      bytes *= *most;
+      known.push_back(f->var);
+    }
+    bool closed = true;  // every variable is a loop: nothing bound inside the body
+    for (const Index& e : l.at)
+      e.substitute([&](int v) {
+        closed &= v == p_.var || std::find(known.begin(), known.end(), v) != known.end();
+        return Index::var(v);
+      });
+    return closed && bytes <= kMaxStagedBytes;
+  }
+
+  Stmt staged(const Load& l) {
+    const DType t = k_.buffers[l.buffer].dtype;
+    Shape shape;
+    std::vector<Index> from;
+    if (p_.slot >= 0) shape.push_back(p_.slots), from.push_back(Index::var(p_.slot));
+    for (const For* f : around_) shape.push_back(*largest(f->extent)), from.push_back(Index::var(f->var));
+    shape.push_back(p_.neighbours ? (p_.size + kLine - 1) / kLine * kLine : p_.size);
+    k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
+    const int scratch = static_cast<int>(k_.buffers.size()) - 1, lane = k_.vars++;
+    std::vector<Index> to = from;
+    to.push_back(Index::var(lane));
+    from.push_back(Index::var(p_.var) - p_.number * p_.size);
+    Load source{k_.values++, l.buffer, l.at, {}, {}};
+    const Index place = p_.number * p_.size + Index::var(lane);
+    for (Index& e : source.at) e = e.substitute([&](int x) { return x == p_.var ? place : Index::var(x); });
+    const Body copy{source, Store{scratch, to, source.result}};
+    const Body all = renumber(loops(l, lane, copy), k_);
+    copies_.insert(copies_.end(), all.begin(), all.end());
+    return Load{l.result, scratch, from, {}, {}};
+  }
+
+  Body loops(const Load& l, int lane, const Body& element) {
+    const auto piece = [&](const Index& width) { return make_for({lane, width, LoopKind::Vector, element}); };
+    Body copy{piece(p_.width)};
+    if (p_.neighbours) {
+      copy = {make_for({p_.slot, p_.count, LoopKind::Serial, std::move(copy)})};
+      if (!p_.rest.is(0)) {
+        const Body last = substitute({piece(p_.rest)}, p_.slot, p_.count);
+        copy.insert(copy.end(), last.begin(), last.end());
+      }
+    }
+    const bool blocks = p_.transpose > 1 && !p_.neighbours && lies_transposed(l);
+    for (size_t i = around_.size(); i-- > 0;)
+      copy = blocks && i + 1 == around_.size()
+                 ? in_blocks(*around_[i], copy)
+                 : Body{make_for({around_[i]->var, around_[i]->extent, LoopKind::Serial, copy})};
+    if (p_.slot >= 0 && !p_.neighbours) copy = {make_for({p_.slot, p_.count, LoopKind::Serial, copy})};
+    return copy;
+  }
+
+  // Whether the load's lanes lie apart and what the next iteration reads follows, lane by lane.
+  bool lies_transposed(const Load& l) const {
+    const Index a = address(k_.buffers[l.buffer], l.at);
+    const std::optional<Index> step = a.coefficient_of(p_.var);
+    return step && !step->is(1) && !step->is(0) && a.coefficient_of(around_.back()->var) == Index(1);
+  }
+  // A loop whose iterations are unrolled in blocks, which code generation transposes.
+  Body in_blocks(const For& f, const Body& body) {
+    const int64_t rows = p_.transpose;
+    const auto some = [&](const Index& first, const Index& count, LoopKind kind) {
+      const int row = k_.vars++;
+      return make_for({row, count, kind, substitute(body, f.var, first + Index::var(row))});
+    };
+    const Index whole = f.extent.floor_div(rows), rest = f.extent - whole * rows;
+    Body out;
+    const int block = k_.vars++;
+    if (!whole.is(0))
+      out.push_back(make_for(
+          {block, whole, LoopKind::Serial, {some(Index::var(block) * rows, rows, LoopKind::Unroll)}}));
+    if (!rest.is(0))
+      out.push_back(some(whole * rows, rest, rest.is_constant() ? LoopKind::Unroll : LoopKind::Serial));
+    return renumber(out, k_);
+  }
+
+  const StagedPieces& p_;
+  Kernel& k_;
+  std::vector<const For*> around_;
+  Body copies_;
+};
+
+}  // namespace
+
+Body stage(Body& body, const StagedPieces& p, Kernel& k) { return Stager(p, k).run(body); }
+
+std::optional<int64_t> largest(const Index& extent) {
+  if (extent.is_constant()) return extent.constant_part();
+  if (extent.terms().size() != 1 || extent.constant_part() != 0) return {};
+  const Index::Term& t = extent.terms()[0];
+  if (t.coefficient != 1 || t.factors.size() != 1 || t.factors[0].kind != Atom::Kind::Min) return {};
+  const auto& [a, b] = *t.factors[0].args;
+  return a.is_constant() ? a.constant() : b.constant();
+}
+
+}  // namespace gradc::passes

@@ -102,9 +102,10 @@ StepParts::StepParts(const Compiled& c, const codegen::Options& o, const runtime
   runner_ = std::make_unique<runtime::Runner>(program_, threads);
 }
 
-bool StepParts::add(const std::vector<step::Step>& steps) {
-  for (const step::Step& s : steps)
-    if (step::thread_area_bytes(s) > room_) return false;
+bool StepParts::fits(const step::Step& s) const { return step::thread_area_bytes(s) <= room_; }
+
+void StepParts::add(const std::vector<step::Step>& steps) {
+  for (const step::Step& s : steps) GRADC_CHECK(fits(s), "step {} takes more scratch than there is", s.name);
   code_.push_back(codegen::jit(steps, options_));
   for (const step::Step& s : steps) {
     runtime::Entry e = make_entry(s);
@@ -113,7 +114,6 @@ bool StepParts::add(const std::vector<step::Step>& steps) {
     e.outputs.clear();
     program_.entries.insert_or_assign(e.name, std::move(e));
   }
-  return true;
 }
 
 void StepParts::run_through(size_t piece) {

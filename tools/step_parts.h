@@ -38,9 +38,10 @@ class StepParts {
   const std::vector<Piece>& pieces() const { return pieces_; }
   runtime::Runner& runner() { return *runner_; }
 
-  // Machine code for further steps over the same memory, called by their names from now on; false where they
-  // take more scratch than there is room for.
-  bool add(const std::vector<step::Step>& steps);
+  // Whether there is room for what a step takes of scratch.
+  bool fits(const step::Step& s) const;
+  // Machine code for further steps over the same memory, called by their names from now on.
+  void add(const std::vector<step::Step>& steps);
   // Weights as at the start, a batch, and the step up to a piece, which is called too.
   void run_through(size_t piece);
   // One call of an entry, ms.

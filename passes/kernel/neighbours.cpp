@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "passes/kernel/rewrite.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -15,13 +16,9 @@ class Search {
   Search(const Kernel& k, const LoopForm& from, const ScheduleOptions& o)
       : k_(k), from_(from), lanes_(o.machine.lanes), registers_(o.machine.vector_registers) {
     const Nest nest = nest_of(k);
-    for (const For* f : nest.loops)
-      extents_.push_back(std::max<int64_t>(1, f->extent.evaluate([](int) { return int64_t{0}; },
-                                                                 [&](const std::string& d) {
-                                                                   const auto it = o.plan.find(d);
-                                                                   return it == o.plan.end() ? int64_t{64}
-                                                                                             : it->second;
-                                                                 })));
+    for (const For* f : nest.loops) extents_.push_back(planned(f->extent, o));
+    if (const std::optional<SumParts> sum = parts_of_sum(*nest.body, k))
+      terms_ = planned(sum->loop->extent, o);
     walk(*nest.body, [&](const Stmt& s) { sums_ |= std::holds_alternative<std::shared_ptr<const For>>(s); });
     for (const Buffer& b : k.buffers) {
       accumulators_ += b.space == Space::Tile;
@@ -33,12 +30,21 @@ class Search {
     tiles();
     staging();
     blocks();
+    terms();
     order();
     axes();
     return std::move(found_);
   }
 
  private:
+  // Ends that move with a variable are taken where it is 0.
+  static int64_t planned(const Index& extent, const ScheduleOptions& o) {
+    const auto dim = [&](const std::string& d) {
+      const auto it = o.plan.find(d);
+      return it == o.plan.end() ? int64_t{64} : it->second;
+    };
+    return std::max<int64_t>(1, extent.evaluate([](int) { return int64_t{0}; }, dim));
+  }
   int64_t extent(int axis) const { return extents_[static_cast<size_t>(axis)]; }
   int axes_count() const { return static_cast<int>(extents_.size()); }
   static int64_t pieces(int64_t extent, int64_t size) {
@@ -63,14 +69,12 @@ class Search {
     if (f.vector_axis >= 0) f.columns = std::min(f.columns, extent(f.vector_axis));
     const bool both = f.row_axis >= 0 && f.vector_axis >= 0 && f.columns > 0;
     if (!both) f.block = 0, f.panel_first = false;
-    if (f.block > 0 &&
-        (f.row_blocks ? pieces(extent(f.row_axis), f.rows) : pieces(extent(f.vector_axis), f.columns)) %
-                f.block !=
-            0)
-      f.block = 0;
+    if (f.block > 0 && !f.row_blocks && pieces(extent(f.vector_axis), f.columns) % f.block != 0) f.block = 0;
     if (f.block == 0) f.row_blocks = false;
+    if (!f.row_blocks) f.stage_tiles = false;
     if (!f.stage) f.stage_rows = 0;
     if (f.stage || f.panel_first) f.columns_outer = true;
+    if (f.terms > 0 && f.block > 0) f.outside = f.outer.size();
   }
 
   static constexpr int64_t kHidden = 8;  // accumulators that hide the latency of a multiply-add
@@ -139,11 +143,23 @@ class Search {
                                : pieces(extent(from_.vector_axis), from_.columns);
       int64_t before = 1;
       for (int64_t n = 2; n <= std::min<int64_t>(all, 64); ++n) {
-        if (all % n != 0 || n < 2 * before) continue;
+        if ((!rows && all % n != 0) || n < 2 * before) continue;
         f.block = before = n, f.row_blocks = rows;
+        f.stage_tiles = false;
+        add(f);
+        f.stage_tiles = rows;
         add(f);
       }
     }
+  }
+
+  // Sums that pause, between any two of the loops that stay whole.
+  void terms() {
+    LoopForm f = from_;
+    f.terms = 0, f.outside = 0;
+    add(f);
+    for (f.terms = 1; 2 * f.terms <= terms_; f.terms *= 4)
+      for (f.outside = 0; f.outside <= from_.outer.size(); ++f.outside) add(f);
   }
 
   void order() {
@@ -193,6 +209,7 @@ class Search {
   const LoopForm& from_;
   int lanes_, registers_, accumulators_ = 0;
   bool sums_ = false;  // whether there are loops inside the axes
+  int64_t terms_ = 0;  // of a sum that may pause
   std::vector<int64_t> extents_;
   Neighbours found_;
 };
@@ -221,7 +238,10 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   if (f.stage) text += f.stage_rows > 0 ? fmt::format("; staged by {}", f.stage_rows) : "; staged";
   if (f.panel_first) text += "; panels first";
   if (!f.columns_outer) text += "; rows outside";
-  if (f.block > 0) text += fmt::format("; {} {} a block", f.block, f.row_blocks ? "tiles" : "panels");
+  if (f.block > 0)
+    text += fmt::format("; {} {}{} a block", f.block, f.stage_tiles ? "copied " : "",
+                        f.row_blocks ? "tiles" : "panels");
+  if (f.terms > 0) text += fmt::format("; {} terms at a time inside {} loops", f.terms, f.outside);
   if (f.divide) text += "; divided";
   return text;
 }

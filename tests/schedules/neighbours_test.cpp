@@ -126,11 +126,14 @@ TEST(Neighbours, ChangeEveryDecision) {
   EXPECT_TRUE(some([&](const LoopForm& f) { return f.panel_first != from.panel_first; }));
   EXPECT_TRUE(some([&](const LoopForm& f) { return f.vector_axis != from.vector_axis; }));
   EXPECT_TRUE(some([&](const LoopForm& f) { return f.row_axis != from.row_axis; }));
-  bool panels = false, tiles = false;
+  EXPECT_TRUE(some([&](const LoopForm& f) { return f.terms > 0; }));
+  bool panels = false, tiles = false, copied = false;
   for (const LoopForm& near : forms)
-    for (const LoopForm& f : p.beside(0, near)) (f.row_blocks ? tiles : panels) |= f.block > 0;
+    for (const LoopForm& f : p.beside(0, near))
+      (f.row_blocks ? tiles : panels) |= f.block > 0, copied |= f.stage_tiles;
   EXPECT_TRUE(panels);
   EXPECT_TRUE(tiles);
+  EXPECT_TRUE(copied);
 }
 
 }  // namespace

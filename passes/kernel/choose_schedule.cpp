@@ -48,6 +48,7 @@ class Chooser {
   }
 
  private:
+  static constexpr int64_t kPage = 4096;
   static constexpr int64_t kFewSets = 1024;  // bytes; what lies a multiple of it apart meets in few sets
 
   struct Access {
@@ -172,7 +173,6 @@ class Chooser {
   }
   // Whether rows along an axis read pages of their own.
   bool pages_apart(size_t axis) const {
-    constexpr int64_t kPage = 4096;
     return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
       const Buffer& b = k_.buffers[access.buffer];
       if (b.space == Space::Tile || access.loops < deepest_) return false;
@@ -346,6 +346,7 @@ class Chooser {
     double panel = 0, tile = 0;  // bytes that the innermost loops read for one
     bool apart = false;          // whether a tile has a line for each step of the reduction
     bool few_sets = false;       // and those lines meet in few sets of a cache
+    bool panel_pages = false;    // whether few steps of a panel share a page
   };
   // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
   // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
@@ -372,7 +373,14 @@ class Chooser {
     const int64_t block = std::min({kMost, tiles / kBlocks, fit});
     // Each block reads all panels.
     if (block < (far ? kFewest : kMost)) return;
+    // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
+    if (const For* open = open_sum(); open != nullptr) {
+      if (!parts_of_sum(*nest_.body, k_)) return;
+      s.terms = std::max<int64_t>(1, planned(open->extent)), s.outside = s.outer.size();
+      s.why.terms = "as many as are planned, which bounds the copies";
+    }
     s.block = block, s.row_blocks = s.stage_tiles = s.columns_outer = true;
+    s.stage |= o.panel_pages;
     // A little less where no tile is then left over: that saves the code for it.
     for (int64_t n = block; extent(s.row_axis) % s.rows == 0 && 4 * n >= 3 * block; --n)
       if (tiles % n == 0) {
@@ -380,6 +388,13 @@ class Chooser {
         break;
       }
     s.why.block = "rows that stay near the core";
+  }
+  // The outermost loop of the sum, if its end is not constant.
+  const For* open_sum() const {
+    for (const Stmt& s : *nest_.body)
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        return (*f)->extent.is_constant() ? nullptr : f->get();
+    return nullptr;
   }
   // Where a sum reads more than stays near the core, again for each tile (weight gradients of convolutions),
   // it pauses after as many terms as stay there, while partial sums do so too.
@@ -426,6 +441,7 @@ class Chooser {
       const double bytes = a.times * static_cast<double>(size_of(b.dtype));
       if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
         o.panel += bytes * static_cast<double>(s.columns);
+        o.panel_pages |= row_pitch(b) * size_of(b.dtype) >= kPage / 2;
       } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
         o.tile += bytes * static_cast<double>(s.rows);
         const bool apart = place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);

@@ -131,6 +131,10 @@ class Search {
       f.stage = stage, f.stage_rows = rows;
       add(f);
     }
+    if (!from_.row_blocks) return;
+    LoopForm f = from_;
+    f.stage_tiles = !f.stage_tiles;
+    add(f);
   }
 
   void blocks() {
@@ -236,12 +240,11 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   for (const size_t a : f.outer) outer += (outer.empty() ? "" : ",") + axis_name(k, a);
   if (!outer.empty()) text += " in " + outer;
   if (f.stage) text += f.stage_rows > 0 ? fmt::format("; staged by {}", f.stage_rows) : "; staged";
+  if (f.stage_tiles) text += "; tiles staged";
   if (f.panel_first) text += "; panels first";
   if (!f.columns_outer) text += "; rows outside";
-  if (f.block > 0)
-    text += fmt::format("; {} {}{} a block", f.block, f.stage_tiles ? "copied " : "",
-                        f.row_blocks ? "tiles" : "panels");
-  if (f.terms > 0) text += fmt::format("; {} terms at a time inside {} loops", f.terms, f.outside);
+  if (f.block > 0) text += fmt::format("; {} {} a block", f.block, f.row_blocks ? "tiles" : "panels");
+  if (f.terms > 0) text += fmt::format("; {} terms a block inside {} loops", f.terms, f.outside);
   if (f.divide) text += "; divided";
   return text;
 }

@@ -125,8 +125,7 @@ class Search {
 
   // The least of a few calls; what is far behind at the first is not called again.
   void measure(size_t first) {
-    constexpr int kRounds = 3;
-    constexpr double kFarBehind = 3;
+    constexpr double kFarBehind = 3, kLong = 20;  // ms; so long a call is little disturbed
     double best = INFINITY;
     for (size_t p = 0; p < first; ++p) best = std::min(best, plans_[p].ms);
     std::vector<size_t> close;
@@ -134,7 +133,7 @@ class Search {
       plans_[p].ms = parts_.time(plans_[p].entry);
       if (plans_[p].ms < kFarBehind * best) close.push_back(p);
     }
-    for (int r = 0; r < kRounds; ++r)
+    for (int r = 0; r < (best > kLong && first > 0 ? 1 : 3); ++r)
       for (const size_t p : close) plans_[p].ms = std::min(plans_[p].ms, parts_.time(plans_[p].entry));
   }
   // The chosen plan and the few fastest once more, in turns: the fastest of many is the luckiest, too.

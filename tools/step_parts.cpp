@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <numeric>
 
 #include "runtime/bad_step.h"
@@ -21,6 +22,12 @@ int runs_in(const step::Body& body) {
 double now_ms() {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+
+double thread_ms() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return 1e3 * static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_nsec);
 }
 
 double median(std::vector<double> v) {
@@ -80,20 +87,25 @@ std::vector<Piece> pieces_of(const step::Step& s, const passes::StepReport& repo
 }
 
 StepParts::StepParts(const Compiled& c, const codegen::Options& o, const runtime::Dataset& data, int threads,
-                     int64_t room)
-    : options_(o), data_(data), pieces_(pieces_of(train_step(c), train_report(c))), program_(c.program) {
+                     int64_t room, double (*clock)())
+    : options_(o),
+      data_(data),
+      pieces_(pieces_of(train_step(c), train_report(c))),
+      program_(c.program),
+      room_(step::thread_area_bytes(train_step(c)) + room),
+      clock_(clock) {
   std::vector<step::Step> steps;
   for (const Piece& p : pieces_) steps.push_back(p.step);
-  room_ = step::thread_area_bytes(train_step(c)) + room;
   add(steps);
   runtime::Entry& largest = program_.entries.at(pieces_.front().step.name);
   largest.thread_scratch_bytes = std::max(largest.thread_scratch_bytes, room_);
   runner_ = std::make_unique<runtime::Runner>(program_, threads);
 }
 
-bool StepParts::add(const std::vector<step::Step>& steps) {
-  for (const step::Step& s : steps)
-    if (step::thread_area_bytes(s) > room_) return false;
+bool StepParts::fits(const step::Step& s) const { return step::thread_area_bytes(s) <= room_; }
+
+void StepParts::add(const std::vector<step::Step>& steps) {
+  for (const step::Step& s : steps) GRADC_CHECK(fits(s), "step {} takes more scratch than there is", s.name);
   code_.push_back(codegen::jit(steps, options_));
   for (const step::Step& s : steps) {
     runtime::Entry e = make_entry(s);
@@ -102,7 +114,6 @@ bool StepParts::add(const std::vector<step::Step>& steps) {
     e.outputs.clear();
     program_.entries.insert_or_assign(e.name, std::move(e));
   }
-  return true;
 }
 
 void StepParts::run_through(size_t piece) {
@@ -113,9 +124,9 @@ void StepParts::run_through(size_t piece) {
 
 double StepParts::time(const std::string& entry) {
   runner_->begin(entry, data_.rows);
-  const double from = now_ms();
+  const double from = clock_();
   runner_->call();
-  return now_ms() - from;
+  return clock_() - from;
 }
 
 void StepParts::check_loss() {

@@ -12,6 +12,7 @@
 namespace gradc {
 
 double now_ms();
+double thread_ms();  // that the processor gave to this thread, whatever else it did
 double median(std::vector<double> v);
 // Prepares a call of the training step: the batch in its place, the step's scalars set.
 void begin_step(runtime::Runner& runner, const runtime::Dataset& data, int total, int step);
@@ -29,15 +30,18 @@ std::vector<Piece> pieces_of(const step::Step& s, const passes::StepReport& repo
 
 class StepParts {
  public:
-  // `room`: bytes of scratch of each thread for entries that come later.
+  StepParts(const Compiled& c, const codegen::Options& o, const runtime::Dataset& data, int threads)
+      : StepParts(c, o, data, threads, 0, now_ms) {}
+  // `room`: bytes of scratch of each thread for entries that come later. `clock`: what calls are timed by.
   StepParts(const Compiled& c, const codegen::Options& o, const runtime::Dataset& data, int threads,
-            int64_t room = 0);
+            int64_t room, double (*clock)());
   const std::vector<Piece>& pieces() const { return pieces_; }
   runtime::Runner& runner() { return *runner_; }
 
-  // Machine code for further steps over the same memory, called by their names from now on; false where they
-  // take more scratch than there is room for.
-  bool add(const std::vector<step::Step>& steps);
+  // Whether there is room for what a step takes of scratch.
+  bool fits(const step::Step& s) const;
+  // Machine code for further steps over the same memory, called by their names from now on.
+  void add(const std::vector<step::Step>& steps);
   // Weights as at the start, a batch, and the step up to a piece, which is called too.
   void run_through(size_t piece);
   // One call of an entry, ms.
@@ -52,7 +56,8 @@ class StepParts {
   std::vector<std::unique_ptr<codegen::Jit>> code_;
   runtime::Program program_;
   std::unique_ptr<runtime::Runner> runner_;
-  int64_t room_ = 0;
+  int64_t room_;
+  double (*clock_)();
 };
 
 }  // namespace gradc

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "passes/kernel/rewrite.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -15,13 +16,9 @@ class Search {
   Search(const Kernel& k, const LoopForm& from, const ScheduleOptions& o)
       : k_(k), from_(from), lanes_(o.machine.lanes), registers_(o.machine.vector_registers) {
     const Nest nest = nest_of(k);
-    for (const For* f : nest.loops)
-      extents_.push_back(std::max<int64_t>(1, f->extent.evaluate([](int) { return int64_t{0}; },
-                                                                 [&](const std::string& d) {
-                                                                   const auto it = o.plan.find(d);
-                                                                   return it == o.plan.end() ? int64_t{64}
-                                                                                             : it->second;
-                                                                 })));
+    for (const For* f : nest.loops) extents_.push_back(planned(f->extent, o));
+    if (const std::optional<SumParts> sum = parts_of_sum(*nest.body, k))
+      terms_ = planned(sum->loop->extent, o);
     walk(*nest.body, [&](const Stmt& s) { sums_ |= std::holds_alternative<std::shared_ptr<const For>>(s); });
     for (const Buffer& b : k.buffers) {
       accumulators_ += b.space == Space::Tile;
@@ -32,14 +29,22 @@ class Search {
   Neighbours run() {
     tiles();
     staging();
-    terms();
     blocks();
+    terms();
     order();
     axes();
     return std::move(found_);
   }
 
  private:
+  // Ends that move with a variable are taken where it is 0.
+  static int64_t planned(const Index& extent, const ScheduleOptions& o) {
+    const auto dim = [&](const std::string& d) {
+      const auto it = o.plan.find(d);
+      return it == o.plan.end() ? int64_t{64} : it->second;
+    };
+    return std::max<int64_t>(1, extent.evaluate([](int) { return int64_t{0}; }, dim));
+  }
   int64_t extent(int axis) const { return extents_[static_cast<size_t>(axis)]; }
   int axes_count() const { return static_cast<int>(extents_.size()); }
   static int64_t pieces(int64_t extent, int64_t size) {
@@ -65,11 +70,14 @@ class Search {
     const bool both = f.row_axis >= 0 && f.vector_axis >= 0 && f.columns > 0;
     if (!both) f.block = 0, f.panel_first = false;
     if (f.block > 0 && !f.row_blocks && pieces(extent(f.vector_axis), f.columns) % f.block != 0) f.block = 0;
-    if (f.block == 0) f.row_blocks = f.stage_tiles = false;
-    if (f.terms > 0) f.outside = f.block > 0 ? f.outer.size() : f.parallel && !f.outer.empty() ? 1 : 0;
+    if (f.block == 0) f.row_blocks = false;
+    if (!f.row_blocks) f.stage_tiles = false;
     if (!f.stage) f.stage_rows = 0;
     if (f.stage || f.panel_first) f.columns_outer = true;
+    if (f.terms > 0 && f.block > 0) f.outside = f.outer.size();
   }
+
+  static constexpr int64_t kHidden = 8;  // accumulators that hide the latency of a multiply-add
 
   // --- decisions -----------------------------------------------------------------------------------------
   struct Tile {
@@ -89,12 +97,13 @@ class Search {
       return out;
     }
     if (column < 0) return {{2, 0}, {4, 0}, {8, 0}};
-    for (int64_t vectors = 1; vectors <= (row < 0 ? 8 : 4); vectors += all ? 1 : vectors) {
+    for (int64_t vectors = row < 0 ? 8 : 4; vectors >= 1; vectors -= all ? 1 : (vectors + 1) / 2) {
       if (row < 0) out.push_back({1, vectors * lanes_});
       for (int64_t r = row < 0 ? 0 : most_rows(vectors), before = 0; r >= 1; --r) {
         const int64_t tiles = pieces(extent(row), r);
         // The fewest rows that make so many tiles; a tile of few accumulators waits for each.
-        if (r > 1 && (pieces(extent(row), r - 1) == tiles || (r * vectors < 4 && tiles > 1))) continue;
+        const bool few = r * vectors < kHidden && r < most_rows(vectors) && tiles > 1;
+        if (r > 1 && (few || pieces(extent(row), r - 1) == tiles)) continue;
         if (!all && before > 0 && 2 * r > before) continue;
         out.push_back({before = r, vectors * lanes_});
       }
@@ -128,15 +137,6 @@ class Search {
     add(f);
   }
 
-  // Of the outermost loop of the sum, so many before the next tile.
-  void terms() {
-    for (int64_t n = 0; sums_ && n <= 256; n = n == 0 ? 1 : 4 * n) {
-      LoopForm f = from_;
-      f.terms = n;
-      add(f);
-    }
-  }
-
   void blocks() {
     LoopForm f = from_;
     f.block = 0;
@@ -149,12 +149,21 @@ class Search {
       for (int64_t n = 2; n <= std::min<int64_t>(all, 64); ++n) {
         if ((!rows && all % n != 0) || n < 2 * before) continue;
         f.block = before = n, f.row_blocks = rows;
-        for (const bool copied : {false, true}) {
-          f.stage_tiles = rows && copied;
-          add(f);
-        }
+        f.stage_tiles = false;
+        add(f);
+        f.stage_tiles = rows;
+        add(f);
       }
     }
+  }
+
+  // Sums that pause, between any two of the loops that stay whole.
+  void terms() {
+    LoopForm f = from_;
+    f.terms = 0, f.outside = 0;
+    add(f);
+    for (f.terms = 1; 2 * f.terms <= terms_; f.terms *= 4)
+      for (f.outside = 0; f.outside <= from_.outer.size(); ++f.outside) add(f);
   }
 
   void order() {
@@ -204,6 +213,7 @@ class Search {
   const LoopForm& from_;
   int lanes_, registers_, accumulators_ = 0;
   bool sums_ = false;  // whether there are loops inside the axes
+  int64_t terms_ = 0;  // of a sum that may pause
   std::vector<int64_t> extents_;
   Neighbours found_;
 };
@@ -231,10 +241,10 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   if (!outer.empty()) text += " in " + outer;
   if (f.stage) text += f.stage_rows > 0 ? fmt::format("; staged by {}", f.stage_rows) : "; staged";
   if (f.stage_tiles) text += "; tiles staged";
-  if (f.terms > 0) text += fmt::format("; {} terms a block", f.terms);
   if (f.panel_first) text += "; panels first";
   if (!f.columns_outer) text += "; rows outside";
   if (f.block > 0) text += fmt::format("; {} {} a block", f.block, f.row_blocks ? "tiles" : "panels");
+  if (f.terms > 0) text += fmt::format("; {} terms a block inside {} loops", f.terms, f.outside);
   if (f.divide) text += "; divided";
   return text;
 }

@@ -174,6 +174,21 @@ class Cli(Folder):
         self.assertEqual(sum(int(r[1]) * int(r[2]) for r in said), sum(int(r[9]) for r in rows))
         self.assertAlmostEqual(sum(float(r[4]) for r in said), 100, delta=0.05 * len(said) + 0.1)
 
+    def test_bench_of_plans(self):
+        out = gradc("bench", DIGITS, "--plans", "--seconds", "0.3", "--limit", 3, "--rounds", 11, "--threads", 1).splitlines()
+        kernels = [re.match(r"\d+ (\S+)  ([\d.]+) %  .*; (\d+) plans, (\d+) refused", l) for l in out]
+        kernels = [m for m in kernels if m]
+        self.assertEqual(len(kernels), 3)
+        shares = [float(m[2]) for m in kernels]
+        self.assertEqual(shares, sorted(shares, reverse=True))
+        self.assertGreater(min(int(m[3]) for m in kernels), 5)
+        self.assertGreater(sum(int(m[4]) for m in kernels), 0)
+        times = [l.split() for l in out if l.startswith(("  chosen", "  faster"))]
+        self.assertEqual([float(t[3]) for t in times if t[0] == "chosen"], [1, 1, 1])
+        self.assertTrue(all(float(t[3]) > 1 for t in times if t[0] == "faster"))
+        self.assertRegex(out[-2], r"^regret -?\d+\.\d % \(geometric mean of 3 kernels\)")
+        self.assertRegex(out[-1], r"^the step [\d.]+ ms, with the better plans [\d.]+ ms: [\d.]+; the same bits$")
+
     # Every kernel of bench/kernels.py compiles and runs; its bytes are those of its parameters and results where it walks all.
     def test_kernels_of_the_sweep(self):
         sys.path.insert(0, str(SOURCE / "bench"))

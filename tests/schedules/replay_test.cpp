@@ -2,7 +2,7 @@
 // accepted leaves the bits as they are, also lists that the policy never makes.
 #include "agree/harness.h"
 #include "agree/random_graph.h"
-#include "passes/kernel/schedule.h"
+#include "passes/kernel/neighbours.h"
 #include "support/check.h"
 
 namespace gradc::test {
@@ -160,6 +160,18 @@ TEST(Replay, RefusesWhatAKernelDoesNotAllow) {
     } catch (const InternalError& e) {
       EXPECT_NE(std::string(e.what()).find(r.why), std::string::npos) << e.what() << "\n" << r.steps;
     }
+  }
+}
+
+// What the search over plans makes of a form is dropped where a kernel does not allow it.
+TEST(Replay, RefusesNeighboursThatAKernelDoesNotAllow) {
+  const kernel::Kernel ragged = kernel::parse_kernel(kKernels[3]);
+  const passes::Neighbours beside = passes::neighbours(ragged, {.outer = {0, 1}}, {});
+  EXPECT_GT(beside.refused, 10);
+  EXPECT_GT(beside.allowed.size(), 3u);
+  for (const passes::LoopForm& f : beside.allowed) {
+    EXPECT_NE(f.row_axis, 0);
+    EXPECT_NE(f.vector_axis, 0);
   }
 }
 

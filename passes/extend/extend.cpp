@@ -1,5 +1,6 @@
 #include "passes/extend/extend.h"
 
+#include <algorithm>
 #include <map>
 
 #include "ir/graph/builder.h"
@@ -53,7 +54,12 @@ Function of_one_row(const Function& f, const Module& m) {
 class Extender {
  public:
   Extender(const Function& f, const Module& m, const Sequence& s, const Plan& plan)
-      : f_(f), sequence_(s), plan_(plan), b_("extend", &m), rows_(f.nodes.size(), kNone), wholes_(rows_) {}
+      : f_(f),
+        sequence_(s),
+        plan_(plan),
+        b_("extend", &m),
+        rows_(f.nodes.size()),
+        wholes_(f.nodes.size(), kNone) {}
 
   Extension run() {
     parameters();
@@ -61,14 +67,15 @@ class Extender {
       const NodePlan& p = plan_.nodes[i];
       const Loc* loc = f_.locs.find(i);
       b_.set_location(loc ? *loc : Loc{});
-      if (p.whole && !p.kept && wholes_[i] == kNone) wholes_[i] = whole(i);
-      if (p.row >= 0 && rows_[i] == kNone) rows_[i] = row(i);
-      if (p.kept) wholes_[i] = replaced(i);
+      if (p.whole && !p.is_kept() && wholes_[i] == kNone) wholes_[i] = whole(i);
+      for (const auto& [axis, narrow] : p.rows)
+        if (i != sequence_.tokens) rows_[i][axis] = narrow ? row(i, *narrow) : cut(i, axis);
+      if (p.is_kept()) wholes_[i] = replaced(i);
     }
     for (size_t r = 0; r < f_.results.size(); ++r) {
       const NodeId n = f_.results[r].node;
       if (plan_.row_results[r])
-        b_.result(rows_[n], f_.results[r].name);
+        b_.result(rows_[n].at(sequence_.axis), f_.results[r].name);
       else if (plan_.nodes[n].whole)
         b_.result(wholes_[n], f_.results[r].name);
     }
@@ -83,12 +90,12 @@ class Extender {
     const std::string& name = f_.names.at(sequence_.tokens);
     Type one = f_.type(sequence_.tokens);
     one.shape[static_cast<size_t>(sequence_.axis)] = 1;
-    rows_[sequence_.tokens] = b_.param(name == "place" ? ".place" : name, one);
+    rows_[sequence_.tokens][sequence_.axis] = b_.param(name == "place" ? ".place" : name, one);
     place_ = b_.param("place", {DType::I32, {}});
     for (NodeId p : f_.params)
       if (p != sequence_.tokens && plan_.nodes[p].whole) wholes_[p] = b_.param(f_.names.at(p), f_.type(p));
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
-      if (!plan_.nodes[i].kept) continue;
+      if (!plan_.nodes[i].is_kept()) continue;
       out_.kept.push_back(fmt::format("__carry__/kept/{}", kept_.size()));
       kept_[i] = b_.param(out_.kept.back(), f_.type(i));
     }
@@ -100,31 +107,33 @@ class Extender {
     return named(i, b_.make(*f_[i].op, operands, f_[i].attrs));
   }
 
-  NodeId row(NodeId i) {
-    const NodePlan& p = plan_.nodes[i];
-    if (!p.narrowed) {
-      std::vector<NodeId> operands{wholes_[i]};
-      append_starts(operands, i);
-      Shape sizes = f_.type(i).shape;
-      sizes[static_cast<size_t>(p.row)] = 1;
-      return b_.make("dynamic_slice", operands, {{"sizes", sizes}});
-    }
+  NodeId row(NodeId i, const Narrowed& narrow) {
     std::vector<NodeId> operands;
-    for (size_t q = 0; q < f_[i].operands.size(); ++q)
-      operands.push_back((p.narrowed->row_of[q] >= 0 ? rows_ : wholes_)[f_[i].operands[q]]);
-    return named(i, b_.make(*f_[i].op, operands, p.narrowed->attrs));
+    for (size_t q = 0; q < f_[i].operands.size(); ++q) {
+      const NodeId from = f_[i].operands[q];
+      operands.push_back(narrow.row_of[q] >= 0 ? rows_[from].at(narrow.row_of[q]) : wholes_[from]);
+    }
+    return named(i, b_.make(*f_[i].op, operands, narrow.attrs));
+  }
+  NodeId cut(NodeId i, int axis) {
+    std::vector<NodeId> operands{wholes_[i]};
+    append_starts(operands, i, axis);
+    Shape sizes = f_.type(i).shape;
+    sizes[static_cast<size_t>(axis)] = 1;
+    return b_.make("dynamic_slice", operands, {{"sizes", sizes}});
   }
 
   // The kept value with its new row.
   NodeId replaced(NodeId i) {
-    std::vector<NodeId> operands{kept_.at(i), rows_[i]};
-    append_starts(operands, i);
+    const int axis = plan_.nodes[i].kept;
+    std::vector<NodeId> operands{kept_.at(i), rows_[i].at(axis)};
+    append_starts(operands, i, axis);
     return b_.make("dynamic_update_slice", operands);
   }
 
-  void append_starts(std::vector<NodeId>& operands, NodeId i) {
+  void append_starts(std::vector<NodeId>& operands, NodeId i, int axis) {
     for (int a = 0; a < f_.type(i).rank(); ++a)
-      operands.push_back(a == plan_.nodes[i].row ? place_ : b_.constant(0, DType::I32));
+      operands.push_back(a == axis ? place_ : b_.constant(0, DType::I32));
   }
 
   NodeId named(NodeId i, NodeId made) {
@@ -136,7 +145,8 @@ class Extender {
   Sequence sequence_;
   const Plan& plan_;
   Builder b_;
-  std::vector<NodeId> rows_, wholes_;
+  std::vector<std::map<int, NodeId>> rows_;  // by node, by the axis of the new place
+  std::vector<NodeId> wholes_;
   std::map<NodeId, NodeId> kept_;  // node -> its parameter
   NodeId place_ = kNone;
   Extension out_;
@@ -145,13 +155,13 @@ class Extender {
 }  // namespace
 
 Extension extend(const Module& m, const Function& f, NodeId tokens) {
+  const Type& type = f.type(tokens);
+  if (type.rank() != 2 || !type.shape[1].is_constant())
+    throw CompileError({}, fmt::format("{} is no rows of tokens of one length", type.str()));
   const Function one = of_one_row(f, m);
-  Sequence s{kNone, 1, 0};
+  Sequence s{kNone, 1, type.shape[1].constant_part()};
   for (size_t p = 0; p < f.params.size(); ++p)
     if (f.params[p] == tokens) s.tokens = one.params[p];
-  const Type& type = one.type(s.tokens);
-  if (type.rank() != 2) throw CompileError({}, fmt::format("{} is no row of tokens", type.str()));
-  s.places = type.shape[1].constant_part();
   const Plan plan = plan_extension(one, m, s);
   if (std::find(plan.row_results.begin(), plan.row_results.end(), true) == plan.row_results.end())
     throw CompileError(

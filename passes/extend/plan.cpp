@@ -46,52 +46,45 @@ class Planner {
     if (!places_[r.node].last.count(sequence_.axis) || axis >= shape.size() ||
         !shape[axis].is(sequence_.places))
       return false;
-    need_row(r.node, sequence_.axis);
+    plan_.nodes[r.node].rows[sequence_.axis];
     return true;
-  }
-
-  void need_row(NodeId n, int axis) {
-    int& row = plan_.nodes[n].row;
-    if (row >= 0 && row != axis)
-      throw CompileError(location(n), fmt::format("one place of {} is needed along its axis {} and along its "
-                                                  "axis {}",
-                                                  f_.type(n).str(), row, axis));
-    row = axis;
   }
 
   void settle(NodeId i) {
     NodePlan& p = plan_.nodes[i];
-    if (p.whole && is_kept(i)) {
-      p.kept = true;
-      need_row(i, places_[i].last.begin()->first);
+    if (p.whole && keeps(i)) {
+      p.kept = places_[i].last.begin()->first;
+      p.rows[p.kept];
     }
-    if (p.row >= 0 && i != sequence_.tokens) {
-      p.narrowed = narrowed(f_, m_, i, p.row);
-      if (p.narrowed) return settle_operands(i);
-      if (p.kept || !is_free(i))
+    if (i == sequence_.tokens) return;
+    for (auto& [axis, narrow] : p.rows) {
+      narrow = narrowed(f_, m_, i, axis);
+      if (narrow) {
+        settle_operands(i, *narrow);
+        continue;
+      }
+      if (p.is_kept() || !is_free(i))
         throw CompileError(location(i), fmt::format("{} {} at one place needs more than one place of what it "
                                                     "is computed from",
                                                     f_[i].op->name, f_.type(i).str()));
       p.whole = true;
     }
-    if (p.whole && !p.kept) need_operands(i);
+    if (p.whole && !p.is_kept())
+      for (NodeId q : f_[i].operands) plan_.nodes[q].whole = true;
   }
 
-  void settle_operands(NodeId i) {
-    const NodePlan& p = plan_.nodes[i];
-    for (size_t q = 0; q < f_[i].operands.size(); ++q)
-      if (p.narrowed->row_of[q] >= 0)
-        need_row(f_[i].operands[q], p.narrowed->row_of[q]);
+  void settle_operands(NodeId i, const Narrowed& narrow) {
+    for (size_t q = 0; q < f_[i].operands.size(); ++q) {
+      NodePlan& operand = plan_.nodes[f_[i].operands[q]];
+      if (narrow.row_of[q] >= 0)
+        operand.rows[narrow.row_of[q]];
       else
-        plan_.nodes[f_[i].operands[q]].whole = true;
-    if (p.whole && !p.kept) need_operands(i);
-  }
-  void need_operands(NodeId i) {
-    for (NodeId q : f_[i].operands) plan_.nodes[q].whole = true;
+        operand.whole = true;
+    }
   }
 
   // Values by place, of which no part comes from elsewhere.
-  bool is_kept(NodeId i) const {
+  bool keeps(NodeId i) const {
     const Places& p = places_[i];
     if (p.last.size() != 1 || p.last.begin()->second != 0) return false;
     const Dim& extent = f_.type(i).shape[static_cast<size_t>(p.last.begin()->first)];

@@ -1,6 +1,7 @@
 // Which nodes are computed for one place alone, which as a whole, and which are kept from call to call.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -16,12 +17,16 @@ struct Sequence {
   int64_t places = 0;
 };
 
+// By axis: how the value at the new place there is computed, if by a narrower node; else it is cut out of the
+// whole.
+using RowPlans = std::map<int, std::optional<Narrowed>>;
+
 struct NodePlan {
-  int row = -1;                      // the axis of which the new place alone is needed
-  std::optional<Narrowed> narrowed;  // how it is computed there; else it is cut out of the whole
-  bool whole = false;                // all of it is needed
-  bool kept = false;                 // all of it is what earlier calls left, with the new row
-  bool needed() const { return row >= 0 || whole; }
+  RowPlans rows;       // along which axes the new place alone is needed
+  bool whole = false;  // all of it is needed
+  int kept = -1;       // along this axis all of it is what earlier calls left, with the new row
+  bool is_kept() const { return kept >= 0; }
+  bool needed() const { return whole || !rows.empty(); }
 };
 
 struct Plan {

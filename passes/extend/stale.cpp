@@ -36,12 +36,12 @@ class Prover {
   void run() {
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
       wholes_.push_back(whole(i));
-      if (plan_.nodes[i].row >= 0 && i != sequence_.tokens)
-        rows_[i] = plan_.nodes[i].narrowed ? row(i) : cut(i);
-      if (plan_.nodes[i].kept) require_settled(i);
+      for (const auto& [axis, narrow] : plan_.nodes[i].rows)
+        if (i != sequence_.tokens) rows_[i][axis] = narrow ? row(i, *narrow) : cut(i, axis);
+      if (plan_.nodes[i].is_kept()) require_settled(i, plan_.nodes[i].kept);
     }
     for (size_t r = 0; r < f_.results.size(); ++r)
-      if (plan_.row_results[r]) require_settled(f_.results[r].node);
+      if (plan_.row_results[r]) require_settled(f_.results[r].node, sequence_.axis);
   }
 
  private:
@@ -52,15 +52,14 @@ class Prover {
         fmt::format("{} {} depends on what follows a place, or nothing proves that it does not",
                     f_[n].op->name, f_.type(n).str()));
   }
-  void require_settled(NodeId n) const {
-    for (const auto& [axis, b] : rows_[n])
+  void require_settled(NodeId n, int row) {
+    for (const auto& [axis, b] : rows_[n][row])
       if (b.mark.is_stale()) refuse(n);
   }
 
   // Which elements of a value that is there as a whole are of this call or an earlier one.
   Places whole(NodeId i) const {
-    if (plan_.nodes[i].kept)
-      return {true, {{i == sequence_.tokens ? sequence_.axis : plan_.nodes[i].row, 0}}};
+    if (plan_.nodes[i].is_kept()) return {true, {{plan_.nodes[i].kept, 0}}};
     std::vector<Places> operands;
     bool tokens = i == sequence_.tokens;
     for (NodeId q : f_[i].operands) operands.push_back(wholes_[q]), tokens |= wholes_[q].tokens;
@@ -71,12 +70,12 @@ class Prover {
   }
 
   // A row of the whole.
-  ByAxis cut(NodeId i) const {
+  ByAxis cut(NodeId i, int row) const {
     ByAxis out;
     const Places& p = wholes_[i];
     if (p.everywhere()) refuse(i);
     for (const auto& [axis, last] : p.last)
-      if (axis != plan_.nodes[i].row)
+      if (axis != row)
         out[axis] = {last, Mark::stale()};
       else if (last > 0)
         refuse(i);
@@ -84,11 +83,11 @@ class Prover {
   }
 
   // What a read brings along the axes of the meaning, those of its reductions too.
-  ByAxis brought(NodeId i, const Meaning& m, const Read& r) const {
+  ByAxis brought(NodeId i, const Narrowed& narrow, const Meaning& m, const Read& r) {
     const NodeId q = f_[i].operands[static_cast<size_t>(r.operand)];
     ByAxis from, out;
-    if (plan_.nodes[i].narrowed->row_of[static_cast<size_t>(r.operand)] >= 0) {
-      from = rows_[q];
+    if (const int row = narrow.row_of[static_cast<size_t>(r.operand)]; row >= 0) {
+      from = rows_[q][row];
     } else {
       if (wholes_[q].everywhere()) refuse(i);
       for (const auto& [axis, last] : wholes_[q].last) from[axis] = {last, Mark::stale()};
@@ -105,12 +104,12 @@ class Prover {
     return out;
   }
 
-  ByAxis row(NodeId i) {
+  ByAxis row(NodeId i, const Narrowed& narrow) {
     const Meaning m = without_unit_axes(meaning_of(f_, i));
     std::vector<ByAxis> reads;
     std::map<int, int64_t> axes;  // that any read brings something along, and its `last`
     for (const Read& r : m.reads) {
-      reads.push_back(brought(i, m, r));
+      reads.push_back(brought(i, narrow, m, r));
       for (const auto& [axis, b] : reads.back()) {
         const auto it = axes.emplace(axis, b.last).first;
         it->second = std::max(it->second, b.last);
@@ -118,7 +117,7 @@ class Prover {
     }
     ByAxis out;
     for (const auto& [axis, last] : axes) {
-      const Mark mark = along(i, m, reads, axis, last);
+      const Mark mark = along(i, narrow, m, reads, axis, last);
       if (mark.is_stale() && axis >= m.outputs) refuse(i);
       if (axis < m.outputs && mark.kind != Mark::Kind::Settled)
         out[axis] = {last, m.combine == Combiner::None ? mark : mark.among_settled()};
@@ -127,14 +126,15 @@ class Prover {
   }
 
   // The body, behind the new place along an axis of the meaning.
-  Mark along(NodeId i, const Meaning& m, const std::vector<ByAxis>& reads, int axis, int64_t last) {
+  Mark along(NodeId i, const Narrowed& narrow, const Meaning& m, const std::vector<ByAxis>& reads, int axis,
+             int64_t last) {
     std::vector<Mark> marks;
     for (size_t r = 0; r < m.reads.size(); ++r) {
       const auto it = reads[r].find(axis);
       if (it != reads[r].end())
         marks.push_back(it->second.last == last ? it->second.mark : it->second.mark.among_settled());
       else
-        marks.push_back(masked(i, m.reads[r], axis, last));
+        marks.push_back(masked(i, narrow, m.reads[r], axis, last));
     }
     // A read by a number is made of the number too.
     const int first = static_cast<int>(m.axes.size());
@@ -150,7 +150,7 @@ class Prover {
   }
 
   // Of an operand that knows nothing of places but its indices.
-  Mark masked(NodeId i, const Read& r, int axis, int64_t last) {
+  Mark masked(NodeId i, const Narrowed& narrow, const Read& r, int axis, int64_t last) {
     const NodeId q = f_[i].operands[static_cast<size_t>(r.operand)];
     if (wholes_[q].tokens || !r.guards.empty()) return {};
     int at = -1;
@@ -159,8 +159,7 @@ class Prover {
       if (at >= 0 || r.at[a].as_var() != axis) return {};
       at = static_cast<int>(a);
     }
-    const int row = plan_.nodes[i].narrowed->row_of[static_cast<size_t>(r.operand)];
-    const auto value = masks_.behind(q, row, at, last);
+    const auto value = masks_.behind(q, narrow.row_of[static_cast<size_t>(r.operand)], at, last);
     return value ? Mark::constant(*value) : Mark{};
   }
 
@@ -168,8 +167,8 @@ class Prover {
   Sequence sequence_;
   const Plan& plan_;
   Masks masks_;
-  std::vector<ByAxis> rows_;    // of rows
-  std::vector<Places> wholes_;  // of what is there as a whole
+  std::vector<std::map<int, ByAxis>> rows_;  // by node, by the axis of the new place
+  std::vector<Places> wholes_;               // of what is there as a whole
 };
 
 }  // namespace

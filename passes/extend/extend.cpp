@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "ir/graph/builder.h"
 #include "passes/extend/stale.h"
@@ -123,12 +124,17 @@ class Extender {
     return b_.make("dynamic_slice", operands, {{"sizes", sizes}});
   }
 
-  // The kept value with its new row.
+  // The kept value with its new row. A choice at every element is a plain loop, which `dynamic_update_slice`,
+  // with a position along each axis, is not.
   NodeId replaced(NodeId i) {
     const int axis = plan_.nodes[i].kept;
-    std::vector<NodeId> operands{kept_.at(i), rows_[i].at(axis)};
-    append_starts(operands, i, axis);
-    return b_.make("dynamic_update_slice", operands);
+    const Shape& shape = f_.type(i).shape;
+    const NodeId places = b_.iota({sequence_.places}, 0, DType::I32);
+    const NodeId here = b_.compare("eq", places, b_.splat(place_, {sequence_.places}));
+    std::vector<int64_t> all(shape.size());
+    std::iota(all.begin(), all.end(), int64_t{0});
+    return b_.select(b_.broadcast(here, shape, {axis}), b_.broadcast(rows_[i].at(axis), shape, all),
+                     kept_.at(i));
   }
 
   void append_starts(std::vector<NodeId>& operands, NodeId i, int axis) {

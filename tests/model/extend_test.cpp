@@ -1,9 +1,11 @@
 // A text by one token at a time has the bits of the whole window: random causal models, by the interpreter
 // and compiled, against @predict at every place.
+#include <array>
 #include <random>
 
 #include "model/model.h"
 #include "model/temp_folder.h"
+#include "runtime/error.h"
 #include "runtime/runner.h"
 
 namespace gradc {
@@ -132,6 +134,29 @@ TEST(Extend, GivesTheBitsOfTheWholeWindow) {
     for (int64_t i = 0; i < kPlaces; ++i) ids.push_back(static_cast<int32_t>(d.below(kSymbols)));
     expect_same_rows(m.compiled, ids);
     expect_same_meaning(m.compiled, ids);
+  }
+}
+
+// Numbers of rows are checked as @predict checks them.
+TEST(Extend, ChecksTokens) {
+  ModelOptions o;
+  o.extend = true;
+  const TestModel m("model m(x: i32[B, 4]) -> (y: [B, 4, 5]) { y = Embed{3, 5}(x) }\n", o);
+  runtime::Runner runner(m.compiled.program, 1);
+  runner.init(1);
+  const auto token = [&](int32_t id, double place) {
+    const int64_t only = 0;
+    runner.begin("extend");
+    runner.set("place", place);
+    runner.set_rows("x", tokens_of(std::array{id}), std::span(&only, 1));
+    runner.call();
+  };
+  token(2, 0);
+  try {
+    token(3, 1);
+    FAIL() << "token 3 of 3 was taken";
+  } catch (const runtime::Error& e) {
+    EXPECT_STREQ(e.what(), "test.grad:1:47: index 3 at position 1, but the model needs 0..2");
   }
 }
 

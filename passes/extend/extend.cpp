@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include "ir/graph/builder.h"
+#include "ir/graph/text.h"
 #include "passes/extend/stale.h"
 #include "passes/graph/expand.h"
 #include "support/diagnostic.h"
@@ -39,11 +41,12 @@ Function of_one_row(const Function& f, const Module& m) {
       made.push_back(b.param(f.names.at(i), {n.type().dtype, at_one(n.type().shape)}));
       continue;
     }
-    if (!has_meaning(n))
-      throw CompileError(b.location(), fmt::format("what {} gives is not told apart by place", n.op->name));
     std::vector<NodeId> operands;
     for (NodeId q : n.operands) operands.push_back(made[q]);
-    made.push_back(b.make(*n.op, operands, at_one(n.attrs)));
+    if (n.op->name == "get")
+      made.push_back(b.get(operands[0], static_cast<int>(n.attrs.integer("index"))));
+    else
+      made.push_back(b.make(*n.op, operands, at_one(n.attrs)));
     if (const std::string* name = f.names.find(i)) b.name(made.back(), *name);
   }
   for (const Result& r : f.results) b.result(made[r.node], r.name);
@@ -52,10 +55,18 @@ Function of_one_row(const Function& f, const Module& m) {
   return out;
 }
 
+// With the functions that it names.
+Module of_one_row_each(const Function& f, const Module& m) {
+  Module out;
+  for (const Function* g : reached(m, f)) out.functions[g->name] = of_one_row(*g, out);
+  return out;
+}
+
 class Extender {
  public:
   Extender(const Function& f, const Module& m, const Sequence& s, const Plan& plan)
       : f_(f),
+        m_(m),
         sequence_(s),
         plan_(plan),
         b_("extend", &m),
@@ -69,8 +80,11 @@ class Extender {
       const Loc* loc = f_.locs.find(i);
       b_.set_location(loc ? *loc : Loc{});
       if (p.whole && !p.is_kept() && wholes_[i] == kNone) wholes_[i] = whole(i);
-      for (const auto& [axis, narrow] : p.rows)
-        if (i != sequence_.tokens) rows_[i][axis] = narrow ? row(i, *narrow) : cut(i, axis);
+      for (const auto& [axis, how] : p.rows)
+        if (i != sequence_.tokens)
+          rows_[i][axis] = how.narrowed ? row(i, *how.narrowed)
+                           : how.step   ? stepped(i, *how.step)
+                                        : cut(i, axis);
       if (p.is_kept()) wholes_[i] = replaced(i);
     }
     for (size_t r = 0; r < f_.results.size(); ++r) {
@@ -81,7 +95,9 @@ class Extender {
         b_.result(wholes_[n], f_.results[r].name);
     }
     for (const auto& [n, parameter] : kept_) b_.result(wholes_[n], "", parameter);
-    out_.function = b_.finish();
+    for (const auto& [n, parameters] : carries_)
+      for (size_t c = 0; c < parameters.size(); ++c) b_.result(steps_.at(n)[c], "", parameters[c]);
+    out_.function = prune_function(b_.finish(), m_);
     out_.function.notes = f_.notes;
     return std::move(out_);
   }
@@ -96,10 +112,18 @@ class Extender {
     for (NodeId p : f_.params)
       if (p != sequence_.tokens && plan_.nodes[p].whole) wholes_[p] = b_.param(f_.names.at(p), f_.type(p));
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
-      if (!plan_.nodes[i].is_kept()) continue;
-      out_.kept.push_back(fmt::format("__carry__/kept/{}", kept_.size()));
-      kept_[i] = b_.param(out_.kept.back(), f_.type(i));
+      const NodePlan& p = plan_.nodes[i];
+      if (p.is_kept()) kept_[i] = kept(f_.type(i));
+      const auto row = p.rows.find(0);
+      if (row == p.rows.end() || !row->second.step) continue;
+      const Stacked& s = *row->second.step;
+      std::vector<NodeId>& carries = carries_[s.scan];
+      while (carries.size() < s.carries) carries.push_back(kept(f_[s.scan].types[carries.size()]));
     }
+  }
+  NodeId kept(const Type& type) {
+    out_.kept.push_back(fmt::format("__carry__/kept/{}", out_.kept.size()));
+    return b_.param(out_.kept.back(), type);
   }
 
   NodeId whole(NodeId i) {
@@ -122,6 +146,33 @@ class Extender {
     Shape sizes = f_.type(i).shape;
     sizes[static_cast<size_t>(axis)] = 1;
     return b_.make("dynamic_slice", operands, {{"sizes", sizes}});
+  }
+
+  NodeId stepped(NodeId i, const Stacked& s) {
+    if (!steps_.count(s.scan)) steps_[s.scan] = step(s);
+    Shape row = f_.type(i).shape;
+    row[0] = 1;
+    return b_.reshape(steps_.at(s.scan)[s.result], row);
+  }
+
+  // The body over what the step before carried; before the first, over what the loop begins with.
+  std::vector<NodeId> step(const Stacked& s) {
+    const Node& scan = f_[s.scan];
+    const NodeId first = b_.compare("eq", place_, b_.constant(0, DType::I32));
+    std::vector<NodeId> arguments;
+    for (size_t q = 0; q < scan.operands.size(); ++q) {
+      const NodeId from = scan.operands[q];
+      if (q < s.consts) {
+        arguments.push_back(wholes_[from]);
+      } else if (q < s.consts + s.carries) {
+        const NodeId carried = carries_.at(s.scan)[q - s.consts];
+        arguments.push_back(b_.select(b_.splat(first, f_.type(from).shape), wholes_[from], carried));
+      } else {
+        const Shape& shape = f_.type(from).shape;
+        arguments.push_back(b_.reshape(rows_[from].at(0), {shape.begin() + 1, shape.end()}));
+      }
+    }
+    return inline_call(b_, m_.at(scan.attrs.function("function")), arguments);
   }
 
   // The kept value with its new row. A choice at every element is a plain loop, which `dynamic_update_slice`,
@@ -148,15 +199,44 @@ class Extender {
   }
 
   const Function& f_;
+  const Module& m_;
   Sequence sequence_;
   const Plan& plan_;
   Builder b_;
   std::vector<std::map<int, NodeId>> rows_;  // by node, by the axis of the new place
   std::vector<NodeId> wholes_;
-  std::map<NodeId, NodeId> kept_;  // node -> its parameter
+  std::map<NodeId, NodeId> kept_;                          // node -> its parameter
+  std::map<NodeId, std::vector<NodeId>> carries_, steps_;  // of scans: parameters, results of the body
   NodeId place_ = kNone;
   Extension out_;
 };
+
+// For all results that have rows; throws what is in the way of the first where none has.
+Plan plan_of(const Function& f, const Module& m, const Sequence& s) {
+  const auto planned = [&](const std::vector<bool>& results) {
+    Plan plan = plan_extension(f, m, s, results);
+    prove_settled(f, m, s, plan);
+    return plan;
+  };
+  std::vector<bool> all(f.results.size(), false);
+  std::optional<CompileError> refusal;
+  for (size_t r = 0; r < f.results.size(); ++r) {
+    const Shape& shape = f.type(f.results[r].node).shape;
+    if (shape.size() < 2 || !shape[1].is(s.places)) continue;
+    std::vector<bool> only(f.results.size(), false);
+    only[r] = true;
+    try {
+      planned(only);
+      all[r] = true;
+    } catch (const CompileError& e) {
+      if (!refusal) refusal = e;
+    }
+  }
+  if (std::find(all.begin(), all.end(), true) != all.end()) return planned(all);
+  if (refusal) throw CompileError(*refusal);
+  throw CompileError({}, fmt::format("no result of @{} has a row for each of the {} places of {}", f.name,
+                                     s.places, f.names.at(s.tokens)));
+}
 
 }  // namespace
 
@@ -164,17 +244,12 @@ Extension extend(const Module& m, const Function& f, NodeId tokens) {
   const Type& type = f.type(tokens);
   if (type.rank() != 2 || !type.shape[1].is_constant())
     throw CompileError({}, fmt::format("{} is no rows of tokens of one length", type.str()));
-  const Function one = of_one_row(f, m);
+  const Module of_one = of_one_row_each(f, m);
+  const Function& one = of_one.at(f.name);
   Sequence s{kNone, 1, type.shape[1].constant_part()};
   for (size_t p = 0; p < f.params.size(); ++p)
     if (f.params[p] == tokens) s.tokens = one.params[p];
-  const Plan plan = plan_extension(one, m, s);
-  if (std::find(plan.row_results.begin(), plan.row_results.end(), true) == plan.row_results.end())
-    throw CompileError(
-        {}, fmt::format("no result of @{} has rows that depend on no later place of the {} of {}", f.name,
-                        s.places, f.names.at(tokens)));
-  prove_settled(one, m, s, plan);
-  return Extender(one, m, s, plan).run();
+  return Extender(one, of_one, s, plan_of(one, of_one, s)).run();
 }
 
 }  // namespace gradc::passes

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "passes/extend/narrow.h"
-#include "passes/extend/places.h"
+#include "passes/extend/step.h"
 
 namespace gradc::passes {
 
@@ -17,25 +17,29 @@ struct Sequence {
   int64_t places = 0;
 };
 
-// By axis: how the value at the new place there is computed, if by a narrower node; else it is cut out of the
-// whole.
-using RowPlans = std::map<int, std::optional<Narrowed>>;
+// How a value at the new place is computed: by a narrower node, or by a step of its loop; else it is cut out
+// of the whole.
+struct RowPlan {
+  std::optional<Narrowed> narrowed;
+  std::optional<Stacked> step;
+};
 
 struct NodePlan {
-  RowPlans rows;       // along which axes the new place alone is needed
-  bool whole = false;  // all of it is needed
-  int kept = -1;       // along this axis all of it is what earlier calls left, with the new row
+  std::map<int, RowPlan> rows;  // by axis along which the new place alone is needed
+  bool whole = false;           // all of it is needed
+  int kept = -1;                // along this axis all of it is what earlier calls left, with the new row
   bool is_kept() const { return kept >= 0; }
   bool needed() const { return whole || !rows.empty(); }
 };
 
 struct Plan {
   std::vector<NodePlan> nodes;
-  std::vector<bool> row_results;  // by result of the function: its row at the new place; else it is left out
+  std::vector<bool> row_results;  // by result of the function: its row at the new place is given
 };
 
-// What is needed for those results whose axis `sequence.axis` holds the places, and for results called
-// "checks" as a whole. Throws CompileError where a row can only come from more than rows and kept values.
-Plan plan_extension(const graph::Function& f, const graph::Module& m, const Sequence& sequence);
+// What is needed for the rows of these results, and for results called "checks" as a whole. Throws
+// CompileError where a row can only come from more than rows and kept values.
+Plan plan_extension(const graph::Function& f, const graph::Module& m, const Sequence& sequence,
+                    const std::vector<bool>& row_results);
 
 }  // namespace gradc::passes

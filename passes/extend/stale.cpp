@@ -36,8 +36,11 @@ class Prover {
   void run() {
     for (NodeId i = 0; i < f_.nodes.size(); ++i) {
       wholes_.push_back(whole(i));
-      for (const auto& [axis, narrow] : plan_.nodes[i].rows)
-        if (i != sequence_.tokens) rows_[i][axis] = narrow ? row(i, *narrow) : cut(i, axis);
+      for (const auto& [axis, how] : plan_.nodes[i].rows)
+        if (i != sequence_.tokens)
+          rows_[i][axis] = how.narrowed ? row(i, *how.narrowed)
+                           : how.step   ? stepped(*how.step)
+                                        : cut(i, axis);
       if (plan_.nodes[i].is_kept()) require_settled(i, plan_.nodes[i].kept);
     }
     for (size_t r = 0; r < f_.results.size(); ++r)
@@ -67,6 +70,13 @@ class Prover {
     if (!has_meaning(f_[i])) return {true, {}};
     const Meaning m = without_unit_axes(meaning_of(f_, i));
     return is_move(m) ? places_after(m, operands) : Places{true, {}};
+  }
+
+  ByAxis stepped(const Stacked& s) {
+    const std::vector<NodeId>& operands = f_[s.scan].operands;
+    for (size_t q = s.consts + s.carries; q < operands.size(); ++q)
+      if (operands[q] != sequence_.tokens) require_settled(operands[q], 0);
+    return {};
   }
 
   // A row of the whole.

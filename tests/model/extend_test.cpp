@@ -135,6 +135,32 @@ void expect_same_meaning(const Compiled& c, std::span<const int32_t> ids) {
   }
 }
 
+struct MaskCase {
+  const char* where;
+  bool causal;
+};
+
+// A mask that lets a later place through is found out, one that does not is trusted to the bit.
+TEST(Extend, KnowsCausalMasks) {
+  for (const MaskCase& mask :
+       {MaskCase{"j <= i", true}, MaskCase{"j < i", true}, MaskCase{"j == i", true},
+        MaskCase{"j <= i and i - j < 2", true}, MaskCase{"j <= i + 1", false}, MaskCase{"i <= j", false},
+        MaskCase{"i - j < 3", false}, MaskCase{"j < 2", false}}) {
+    std::string layers = kLayers;
+    const std::string own = "j <= i and i - j < 3";
+    layers.replace(layers.find(own), own.size(), mask.where);
+    ModelOptions o;
+    o.extend = true;
+    const TestModel m(layers +
+                          "model m(x: i32[B, 12]) -> (logits: [B, 12, 11]) {\n"
+                          "  logits = Embed{11, 8}(x) |> Near{} |> Dense{11}\n}\n",
+                      o);
+    SCOPED_TRACE(mask.where);
+    EXPECT_EQ(m.compiled.extended.refusal.empty(), mask.causal) << m.compiled.extended.refusal;
+    if (mask.causal) expect_same_rows(m.compiled, std::vector<int32_t>{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8});
+  }
+}
+
 TEST(Extend, GivesTheBitsOfTheWholeWindow) {
   const char* given = std::getenv("GRADC_MODELS");
   const uint64_t models = given != nullptr ? std::strtoull(given, nullptr, 10) : 8;
@@ -213,9 +239,9 @@ TEST(Extend, IsRefusedWithThePlace) {
     return m.compiled.extended.refusal;
   };
   EXPECT_EQ(refusal("  h = Attention{2}(h)").substr(0, 12), "std/nn.grad:");
-  EXPECT_EQ(
-      refusal("  h = h + mean(h)"),
-      "test.grad:3:11: reduce_sum f32[1] has no axis along which it depends on no later of the 6 places of x");
+  EXPECT_EQ(refusal("  h = h + mean(h)"),
+            "test.grad:3:11: reduce_sum f32[1] has no axis along which it depends on no later of the 6 "
+            "places of x");
 }
 
 }  // namespace

@@ -131,11 +131,11 @@ std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions
                                   const codegen::TargetInfo& t) {
   if (o.layouts || o.compile.layouts) return std::nullopt;
   const Machine m = machine_of(o.compile.codegen.target);
-  std::string key =
-      fmt::format("{} {} {} {} {} {}\nwithout {}\nonly {}\n{} {}\n{} {} {} {}\n", m.near_bytes, m.cores,
-                  t.triple, t.cpu, t.features, t.lanes, fmt::join(o.compile.without, " "),
-                  fmt::join(o.only, " "), o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
-                  o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
+  std::string key = fmt::format("{} {} {} {} {} {}\nwithout {}\nonly {}\nextend {}\n{} {}\n{} {} {} {}\n",
+                                m.near_bytes, m.cores, t.triple, t.cpu, t.features, t.lanes,
+                                fmt::join(o.compile.without, " "), fmt::join(o.only, " "), o.extend,
+                                o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
+                                o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
   for (const frontend::StateSpec& s : unit.state)
     key += fmt::format("{} {} {}\n", static_cast<int>(s.role), s.path, s.type.str());
   return key + graph::print(unit.module);
@@ -144,10 +144,13 @@ std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions
 // Whether the cache had the program of the unit.
 bool take_cached(Compiled& c, const codegen::ProgramCache& cache, const Sources& sources) {
   std::vector<std::string> parts = cache.load();
-  if (parts.size() < 2) return false;
-  auto entries = unpack_entries(parts.front());
-  if (!entries) return false;
-  parts.erase(parts.begin());
+  if (parts.size() < 3) return false;
+  auto entries = unpack_entries(parts[0]);
+  auto extended = unpack_extended(parts[1]);
+  if (!entries || !extended) return false;
+  parts.erase(parts.begin(), parts.begin() + 2);
+  c.extended = std::move(*extended);
+  note_extension(c.unit, c.extended);
   c.program = program_of(c.unit, make_state_table(c.unit, {}), std::move(*entries), sources);
   take_code(c, codegen::link(parts));
   return c.from_cache = true;
@@ -180,6 +183,10 @@ namespace {
 void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   Stopwatch watch;
   c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
+  if (o.extend) {
+    c.extended = extend_predict(c.primitive, c.unit, sources);
+    note_extension(c.unit, c.extended);
+  }
   c.timing.passes_ms = watch.lap_ms();
   passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
   std::map<std::string, runtime::Entry> entries;
@@ -238,7 +245,7 @@ Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, D
     watch.lap_ms();
     std::vector<std::string> parts = codegen::emit_objects(c.steps, o.compile.codegen);
     take_code(c, codegen::link(parts));
-    parts.insert(parts.begin(), pack(c.program.entries));
+    parts.insert(parts.begin(), {pack(c.program.entries), pack(c.extended)});
     cache.store(parts);
   }
   c.timing.codegen_ms = watch.lap_ms();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "driver/extension.h"
 #include "driver/lower_function.h"
 #include "driver/state_table.h"
 #include "frontend/frontend.h"
@@ -21,6 +22,7 @@ struct ModelOptions {
   std::vector<std::string> only;  // entries to compile; empty: all
   passes::PipelineOptions pipeline;
   ChooseLayout layouts;   // how states lie; plain where absent. For tests: no command chooses any.
+  bool extend = false;    // @extend too, where @predict has one
   std::string cache_dir;  // of compiled programs; "" for none
 };
 
@@ -39,6 +41,7 @@ struct Compiled {
   std::vector<passes::StepReport> reports;
   std::unique_ptr<codegen::Jit> code;  // null when only lowered
   runtime::Program program;
+  Extended extended;  // what became of @extend, where it was asked for
   Timing timing;
   bool from_cache = false;
   std::string cache_problem;  // why the cache is not used; "" when it is

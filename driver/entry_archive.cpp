@@ -82,6 +82,19 @@ void entry(Archive& a, E& e) {
   a.list(e.outputs, [&](auto& t) { tensor(a, t); });
 }
 
+template <class Archive, class E>
+void extended(Archive& a, E& e) {
+  a(e.refusal);
+  a.list(e.kept, [&](auto& s) {
+    a(s.role), a(s.path), a(s.type.dtype);
+    a.list(s.type.shape, [&](auto& d) {
+      int64_t extent = d.constant_part();
+      a(extent);
+      if constexpr (!std::is_const_v<std::remove_reference_t<decltype(d)>>) d = extent;
+    });
+  });
+}
+
 }  // namespace
 
 std::string pack(const std::map<std::string, runtime::Entry>& entries) {
@@ -100,6 +113,19 @@ std::optional<std::map<std::string, runtime::Entry>> unpack_entries(std::string_
     if (r.ok()) entries[name] = std::move(e);
   }
   return r.ok() ? std::optional(std::move(entries)) : std::nullopt;
+}
+
+std::string pack(const Extended& e) {
+  Writer w;
+  extended(w, e);
+  return w.take();
+}
+
+std::optional<Extended> unpack_extended(std::string_view bytes) {
+  Reader r(bytes);
+  Extended e;
+  extended(r, e);
+  return r.done() ? std::optional(std::move(e)) : std::nullopt;
 }
 
 }  // namespace gradc

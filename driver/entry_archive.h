@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "driver/extension.h"
 #include "runtime/program.h"
 
 namespace gradc {
@@ -14,5 +15,8 @@ namespace gradc {
 std::string pack(const std::map<std::string, runtime::Entry>& entries);
 // Nothing where the bytes are not what `pack` gave.
 std::optional<std::map<std::string, runtime::Entry>> unpack_entries(std::string_view bytes);
+
+std::string pack(const Extended& e);
+std::optional<Extended> unpack_extended(std::string_view bytes);
 
 }  // namespace gradc

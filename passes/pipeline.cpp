@@ -190,7 +190,7 @@ step::Step build_step(const graph::Module& m, const graph::Function& f, const St
 }
 
 bool is_entry(std::string_view f) {
-  for (std::string_view e : {"init", "train_step", "gather_step", "eval_step", "finish", "predict"})
+  for (std::string_view e : {"init", "train_step", "gather_step", "eval_step", "finish", "predict", "extend"})
     if (f == e) return true;
   return f.starts_with("fit_");
 }

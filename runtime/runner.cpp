@@ -215,13 +215,27 @@ void Runner::check_indices() const {
   }
 }
 
-Array Runner::output(const std::string& name) const {
+Array Runner::output(const std::string& name) const { return output(name, {}); }
+
+Array Runner::output(const std::string& name, std::span<const int64_t> first) const {
   const Tensor* t = entry_->output(name);
   if (t == nullptr)
     throw Error(Failure::Usage, "the entry '" + entry_->name + "' has no output '" + name + "'");
-  Array a = make_array(t->dtype, at(t->shape, dims_));
-  packing_of(*t, dims_).unpack(io_.data() + t->offset, a.bytes.data());
-  return a;
+  const std::vector<int64_t> shape = at(t->shape, dims_);
+  const auto rank = static_cast<std::ptrdiff_t>(first.size());
+  Array part = make_array(t->dtype, {shape.begin() + rank, shape.end()});
+  int64_t number = 0;  // of the part, among all
+  for (size_t a = 0; a < first.size(); ++a) number = number * shape[a] + first[a];
+  const std::byte* from = io_.data() + t->offset;
+  const auto bytes = static_cast<std::ptrdiff_t>(part.bytes.size());
+  if (t->layout.plain()) {
+    std::copy_n(from + number * bytes, bytes, part.bytes.data());
+    return part;
+  }
+  Array all = make_array(t->dtype, shape);
+  packing_of(*t, dims_).unpack(from, all.bytes.data());
+  std::copy_n(all.bytes.data() + number * bytes, bytes, part.bytes.data());
+  return part;
 }
 
 Array Runner::input(const Tensor& t) const {

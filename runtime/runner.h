@@ -51,7 +51,9 @@ class Runner {
   // states their first value.
   void begin_split() { shifts_.clear(), fresh_ = true; }
   Array output(const std::string& name) const;  // of the last call
-  Array input(const Tensor& t) const;           // of the last call's entry
+  // Those of its elements that stand at these indices of its first axes.
+  Array output(const std::string& name, std::span<const int64_t> first) const;
+  Array input(const Tensor& t) const;  // of the last call's entry
 
   // Initialises every parameter and state.
   void init(int64_t seed);

@@ -20,6 +20,7 @@
 #include "support/diagnostic.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
+#include "tools/text_window.h"
 #include "tools/weights.h"
 
 namespace gradc {
@@ -114,53 +115,6 @@ class Choice {
   double temperature_;
   int64_t most_;
   std::mt19937_64 random_;
-};
-
-class Window {
- public:
-  Window(runtime::Runner& runner, const frontend::Input& in, std::string result, int64_t symbols)
-      : runner_(runner),
-        input_(in.name),
-        result_(std::move(result)),
-        length_(static_cast<size_t>(in.type.shape[1].constant_part())),
-        symbols_(symbols) {}
-
-  // The logits behind the last of the symbols, of which as many are looked at as the window holds.
-  std::vector<double> behind(const std::vector<int32_t>& ids) {
-    const std::span<const int32_t> seen =
-        std::span(ids).subspan(ids.size() > length_ ? ids.size() - length_ : 0);
-    const std::vector<double> logits = call(seen, 0);
-    if (seen.size() == length_ || checked_) return logits;
-    // Places that are not yet filled must not matter.
-    checked_ = true;
-    if (call(seen, static_cast<int32_t>(symbols_ - 1)) != logits)
-      throw usage("this model looks at what follows a place: give it a prompt that fills its window of {}",
-                  length_);
-    return logits;
-  }
-
- private:
-  std::vector<double> call(std::span<const int32_t> seen, int32_t filler) {
-    runtime::Array window = runtime::make_array(runtime::DType::I32, {1, static_cast<int64_t>(length_)});
-    for (size_t i = 0; i < length_; ++i)
-      window.set_whole(static_cast<int64_t>(i), i < seen.size() ? seen[i] : filler);
-    const int64_t row = 0;
-    runner_.begin("predict", 1);
-    runner_.set_batch_number(static_cast<int64_t>(seen.size()));
-    runner_.set_rows(input_, window, std::span(&row, 1));
-    runner_.call();
-    const runtime::Array all = runner_.output(result_);
-    std::vector<double> logits;
-    const auto place = static_cast<int64_t>(seen.size()) - 1;
-    for (int64_t i = 0; i < symbols_; ++i) logits.push_back(all.at(place * all.shape[2] + i));
-    return logits;
-  }
-
-  runtime::Runner& runner_;
-  std::string input_, result_;
-  size_t length_;
-  int64_t symbols_;
-  bool checked_ = false;
 };
 
 // What the numbers of a model's symbols stand for.
@@ -263,7 +217,7 @@ int generate(const Arguments& a, const Compiled& c) {
   if (const int32_t most = *std::max_element(ids.begin(), ids.end()); most >= symbols)
     throw runtime::Error(
         Failure::Data, fmt::format("the prompt has a byte {}, but the model needs 0..{}", most, symbols - 1));
-  Window window(runner, in, result, symbols);
+  TextWindow window(runner, in, result, symbols);
   Choice choice(a);
   print_now(a.prompt);
   for (int64_t i = 0; i < a.tokens && std::ferror(stdout) == 0; ++i) {

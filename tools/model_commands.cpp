@@ -123,7 +123,7 @@ const step::Step& step_named(const Compiled& c, const std::string& name) {
       {}, fmt::format("the program has no function '{}'; there are {}", name, fmt::join(known, ", ")));
 }
 
-int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& sources, Diagnostics& d) {
+int compile(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources, Diagnostics& d) {
   const std::string after = "graph-after=";
   if (a.emit.rfind(after, 0) == 0) {
     const frontend::Unit unit = frontend::compile_model(sources, file, o.frontend, d);
@@ -135,14 +135,20 @@ int compile(const Arguments& a, const ModelOptions& o, uint32_t file, Sources& s
                            fmt::format("--emit={}: there is no graph pass '{}'", a.emit, pass));
     return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, {"", pass}))), kOk;
   }
+  o.extend = a.function == "extend";
   const Compiled c = lower_model(sources, file, o, d);
+  if (!c.extended.refusal.empty())
+    throw CompileError({}, fmt::format("@predict has no @extend: {}", c.extended.refusal));
   if (a.object) {
     const std::string prefix = a.prefix.empty() ? c.unit.model_name + "_" : a.prefix;
     check_prefix(prefix);
     if (!a.header.empty()) write_text(a.header, c_header(c, prefix, o.compile.codegen));
     return write_text(a.output, codegen::emit_object(c.steps, prefix, o.compile.codegen)), kOk;
   }
-  if (a.emit == "graph") return write_text(a.output, graph::print(c.unit.module)), kOk;
+  if (a.emit == "graph")
+    return write_text(a.output,
+                      o.extend ? graph::print(c.primitive.at("extend")) : graph::print(c.unit.module)),
+           kOk;
   const step::Step& s = step_named(c, a.function);
   if (a.emit == "step" || a.emit == "kernels") return write_text(a.output, step::print(s)), kOk;
   if (a.emit == "llvm") return write_text(a.output, codegen::emit_llvm({&s, 1}, o.compile.codegen)), kOk;
@@ -197,6 +203,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "bench") return bench_model(a, o, file, sources, d);
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
     if (command == "predict" || command == "generate") o.only = {"init", "predict"};
+    if (command == "generate") o.only.push_back("extend"), o.extend = true;
     const Compiled c = compile_model(sources, file, o, d);
     show(d, sources);
     if (!c.cache_problem.empty()) std::cerr << "warning: " << printable(c.cache_problem) << "\n";

@@ -118,6 +118,24 @@ class Generate(Folder):
         (self.dir / "m.grad").write_text(self.NEXT.format(600, "tokens"))
         self.assertIn("tokens needs a tokenizer: tokens(", gradc("train", "m.grad", cwd=self.dir, code=1))
 
+    ATTENTION = (
+        "model m(x: i32[B, 6]) -> (logits: [B, 6, 5]) {\n  h = Embed{5, 8}(x) + Embed{6, 8}(arange(6))\n  h += Attention{2, causal=CAUSAL}(h)\n  logits = Dense{5}(h)\n}\n"
+        'data d { train = chars("t.txt") |> windows(6) }\n'
+        "train m on d { loss = cross_entropy(logits, y); optimizer = adam{}; lr = 0.03; epochs = 30 }\n"
+    )
+
+    def test_a_text_goes_on_by_one_place(self):
+        """Whether the window fills token by token, at once or beyond its end, the text is the same."""
+        self.train(b"abcab\ncba\n" * 9, self.ATTENTION.replace("CAUSAL", "true"))
+        extend = gradc("compile", "m.grad", "--function", "extend", "--emit", "graph", cwd=self.dir)
+        self.assertIn("func @extend(%x: i32[1,1], %place: i32[]", extend)
+        whole = self.generate("a", "--tokens", 12)
+        for n in range(2, 12):
+            self.assertEqual(self.generate(whole[:n], "--tokens", 13 - n), whole)
+        (self.dir / "m.grad").write_text(self.ATTENTION.replace("CAUSAL", "false"))
+        self.assertIn("@predict has no @extend: std/nn.grad:", gradc("compile", "m.grad", "--function", "extend", "--emit", "graph", cwd=self.dir, code=1))
+        self.assertIn("looks at what follows a place", self.generate("a", code=2))
+
     def test_a_model_that_looks_ahead(self):
         self.train(b"abcd" * 8, self.NEXT.format(4, "chars").replace("Embed{4, 4}(x)", "Embed{4, 4}(x) + 0.01 * broadcast_mean(Embed{4, 4}(x))") + "fn broadcast_mean(e) = e * 0 + mean(e)\n")
         self.assertIn("looks at what follows a place: give it a prompt that fills its window of 4", self.generate("ab", code=2))

@@ -60,7 +60,7 @@ TEST_F(ProgramCache, GivesWhatWasCompiled) {
 }
 
 TEST_F(ProgramCache, KnowsWhatCodeDependsOn) {
-  std::vector<ModelOptions> all(9);
+  std::vector<ModelOptions> all(10);
   all[1].frontend.defines = {{"hidden", "4"}};
   all[2].frontend.float_type = DType::F64;
   all[3].frontend.batch = 8;
@@ -69,6 +69,7 @@ TEST_F(ProgramCache, KnowsWhatCodeDependsOn) {
   all[6].only = {"init", "predict"};
   all[7].compile.parallel_threshold = 1;
   all[8].frontend.sets = {{"train.optimizer", "sgd{}"}};
+  all[9].extend = true;
   Programs compile;
   for (const ModelOptions& o : all) EXPECT_FALSE(compile(o, dir / "c").from_cache) << &o - all.data();
   for (const ModelOptions& o : all) EXPECT_TRUE(compile(o, dir / "c").from_cache) << &o - all.data();

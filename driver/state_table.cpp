@@ -2,7 +2,9 @@
 
 #include <map>
 
+#include "ir/step/addressable.h"
 #include "support/check.h"
+#include "support/diagnostic.h"
 
 namespace gradc {
 namespace {
@@ -14,19 +16,25 @@ int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 // The rows lie side by side, 64-byte aligned.
 passes::StateTable make_state_table(const frontend::Unit& unit, const ChooseLayout& choose) {
   passes::StateTable table;
-  auto add = [&](const Type& t, const Layout& layout, int derived_from) {
+  auto add = [&](const frontend::StateSpec& s, const Layout& layout, int derived_from) {
+    const Type& t = s.type;
     const Dim places = layout.size(t.shape);
     GRADC_CHECK(places.is_constant(), "a state {} has no constant shape", t.str());
     table.rows.push_back({{layout, table.bytes}, derived_from});
-    table.bytes += aligned(places.constant_part() * size_of(t.dtype));
+    const std::optional<int64_t> end = step::addressable_end(places.constant_part(), t.dtype, table.bytes);
+    if (!end)
+      throw CompileError(s.loc, fmt::format("with {}, which is {}, weights and states take more bytes than a "
+                                            "process can address; take smaller ones",
+                                            s.path, t.str()));
+    table.bytes = aligned(*end);
   };
   std::vector<std::pair<size_t, Layout>> copies;
   for (size_t s = 0; s < unit.state.size(); ++s) {
     StateLayout chosen = choose ? choose(unit.state[s]) : StateLayout{};
-    add(unit.state[s].type, chosen.layout, -1);
+    add(unit.state[s], chosen.layout, -1);
     if (chosen.copy) copies.emplace_back(s, std::move(*chosen.copy));
   }
-  for (const auto& [s, layout] : copies) add(unit.state[s].type, layout, static_cast<int>(s));
+  for (const auto& [s, layout] : copies) add(unit.state[s], layout, static_cast<int>(s));
   return table;
 }
 

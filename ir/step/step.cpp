@@ -1,8 +1,6 @@
 // Small facts about steps that everything after the step IR shares.
 #include "ir/step/step.h"
 
-#include "support/check.h"
-
 namespace gradc::step {
 
 void each_run(const Body& b, const std::function<void(const Run&)>& visit) {
@@ -63,18 +61,6 @@ Range range_of(int64_t extent, int64_t tid, int64_t nthreads) {
   const int64_t each = extent / nthreads, rest = extent % nthreads;
   const int64_t begin = tid * each + std::min(tid, rest);
   return {begin, begin + each + (tid < rest ? 1 : 0)};
-}
-
-int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims) {
-  auto value = [&](const Index& e) {
-    return e.evaluate([](int) -> int64_t { return 0; },
-                      [&](const std::string& d) {
-                        auto it = dims.find(d);
-                        GRADC_CHECK(it != dims.end(), "dimension {} of {} has no value", d, b.name);
-                        return it->second;
-                      });
-  };
-  return value(b.layout.size(b.shape)) * size_of(b.dtype);
 }
 
 }  // namespace gradc::step

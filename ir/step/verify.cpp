@@ -6,6 +6,7 @@
 // their originals are (the interpreter does), that schedules fit their kernels (replaying them does).
 #include <set>
 
+#include "ir/step/addressable.h"
 #include "ir/step/step.h"
 #include "support/check.h"
 
@@ -96,12 +97,14 @@ void verify(const Step& s) {
   std::map<std::string, int64_t> dims;
   for (const Dim& d : s.dims) dims[d.name] = d.max;
   const int64_t sizes[] = {s.state_bytes, s.io_bytes, s.scratch_bytes, s.thread_bytes};
+  int64_t all = 0;
   for (const Buffer& b : s.buffers) {
     verify_layout(s, b);
+    const int64_t bytes = addressable_end(b, dims, all) - all, room = sizes[static_cast<int>(b.region)];
+    all += bytes;
     if (b.offset < 0) continue;
-    const int64_t end = b.offset + bytes_of(b, dims);
-    GRADC_CHECK(b.offset % 64 == 0 && end <= sizes[static_cast<int>(b.region)], "@{}: buffer {} ends at {}",
-                s.name, b.name, end);
+    GRADC_CHECK(b.offset % 64 == 0 && bytes <= room - b.offset, "@{}: {} bytes of {} at {} in a region of {}",
+                s.name, bytes, b.name, b.offset, room);
   }
   for (const kernel::Kernel& k : s.kernels) kernel::verify(k);
   GRADC_CHECK(s.schedules.empty() || s.schedules.size() == s.kernels.size(),

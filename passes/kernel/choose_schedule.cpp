@@ -290,19 +290,12 @@ class Chooser {
     const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
     int64_t vectors = s.row_axis < 0 ? 4 : 2;
     if (s.vector_axis >= 0) {
-      vectors = std::min(vectors, (extent(s.vector_axis) + lanes - 1) / lanes);
+      const int64_t all = (extent(s.vector_axis) + lanes - 1) / lanes;
+      vectors = all <= vectors || serves_whole_rows(s, all) ? all : vectors;
       s.columns = std::min(vectors * lanes, extent(s.vector_axis));
       s.why.columns = fmt::format("{} vectors of {} lanes", vectors, lanes);
     }
-    const int64_t budget = m.vector_registers - (s.vector_axis < 0 ? 2 : vectors + 1);
-    int64_t most = s.row_axis < 0 ? 1 : budget / (std::max<int64_t>(1, vectors) * std::max(1, accumulators_));
-    if (s.vector_axis < 0) most = std::min<int64_t>(most, 8);
-    // Rows that share nothing hide latency and read far apart, often in one set of a cache.
-    if (s.row_axis >= 0 && s.vector_axis >= 0 && !shares_loads(static_cast<size_t>(s.row_axis)))
-      most = std::min(most, std::max<int64_t>(1, 4 / vectors));
-    s.rows = s.row_axis < 0 ? 1
-                            : best_rows(std::max<int64_t>(1, most), extent(s.row_axis),
-                                        vectors * std::max(1, accumulators_));
+    s.rows = rows_of(s, vectors);
     s.why.rows = "the rows that registers hold";
     if (o_.force_rows > 0 && s.row_axis >= 0) s.rows = o_.force_rows, s.why.rows = "asked for";
     if (o_.force_columns > 0 && s.vector_axis >= 0) {
@@ -326,20 +319,69 @@ class Chooser {
         s.terms > 0 ? ", sums in blocks" : "");
   }
 
+  // Rows of a tile of so many vectors that registers hold.
+  int64_t rows_of(const Choice& s, int64_t vectors) const {
+    if (s.row_axis < 0) return 1;
+    const auto axis = static_cast<size_t>(s.row_axis);
+    const bool columns = s.vector_axis >= 0;
+    const int64_t budget = o_.machine.vector_registers - (columns ? vectors + 1 : 2);
+    const int64_t accumulators = vectors * std::max(1, accumulators_);
+    int64_t most = budget / (columns ? accumulators : std::max(1, accumulators_));
+    if (!columns) most = std::min<int64_t>(most, 8);
+    // Rows that share nothing hide latency and read far apart, often in one set of a cache.
+    if (columns && !shares_loads(axis)) most = std::min(most, std::max<int64_t>(1, 4 / vectors));
+    return best_rows(std::max<int64_t>(1, most), extent(axis), accumulators);
+  }
+  // Whether what rows along an axis read at one step of the sum lies side by side, the next a page farther,
+  // and all of it beyond the near cache.
+  bool far_rows_are_pages(size_t axis) const {
+    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
+      const Buffer& b = k_.buffers[a.buffer];
+      if (b.space == Space::Tile || a.loops < deepest_) return false;
+      const int64_t pitch = row_pitch(b) * size_of(b.dtype);
+      return pitch >= kPage && address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
+             a.times * static_cast<double>(pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
+    });
+  }
+  // Whether one panel of all vectors reads rows once and has about as many accumulators, which hide the
+  // latency of multiply-adds, as tiles of two vectors.
+  bool serves_whole_rows(const Choice& s, int64_t vectors) const {
+    constexpr int64_t kMost = 5, kHidden = 12;
+    const auto axis = static_cast<size_t>(s.row_axis);
+    if (s.row_axis < 0 || vectors > kMost || !shares_loads(axis)) return false;
+    const int64_t rows = rows_of(s, vectors), all = extent(axis);
+    const int64_t tiles = (all + rows - 1) / rows, computed = tiles * rows;
+    if (far_rows_are_pages(axis)) return false;  // blocks of them are copied, for several panels
+    // What is shared by threads is panels, or blocks of rows, each with a copy of the panel.
+    if (s.parallel && nest_.loops.size() == 2 && tiles < kPays * kPays && lanes_lie_apart(s)) return false;
+    return rows * vectors >= kHidden && 5 * rows * vectors >= 4 * 2 * rows_of(s, 2) &&
+           100 * computed <= 105 * all;
+  }
+
   int64_t row_tiles(const Choice& s) const {
     return s.row_axis < 0 ? 1 : (extent(static_cast<size_t>(s.row_axis)) + s.rows - 1) / s.rows;
   }
 
+  static constexpr int64_t kPays = 8;  // tiles that pay for a copy of the panel
   // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that.
   void share_rows(Choice& s, int64_t tiles) const {
-    constexpr int64_t kPays = 8, kBlocks = 8;
-    const bool full = s.row_axis >= 0 && constant(s.row_axis) && extent(s.row_axis) % s.rows == 0;
-    for (int64_t n = s.stage && full ? tiles / kBlocks : 0; n >= kPays; --n)
-      if (tiles % n == 0) {
-        s.block = n, s.row_blocks = true, s.why.block = "threads share rows, each with a panel of its own";
-        return;
-      }
-    s.stage = s.columns_outer = false;
+    const int64_t most = s.stage && s.row_axis >= 0 ? std::min<int64_t>(tiles / kPays, 8 * kPays) : 0;
+    if (most >= kPays)
+      put_row_blocks(s, tiles, most, "threads share rows, each with a panel of its own");
+    else
+      s.stage = s.columns_outer = false;
+  }
+  // Blocks of so many tiles, or a little less where threads then have equal shares, or no tile is left over:
+  // that saves the code for it.
+  void put_row_blocks(Choice& s, int64_t tiles, int64_t most, std::string why) const {
+    int best = -1;
+    for (int64_t n = most; 4 * n >= 3 * most; --n) {
+      const bool whole = constant(s.row_axis) && extent(s.row_axis) % s.rows == 0 && tiles % n == 0;
+      const int worth = 2 * whole + are_fair((tiles + n - 1) / n);
+      if (worth > best) best = worth, s.block = n;
+    }
+    s.row_blocks = s.columns_outer = true;
+    s.why.block = std::move(why);
   }
 
   struct Operands {
@@ -373,7 +415,8 @@ class Chooser {
     const bool far = all > 2 * near && panels >= kPanels;
     const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
     if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
-    const auto fit = static_cast<int64_t>(0.75 * near / o.tile);
+    // Few panels read a block: it is read from far more often than near, and makes room for the next one.
+    const auto fit = static_cast<int64_t>((panels >= kManyPanels ? 0.75 : 0.3) * near / o.tile);
     const int64_t block = std::min({kMost, tiles / kBlocks, fit});
     // Each block reads all panels.
     if (block < (far ? kFewest : kMost)) return;
@@ -382,16 +425,7 @@ class Chooser {
       s.stage_tiles = true;
       s.stage |= o.panel_pages;
     }
-    s.row_blocks = s.columns_outer = true;
-    // A little less where threads then have equal shares, or no tile is left over: that saves the code for
-    // it.
-    int best = -1;
-    for (int64_t n = block; 4 * n >= 3 * block; --n) {
-      const bool whole = extent(s.row_axis) % s.rows == 0 && tiles % n == 0;
-      const int worth = 2 * whole + are_fair((tiles + n - 1) / n);
-      if (worth > best) best = worth, s.block = n;
-    }
-    s.why.block = "rows that stay near the core";
+    put_row_blocks(s, tiles, block, "rows that stay near the core");
   }
   // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
   bool bound_terms(Choice& s) const {
@@ -486,7 +520,7 @@ class Chooser {
     }
     constexpr double kNearly = 1.06;
     constexpr int64_t kHidden = 12;  // accumulators that hide the latency of two multiply-adds a cycle
-    if (full * vectors >= kHidden &&
+    if (full * vectors >= (vectors > 2 ? 2 : 1) * kHidden &&
         static_cast<double>(cost(full)) <= kNearly * static_cast<double>(cost(best)))
       best = full;
     return std::max<int64_t>(1, std::min(best, std::max<int64_t>(1, extent)));
@@ -528,7 +562,9 @@ class Chooser {
     // Bytes in pages of 4 KB: many of the some 2,000 pages that a core knows, and more than it knows.
     constexpr double kManyPages = 4e6, kUnknownPages = 12e6;
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
-    if (bytes % kLine != 0 && pitch >= 2 * s.columns) return true;
+    // Vectors that straddle lines: twice the loads, hidden while there are few.
+    const bool many = s.columns > 2 * o_.machine.lanes && row_tiles(s) >= kManyTiles;
+    if (bytes % kLine != 0 && (pitch >= 2 * s.columns || many)) return true;
     // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
     const double reach = access.times * static_cast<double>(bytes);
     return reach >= kUnknownPages ||
@@ -537,6 +573,15 @@ class Chooser {
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),
                        [&](const Access& a) { return wants_staging(s, a); });
+  }
+  bool lanes_lie_apart(const Choice& s) const {
+    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
+      const Buffer& b = k_.buffers[a.buffer];
+      if (a.loops < deepest_ || b.space == Space::Tile) return false;
+      const std::optional<Index> c =
+          address(b, *a.at).coefficient_of(nest_.loops[static_cast<size_t>(s.vector_axis)]->var);
+      return !c || !(c->is(0) || c->is(1));
+    });
   }
   // Elements of a block that is transposed on its way, where what is staged lies apart along the lanes.
   int64_t stage_blocks(const Choice& s) const {

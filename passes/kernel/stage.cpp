@@ -70,7 +70,7 @@ class Stager {
     std::vector<Index> from;
     if (p_.slot >= 0) shape.push_back(p_.slots), from.push_back(Index::var(p_.slot));
     for (const For* f : around_) shape.push_back(*largest(f->extent)), from.push_back(Index::var(f->var));
-    shape.push_back(p_.neighbours ? (p_.size + kLine - 1) / kLine * kLine : p_.size);
+    shape.push_back(p_.neighbours || p_.size > kLine ? (p_.size + kLine - 1) / kLine * kLine : p_.size);
     k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
     const int scratch = static_cast<int>(k_.buffers.size()) - 1, lane = k_.vars++;
     std::vector<Index> to = from;

@@ -194,7 +194,7 @@ class Chooser {
     constexpr double kManyTerms = 64;
     int best = -1;
     auto key = [&](size_t a) {
-      const bool narrow = extent(a) < o_.machine.lanes, half_empty = 2 * extent(a) < o_.machine.lanes;
+      const bool narrow = extent(a) < o_.machine.lanes, half_empty = 3 * extent(a) <= 2 * o_.machine.lanes;
       const Strided bad = strided_accesses(a);
       // Many terms pay for what is then stored apart.
       return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner,
@@ -305,7 +305,7 @@ class Chooser {
     const int64_t panels =
         s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
     const int64_t tiles = row_tiles(s);
-    s.stage = s.vector_axis >= 0 && tiles >= 3 && panel_wants_staging(s);
+    s.stage = s.vector_axis >= 0 && (tiles >= 3 || lanes_lie_apart(s)) && panel_wants_staging(s);
     s.columns_outer = s.stage || panels >= 4 || panels >= tiles;
     s.panel_first =
         s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
@@ -363,13 +363,16 @@ class Chooser {
   }
 
   static constexpr int64_t kPays = 8;  // tiles that pay for a copy of the panel
-  // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that.
+  // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that. Fewer do where
+  // lanes lie apart, which costs more than a second thread brings.
   void share_rows(Choice& s, int64_t tiles) const {
-    const int64_t most = s.stage && s.row_axis >= 0 ? std::min<int64_t>(tiles / kPays, 8 * kPays) : 0;
-    if (most >= kPays)
+    const bool apart = lanes_lie_apart(s);
+    const int64_t pays = apart ? 3 : kPays;
+    const int64_t most = s.stage && s.row_axis >= 0 ? std::min(tiles / pays, 8 * kPays) : 0;
+    if (most >= pays)
       put_row_blocks(s, tiles, most, "threads share rows, each with a panel of its own");
     else
-      s.stage = s.columns_outer = false;
+      s.stage = s.columns_outer = s.stage && apart;
   }
   // Blocks of so many tiles, or a little less where threads then have equal shares, or no tile is left over:
   // that saves the code for it.

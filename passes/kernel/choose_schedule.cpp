@@ -578,6 +578,7 @@ class Chooser {
                        [&](const Access& a) { return wants_staging(s, a); });
   }
   bool lanes_lie_apart(const Choice& s) const {
+    if (s.vector_axis < 0) return false;
     return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
       const Buffer& b = k_.buffers[a.buffer];
       if (a.loops < deepest_ || b.space == Space::Tile) return false;

@@ -152,9 +152,9 @@ class Replay {
 
   void divide(const Transform& t) {
     const Loop& l = only_loop(t);
-    const For& axis = *nest_.loops[l.axis];
     require(l.kind == LoopKind::Vector && l.part == Loop::Whole,
             "is of a loop that is no whole axis in lanes");
+    const For& axis = *nest_.loops[l.axis];
     require(axis.extent.is_constant(), "is of an axis whose size is not constant");
     require(!guard_changes(*nest_.body, axis.var, axis.extent.constant_part()).empty(),
             "finds nothing that changes");

@@ -84,7 +84,7 @@ void entry(Archive& a, E& e) {
 
 template <class Archive, class E>
 void extended(Archive& a, E& e) {
-  a(e.refusal);
+  a(e.refusal), a(e.from_whole);
   a.list(e.kept, [&](auto& s) {
     a(s.role), a(s.path), a(s.type.dtype);
     a.list(s.type.shape, [&](auto& d) {

@@ -39,6 +39,8 @@ Extended extend_predict(graph::Module& primitive, const frontend::Unit& unit, co
       for (const std::string& kept : e.kept)
         if (e.function.names.at(p) == kept)
           out.kept.push_back({frontend::StateSpec::Role::Carry, kept, e.function.type(p), {}});
+    out.from_whole = e.whole.has_value();
+    if (e.whole) primitive.functions["predict"] = std::move(*e.whole);
     primitive.functions["extend"] = std::move(e.function);
   } catch (const CompileError& e) {
     const Loc& loc = e.diagnostic.loc;

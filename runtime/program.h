@@ -115,7 +115,8 @@ struct Entry {
 //   predict     in: the input fields of the batch                    out: the model's named results
 //   extend      in: the input field at one place, of one row; place i32[]    out: those results of predict that
 //               have a row for each place, at this one. Called for the places in order, from 0; what they keep are
-//               states of the role Carry, that it alone reads and writes. Where asked for, and there is one
+//               states of the role Carry. Where asked for, and there is one; then predict may be of one
+//               row and leave those states as calls for all its places would
 //   fit_N, fit_N_finish, N = 0, 1, ...  in: the input fields; out: sums f64[S]  /  in: sums; writes the
 //   states
 //               of phase N; phases run in order, each one pass over the training split in order

@@ -217,7 +217,7 @@ int generate(const Arguments& a, const Compiled& c) {
   if (const int32_t most = *std::max_element(ids.begin(), ids.end()); most >= symbols)
     throw runtime::Error(
         Failure::Data, fmt::format("the prompt has a byte {}, but the model needs 0..{}", most, symbols - 1));
-  TextWindow window(runner, in, result, symbols);
+  TextWindow window(runner, in, result, symbols, c.extended.from_whole);
   Choice choice(a);
   print_now(a.prompt);
   for (int64_t i = 0; i < a.tokens && std::ferror(stdout) == 0; ++i) {

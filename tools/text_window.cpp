@@ -7,12 +7,13 @@
 namespace gradc {
 
 TextWindow::TextWindow(runtime::Runner& runner, const frontend::Input& in, std::string result,
-                       int64_t symbols)
+                       int64_t symbols, bool begins_whole)
     : runner_(runner),
       input_(in.name),
       result_(std::move(result)),
       length_(static_cast<size_t>(in.type.shape[1].constant_part())),
-      symbols_(symbols) {}
+      symbols_(symbols),
+      begins_whole_(begins_whole) {}
 
 std::vector<double> TextWindow::behind(const std::vector<int32_t>& ids) {
   const runtime::Entry* extends = runner_.program().entry("extend");
@@ -41,6 +42,11 @@ std::vector<double> TextWindow::predict(std::span<const int32_t> seen, int32_t f
 }
 
 std::vector<double> TextWindow::extend(std::span<const int32_t> ids) {
+  // A long prompt is cheaper as one window than place by place.
+  if (met_ == 0 && begins_whole_ && ids.size() > length_ / 8) {
+    met_ = ids.size();
+    return predict(ids, 0);
+  }
   for (; met_ < ids.size(); ++met_) {
     runner_.begin("extend");
     runner_.set("place", static_cast<double>(met_));

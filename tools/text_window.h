@@ -13,7 +13,9 @@ namespace gradc {
 
 class TextWindow {
  public:
-  TextWindow(runtime::Runner& runner, const frontend::Input& in, std::string result, int64_t symbols);
+  // `begins_whole`: @predict leaves what @extend goes on with.
+  TextWindow(runtime::Runner& runner, const frontend::Input& in, std::string result, int64_t symbols,
+             bool begins_whole);
 
   // The logits behind the last of the symbols, of which as many are looked at as the window holds. A longer
   // text begins as the one before did.
@@ -30,6 +32,7 @@ class TextWindow {
   std::string input_, result_;
   size_t length_;
   int64_t symbols_;
+  bool begins_whole_;
   size_t met_ = 0;  // by @extend
   bool checked_ = false;
 };

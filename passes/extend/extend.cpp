@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "ir/graph/builder.h"
-#include "ir/graph/text.h"
+#include "passes/extend/one_row.h"
 #include "passes/extend/stale.h"
 #include "passes/graph/expand.h"
 #include "support/diagnostic.h"
@@ -15,52 +15,6 @@ namespace gradc::passes {
 namespace {
 
 using namespace graph;
-
-Shape at_one(const Shape& shape) {
-  Shape out;
-  for (const Dim& d : shape) out.push_back(d.substitute_dims([](const std::string&) { return Index(1); }));
-  return out;
-}
-
-Attrs at_one(const Attrs& attrs) {
-  Attrs out = attrs;
-  for (const auto& [name, value] : attrs.list())
-    if (const auto* shape = std::get_if<Shape>(&value)) out = out.with(name, at_one(*shape));
-  return out;
-}
-
-// The function where every symbolic dimension is 1.
-Function of_one_row(const Function& f, const Module& m) {
-  Builder b(f.name, &m);
-  std::vector<NodeId> made;
-  for (NodeId i = 0; i < f.nodes.size(); ++i) {
-    const Node& n = f[i];
-    const Loc* loc = f.locs.find(i);
-    b.set_location(loc ? *loc : Loc{});
-    if (n.op->name == "parameter") {
-      made.push_back(b.param(f.names.at(i), {n.type().dtype, at_one(n.type().shape)}));
-      continue;
-    }
-    std::vector<NodeId> operands;
-    for (NodeId q : n.operands) operands.push_back(made[q]);
-    if (n.op->name == "get")
-      made.push_back(b.get(operands[0], static_cast<int>(n.attrs.integer("index"))));
-    else
-      made.push_back(b.make(*n.op, operands, at_one(n.attrs)));
-    if (const std::string* name = f.names.find(i)) b.name(made.back(), *name);
-  }
-  for (const Result& r : f.results) b.result(made[r.node], r.name);
-  Function out = b.finish();
-  out.notes = f.notes;
-  return out;
-}
-
-// With the functions that it names.
-Module of_one_row_each(const Function& f, const Module& m) {
-  Module out;
-  for (const Function* g : reached(m, f)) out.functions[g->name] = of_one_row(*g, out);
-  return out;
-}
 
 class Extender {
  public:
@@ -99,6 +53,7 @@ class Extender {
       for (size_t c = 0; c < parameters.size(); ++c) b_.result(steps_.at(n)[c], "", parameters[c]);
     out_.function = prune_function(b_.finish(), m_);
     out_.function.notes = f_.notes;
+    if (carries_.empty()) out_.whole = whole_function();
     return std::move(out_);
   }
 
@@ -124,6 +79,21 @@ class Extender {
   NodeId kept(const Type& type) {
     out_.kept.push_back(fmt::format("__carry__/kept/{}", out_.kept.size()));
     return b_.param(out_.kept.back(), type);
+  }
+
+  // What is kept is among its nodes; behind the last token it holds what the filler gives.
+  Function whole_function() const {
+    Builder b(f_.name, &m_);
+    std::vector<NodeId> made(f_.nodes.size(), kNone);
+    for (NodeId p : f_.params) made[p] = b.param(f_.names.at(p), f_.type(p));
+    for (NodeId i = 0; i < f_.nodes.size(); ++i)
+      if (made[i] == kNone) made[i] = copy_node(b, f_, i, made);
+    for (const Result& r : f_.results) b.result(made[r.node], r.name);
+    size_t number = 0;  // without loops, all that is kept is in this order
+    for (const auto& [n, parameter] : kept_) b.result(made[n], "", b.param(out_.kept[number++], f_.type(n)));
+    Function out = b.finish();
+    out.notes = f_.notes;
+    return out;
   }
 
   NodeId whole(NodeId i) {
@@ -244,7 +214,7 @@ Extension extend(const Module& m, const Function& f, NodeId tokens) {
   const Type& type = f.type(tokens);
   if (type.rank() != 2 || !type.shape[1].is_constant())
     throw CompileError({}, fmt::format("{} is no rows of tokens of one length", type.str()));
-  const Module of_one = of_one_row_each(f, m);
+  const Module of_one = of_one_row(f, m);
   const Function& one = of_one.at(f.name);
   Sequence s{kNone, 1, type.shape[1].constant_part()};
   for (size_t p = 0; p < f.params.size(); ++p)

@@ -1,6 +1,7 @@
 // A function of a whole sequence, such as @predict of a text, as one that goes on with it by one place.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ struct Extension {
   // kept values) gives the row of each result that has one for every place; "checks" as they are; kept values
   // into themselves. Kept values begin as zeros, and calls come in the order of places, from 0.
   graph::Function function;
+  // The function itself, of one row, which leaves its first places as calls of @extend would; nothing where
+  // loops are among it, whose carries behind a place it does not give.
+  std::optional<graph::Function> whole;
   std::vector<std::string> kept;  // names of parameters
 };
 

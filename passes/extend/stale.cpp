@@ -156,6 +156,7 @@ class Prover {
               const bool stale = marks[r].is_stale() || marks[static_cast<size_t>(n - first)].is_stale();
               marks[r] = stale ? Mark::stale() : Mark{};
             }
+    if (m.initial >= 0 && marks[static_cast<size_t>(m.initial)].is_stale()) return Mark::stale();
     return mark_of(m.body, marks, f_.fuses());
   }
 

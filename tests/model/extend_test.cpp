@@ -95,22 +95,47 @@ runtime::Array tokens_of(std::span<const int32_t> ids) {
   return a;
 }
 
-void expect_same_rows(const Compiled& c, std::span<const int32_t> ids) {
-  runtime::Runner runner(c.program, 1);
-  runner.init(5);
-  const int64_t only = 0;
-  runner.begin("predict", 1);
-  runner.set_rows("x", tokens_of(ids), std::span(&only, 1));
-  runner.call();
-  std::vector<std::vector<double>> whole;
-  for (int64_t p = 0; p < kPlaces; ++p)
-    whole.push_back(row(runner.output("logits", std::array{int64_t{0}, p})));
-  for (int64_t p = 0; p < kPlaces; ++p) {
-    runner.begin("extend");
-    runner.set("place", static_cast<double>(p));
-    runner.set_rows("x", tokens_of(ids.subspan(static_cast<size_t>(p), 1)), std::span(&only, 1));
-    runner.call();
-    EXPECT_EQ(row(runner.output("logits")), whole[static_cast<size_t>(p)]) << "place " << p;
+class Rows {
+ public:
+  explicit Rows(const Compiled& c) : runner_(c.program, 1) { runner_.init(5); }
+
+  // The logits at every place.
+  std::vector<std::vector<double>> whole(std::span<const int32_t> ids) {
+    runner_.begin("predict", 1);
+    call(ids);
+    std::vector<std::vector<double>> rows;
+    for (int64_t p = 0; p < kPlaces; ++p)
+      rows.push_back(row(runner_.output("logits", std::array{int64_t{0}, p})));
+    return rows;
+  }
+  std::vector<double> next(int64_t place, int32_t id) {
+    runner_.begin("extend");
+    runner_.set("place", static_cast<double>(place));
+    call(std::array{id});
+    return row(runner_.output("logits"));
+  }
+
+ private:
+  void call(std::span<const int32_t> ids) {
+    const int64_t only = 0;
+    runner_.set_rows("x", tokens_of(ids), std::span(&only, 1));
+    runner_.call();
+  }
+  runtime::Runner runner_;
+};
+
+// From the first place on, and behind a window of which `known` places are the text's.
+void expect_same_rows(const Compiled& c, std::span<const int32_t> ids, size_t known = 7) {
+  Rows rows(c);
+  const std::vector<std::vector<double>> whole = rows.whole(ids);
+  std::vector<int32_t> begun(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(known));
+  begun.resize(ids.size(), 0);
+  for (const bool from_whole : {false, true}) {
+    if (from_whole && !c.extended.from_whole) break;
+    if (from_whole) rows.whole(begun);
+    for (size_t p = from_whole ? known : 0; p < ids.size(); ++p)
+      EXPECT_EQ(rows.next(static_cast<int64_t>(p), ids[p]), whole[p])
+          << "place " << p << (from_whole ? " behind a window" : "");
   }
 }
 

@@ -34,6 +34,15 @@ void* allocate(size_t bytes, size_t alignment) {
 
 void* operator new(size_t n) { return allocate(n, 0); }
 void* operator new(size_t n, std::align_val_t a) { return allocate(n, static_cast<size_t>(a)); }
+// As the library's own does; that of the address sanitizer would not come here, but its memory to delete
+// below.
+void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  try {
+    return allocate(n, 0);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }

@@ -33,8 +33,8 @@ void ThreadChoice::measure(size_t count) {
 
 bool ThreadChoice::window_is_full() const {
   if (tried_ && measured_ == chosen_) return spent_ >= kWindow;
-  // The very first call may have met cold memory: alone it decides nothing.
-  const int least = tried_ || chosen_ + 1 < counts_.size() || measured_ != chosen_ ? 1 : 2;
+  // The very first call may have met cold memory, and another one a neighbour: neither decides alone.
+  const int least = tried_ || chosen_ + 1 < counts_.size() || measured_ != chosen_ ? 1 : 3;
   return calls_ >= 3 ? spent_ >= kTrial : calls_ >= least && spent_ >= kTrialEnd;
 }
 
@@ -45,13 +45,16 @@ void ThreadChoice::add(double seconds) {
     time_ += seconds;
     return measure(measured_);
   }
-  if (calls_ == 0) first_ = seconds;
+  if (calls_ == 0) first_ = least_ = seconds;
+  least_ = calls_ == 1 ? seconds : std::min(least_, seconds);
   ++calls_;
   spent_ += seconds, time_ += seconds;
   if (!window_is_full()) return;
   Count& c = counts_[measured_];
   const bool changed = !tried_ || measured_ != chosen_;
   c.mean = changed && calls_ > 1 ? (spent_ - first_) / (calls_ - 1) : spent_ / calls_;
+  // In the first trial the least counts: too many threads show in the windows that follow, too few do not.
+  if (!tried_) c.mean = least_;
   if (!tried_)
     end_trial_step();
   else if (measured_ == chosen_)

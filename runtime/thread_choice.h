@@ -39,6 +39,7 @@ class ThreadChoice {
   // The window under way. The first call after a change wakes threads, so that its time counts last.
   int calls_ = 0;
   double spent_ = 0, first_ = 0;
+  double least_ = 0;  // of the calls after the first, if there are some
   double time_ = 0;         // in calls, ever
   double steady_time_ = 0;  // of the last window with the chosen count, and what its calls took
   double steady_mean_ = 0;

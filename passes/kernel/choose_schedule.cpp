@@ -9,6 +9,7 @@
 
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
+#include "passes/kernel/survey.h"
 
 namespace gradc::passes {
 namespace {
@@ -20,12 +21,11 @@ struct Choice : LoopForm {
   Reasons why;
 };
 
-class Chooser {
+class Chooser : public Survey {
  public:
-  Chooser(const Kernel& k, const ScheduleOptions& o) : k_(k), o_(o), nest_(nest_of(k)) {}
+  using Survey::Survey;
 
   Schedule run() {
-    survey();
     Choice c;
     c.parallel = total_work() >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
     if (nest_.loops.empty() || has_vector_ || has_branch_ || rows_) {
@@ -41,155 +41,7 @@ class Chooser {
     return write_schedule(k_, c, c.why);
   }
 
-  double total_work() const {
-    double n = work_of(*nest_.body);
-    for (size_t a = 0; a < nest_.loops.size(); ++a) n *= static_cast<double>(std::max<int64_t>(1, extent(a)));
-    return n;
-  }
-
  private:
-  static constexpr int64_t kPage = 4096;
-  static constexpr int64_t kFewSets = 1024;  // bytes; what lies a multiple of it apart meets in few sets
-
-  struct Access {
-    int buffer;
-    const std::vector<Index>* at;
-    int loops;      // around it
-    double times;   // that these make it for one element
-    bool unstaged;  // no panel can stand for it
-    bool guarded;
-  };
-
-  int64_t planned(const Index& e) const {
-    return std::max<int64_t>(0, e.evaluate([&](int v) { return middle(v); },
-                                           [&](const std::string& d) {
-                                             auto it = o_.plan.find(d);
-                                             return it == o_.plan.end() ? int64_t{64} : it->second;
-                                           }));
-  }
-  // Of an axis that the ends of inner loops depend on; else they do not depend on the variable.
-  int64_t middle(int var) const {
-    for (const For* axis : nest_.loops)
-      if (axis->var == var) return axis->extent.has_vars() ? 0 : planned(axis->extent) / 2;
-    return 0;
-  }
-  int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
-  bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
-
-  void survey() {
-    survey(*nest_.body, 0, 1);
-    for (const Access& a : accesses_) deepest_ = std::max(deepest_, a.loops);
-    // Rows between members are one thread's arrays, which a register tile could not share.
-    for (const Buffer& b : k_.buffers) rows_ |= b.space == Space::Scratch;
-    for (const Buffer& b : k_.buffers) wide_ |= b.space == Space::Tile && size_of(b.dtype) == 8;
-    for (const Buffer& b : k_.buffers) accumulators_ += b.space == Space::Tile;
-  }
-
-  void survey(const Body& body, int loops, double times) {
-    for (const Stmt& s : body) {
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
-        has_vector_ |= (*f)->kind == LoopKind::Vector;
-        has_serial_ |= (*f)->kind == LoopKind::Serial;
-        for (size_t a = 0; a < nest_.loops.size(); ++a)
-          if ((*f)->extent.uses_var(nest_.loops[a]->var)) ragged_.insert(a);
-        survey((*f)->body, loops + 1, times * static_cast<double>(planned((*f)->extent)));
-      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
-        has_branch_ = true;
-        survey((*i)->body, loops, times);
-      }
-      if (auto* c = std::get_if<Load>(&s))
-        accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty(), !c->guards.empty()});
-      terms_ = std::max(terms_, times);
-      if (auto* c = std::get_if<Store>(&s))
-        accesses_.push_back({c->buffer, &c->at, loops, times, true, false});
-    }
-  }
-
-  double work_of(const Body& body) const {
-    double n = 0;
-    for (const Stmt& s : body) {
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
-        n += static_cast<double>(planned((*f)->extent)) * work_of((*f)->body);
-      else
-        n += 1;
-    }
-    return n;
-  }
-
-  // What lanes along an axis meet: accesses that are neither uniform nor contiguous along it.
-  struct Strided {
-    int inner = 0;  // in the innermost loops
-    int outer = 0;
-    int fixed = 0;  // inner ones that no panel can be staged for
-  };
-  Strided strided_accesses(size_t axis) const {
-    Strided bad;
-    const int var = nest_.loops[axis]->var;
-    for (const Access& a : accesses_) {
-      const Buffer& b = k_.buffers[a.buffer];
-      if (b.space == Space::Tile) continue;
-      const Index place = address(b, *a.at);
-      const std::optional<Index> c = place.coefficient_of(var);
-      if (c && (c->is(0) || c->is(1))) continue;
-      if (a.loops < deepest_) {
-        ++bad.outer;
-        continue;
-      }
-      ++bad.inner;
-      bad.fixed += a.unstaged || !shared_widely(place);
-    }
-    return bad;
-  }
-  // Whether many iterations of some axis read the same.
-  bool shared_widely(const Index& place) const {
-    constexpr int64_t kMany = 32;  // three tiles of rows
-    for (size_t a = 0; a < nest_.loops.size(); ++a)
-      if (extent(a) >= kMany && !place.uses_var(nest_.loops[a]->var)) return true;
-    return false;
-  }
-
-  // Whether some load in the innermost loops serves all rows of a tile along an axis.
-  bool shares_loads(size_t axis) const {
-    const int var = nest_.loops[axis]->var;
-    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
-      const Buffer& b = k_.buffers[access.buffer];
-      if (b.space != Space::In || access.loops < deepest_) return false;
-      const Index place = address(b, *access.at);
-      return !place.uses_var(var) && uses_other_than_axes(place);
-    });
-  }
-  // Whether a tile has rows enough along an axis, and what they read in the innermost loops does not meet in
-  // few sets of a cache.
-  bool suits_rows(size_t axis) const {
-    constexpr int64_t kRows = 8;
-    return extent(axis) >= kRows &&
-           std::none_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
-             const Buffer& b = k_.buffers[access.buffer];
-             if (b.space == Space::Tile || access.loops < deepest_) return false;
-             const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
-             return c && c->is_constant() && !c->is(0) &&
-                    c->constant_part() * size_of(b.dtype) % kFewSets == 0;
-           });
-  }
-  // Whether rows along an axis read pages of their own.
-  bool pages_apart(size_t axis) const {
-    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
-      const Buffer& b = k_.buffers[access.buffer];
-      if (b.space == Space::Tile || access.loops < deepest_) return false;
-      const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
-      return c && c->is_constant() && c->constant_part() * size_of(b.dtype) >= kPage;
-    });
-  }
-  // Whether the place moves with an inner loop, or with something that is bound inside.
-  bool uses_other_than_axes(const Index& place) const {
-    bool other = false;
-    place.substitute([&](int v) {
-      other |= std::none_of(nest_.loops.begin(), nest_.loops.end(), [&](auto* l) { return l->var == v; });
-      return Index::var(v);
-    });
-    return other;
-  }
-
   int best_vector_axis(bool constant_only) const {
     constexpr double kManyTerms = 64;
     int best = -1;
@@ -249,19 +101,6 @@ class Chooser {
     s.columns_outer = false;
     s.why.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
     return true;
-  }
-  bool transposes(size_t lanes, size_t rows) const {
-    bool any = false;
-    for (const Access& a : accesses_) {
-      const Index place = address(k_.buffers[a.buffer], *a.at);
-      const std::optional<Index> step = place.coefficient_of(nest_.loops[lanes]->var);
-      if (step && (step->is(0) || step->is(1))) continue;
-      any = true;
-      if (!step || a.guarded || place.coefficient_of(nest_.loops[rows]->var) != Index(1) ||
-          uses_other_than_axes(place))
-        return false;
-    }
-    return any;
   }
 
   // A register tile: columns in vectors along the axis that operands share contiguously, rows unrolled along
@@ -331,17 +170,6 @@ class Chooser {
     // Rows that share nothing hide latency and read far apart, often in one set of a cache.
     if (columns && !shares_loads(axis)) most = std::min(most, std::max<int64_t>(1, 4 / vectors));
     return best_rows(std::max<int64_t>(1, most), extent(axis), accumulators);
-  }
-  // Whether what rows along an axis read at one step of the sum lies side by side, the next a page farther,
-  // and all of it beyond the near cache.
-  bool far_rows_are_pages(size_t axis) const {
-    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
-      const Buffer& b = k_.buffers[a.buffer];
-      if (b.space == Space::Tile || a.loops < deepest_) return false;
-      const int64_t pitch = row_pitch(b) * size_of(b.dtype);
-      return pitch >= kPage && address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
-             a.times * static_cast<double>(pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
-    });
   }
   // Whether one panel of all vectors reads rows once and has about as many accumulators, which hide the
   // latency of multiply-adds, as tiles of two vectors.
@@ -439,13 +267,6 @@ class Chooser {
     s.why.terms = "as many as are planned, which bounds the copies";
     return true;
   }
-  // The outermost loop of the sum, if its end is not constant.
-  const For* open_sum() const {
-    for (const Stmt& s : *nest_.body)
-      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
-        return (*f)->extent.is_constant() ? nullptr : f->get();
-    return nullptr;
-  }
   // Where a sum reads more than stays near the core, again for each tile (weight gradients of convolutions),
   // it pauses after as many terms as stay there, while partial sums do so too.
   void choose_terms(Choice& s) const {
@@ -469,11 +290,6 @@ class Chooser {
     if (read <= near || kept > near / 2 || 2 * terms > all) return;
     s.terms = static_cast<int64_t>(terms), s.outside = s.parallel ? 1 : 0;
     s.why.terms = "terms that stay near the core, partial sums in memory";
-  }
-  double bytes_of(const Buffer& b) const {
-    auto bytes = static_cast<double>(size_of(b.dtype));
-    for (const Dim& d : b.shape) bytes *= static_cast<double>(planned(d));
-    return bytes;
   }
   // Whether threads have about equal shares of so many blocks.
   bool are_fair(int64_t blocks) const {
@@ -607,41 +423,10 @@ class Chooser {
     }
     return true;
   }
-
-  // Elements from one row to the next where that is a constant; else 1.
-  static int64_t row_pitch(const Buffer& b) {
-    if (b.shape.size() < 2) return 1;
-    std::vector<Index> at(b.shape.size());
-    at[at.size() - 2] = Index::var(0);
-    const std::optional<Index> pitch = address(b, at).coefficient_of(0);
-    return pitch ? pitch->constant().value_or(1) : 1;
-  }
-
-  const Kernel& k_;
-  const ScheduleOptions& o_;
-  Nest nest_;
-  std::vector<Access> accesses_;
-  std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
-  int deepest_ = 0;
-  double terms_ = 1;  // of the longest sum, or runs of the innermost statement for one element
-  bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
-  int accumulators_ = 0;
 };
 
 }  // namespace
 
-Nest nest_of(const Kernel& k) {
-  Nest n{{}, &k.body};
-  while (n.body->size() == 1) {
-    auto* f = std::get_if<std::shared_ptr<const For>>(&n.body->front());
-    if (!f || (*f)->kind != LoopKind::Axis) break;
-    n.loops.push_back(f->get());
-    n.body = &(*f)->body;
-  }
-  return n;
-}
-
 Schedule choose_schedule(const Kernel& k, const ScheduleOptions& o) { return Chooser(k, o).run(); }
-double planned_work(const Kernel& k, const ScheduleOptions& o) { return Chooser(k, o).total_work(); }
 
 }  // namespace gradc::passes

@@ -1,0 +1,78 @@
+// What the policy of schedules asks about a naive kernel: its accesses, what lanes and rows along an axis
+// meet, its extents at planned dimensions.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "passes/kernel/schedule.h"
+
+namespace gradc::passes {
+
+class Survey {
+ public:
+  Survey(const kernel::Kernel& k, const ScheduleOptions& o);
+  // Scalar operations.
+  double total_work() const;
+
+ protected:
+  static constexpr int64_t kPage = 4096;
+  static constexpr int64_t kFewSets = 1024;  // bytes; what lies a multiple of it apart meets in few sets
+  struct Access {
+    int buffer;
+    const std::vector<Index>* at;
+    int loops;      // around it
+    double times;   // that these make it for one element
+    bool unstaged;  // no panel can stand for it
+    bool guarded;
+  };
+  // What lanes along an axis meet: accesses that are neither uniform nor contiguous along it.
+  struct Strided {
+    int inner = 0;  // in the innermost loops
+    int outer = 0;
+    int fixed = 0;  // inner ones that no panel can be staged for
+  };
+  int64_t planned(const Index& e) const;
+  Strided strided_accesses(size_t axis) const;
+  // Whether many iterations of some axis read the same.
+  bool shared_widely(const Index& place) const;
+  // Whether some load in the innermost loops serves all rows of a tile along an axis.
+  bool shares_loads(size_t axis) const;
+  // Whether a tile has rows enough along an axis, and what they read in the innermost loops does not meet in
+  // few sets of a cache.
+  bool suits_rows(size_t axis) const;
+  // Whether rows along an axis read pages of their own.
+  bool pages_apart(size_t axis) const;
+  // Whether the place moves with an inner loop, or with something that is bound inside.
+  bool uses_other_than_axes(const Index& place) const;
+  bool transposes(size_t lanes, size_t rows) const;
+  // Whether what rows along an axis read at one step of the sum lies side by side, the next a page farther,
+  // and all of it beyond the near cache.
+  bool far_rows_are_pages(size_t axis) const;
+  // The outermost loop of the sum, if its end is not constant.
+  const kernel::For* open_sum() const;
+  double bytes_of(const kernel::Buffer& b) const;
+  // Elements from one row to the next where that is a constant; else 1.
+  static int64_t row_pitch(const kernel::Buffer& b);
+
+  int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
+  bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
+
+  const kernel::Kernel& k_;
+  const ScheduleOptions& o_;
+  Nest nest_;
+  std::vector<Access> accesses_;
+  std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
+  int deepest_ = 0;
+  double terms_ = 1;  // of the longest sum, or runs of the innermost statement for one element
+  bool has_vector_ = false, has_serial_ = false, has_branch_ = false, rows_ = false, wide_ = false;
+  int accumulators_ = 0;
+
+ private:
+  // Of an axis that the ends of inner loops depend on; else they do not depend on the variable.
+  int64_t middle(int var) const;
+  void survey(const kernel::Body& body, int loops, double times);
+  double work_of(const kernel::Body& body) const;
+};
+
+}  // namespace gradc::passes

@@ -130,7 +130,7 @@ class Chooser : public Survey {
     int64_t vectors = s.row_axis < 0 ? 4 : 2;
     if (s.vector_axis >= 0) {
       const int64_t all = (extent(s.vector_axis) + lanes - 1) / lanes;
-      vectors = all <= vectors || serves_whole_rows(s, all) ? all : vectors;
+      vectors = all <= vectors || serves_whole_rows(s, all) ? all : has_room_for_three(s, all) ? 3 : vectors;
       s.columns = std::min(vectors * lanes, extent(s.vector_axis));
       s.why.columns = fmt::format("{} vectors of {} lanes", vectors, lanes);
     }
@@ -144,7 +144,8 @@ class Chooser : public Survey {
     const int64_t panels =
         s.vector_axis < 0 ? 1 : (extent(s.vector_axis) + s.columns - 1) / std::max<int64_t>(1, s.columns);
     const int64_t tiles = row_tiles(s);
-    s.stage = s.vector_axis >= 0 && (tiles >= 3 || lanes_lie_apart(s)) && panel_wants_staging(s);
+    s.stage = s.vector_axis >= 0 && open_sum() == nullptr && (tiles >= 3 || lanes_lie_apart(s)) &&
+              panel_wants_staging(s);
     s.columns_outer = s.stage || panels >= 4 || panels >= tiles;
     s.panel_first =
         s.stage && nest_.loops.size() > 2 && (panels >= 4 || !s.parallel) && same_panel_everywhere(s);
@@ -152,12 +153,26 @@ class Chooser : public Survey {
     if (s.parallel && panels == 1 && tiles > 1 && nest_.loops.size() == 2) share_rows(s, tiles);
     if (s.row_axis >= 0 && s.vector_axis >= 0 && s.block == 0) choose_block(s, panels, tiles);
     if (s.block == 0 && !s.stage) choose_terms(s);
+    if (s.block == 0 && !s.stage && s.terms == 0 && tiles >= 4 && streams_results(s, panels))
+      s.columns_outer = false;
     s.why.what = fmt::format(
         "tile {}x{}{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "",
         s.terms > 0 ? ", sums in blocks" : "");
   }
 
+  // Whether what follows the sum (an optimiser's update) moves more than the sum reads, which then goes by
+  // the rows of memory, while all panels stay near.
+  bool streams_results(const Choice& s, int64_t panels) const {
+    if (s.row_axis < 0 || s.vector_axis < 0 || nest_.loops.size() != 2) return false;
+    double followed = 0, read = 0;
+    for (const Access& a : accesses_) {
+      const Buffer& b = k_.buffers[a.buffer];
+      if (b.space != Space::Tile) (a.loops < deepest_ ? followed : read) += bytes_of(b);
+    }
+    const double near = static_cast<double>(o_.machine.near_bytes);
+    return followed > read && followed > near && bytes_read(s).panel * static_cast<double>(panels) <= near;
+  }
   // Rows of a tile of so many vectors that registers hold.
   int64_t rows_of(const Choice& s, int64_t vectors) const {
     if (s.row_axis < 0) return 1;
@@ -184,6 +199,15 @@ class Chooser : public Survey {
     if (s.parallel && nest_.loops.size() == 2 && tiles < kPays * kPays && lanes_lie_apart(s)) return false;
     return rows * vectors >= kHidden && 5 * rows * vectors >= 4 * 2 * rows_of(s, 2) &&
            100 * computed <= 105 * all;
+  }
+
+  // Whether rows that divide leave registers for a third vector, of which there are many.
+  bool has_room_for_three(const Choice& s, int64_t vectors) const {
+    constexpr int64_t kFew = 6, kMany = 16;
+    if (s.row_axis < 0 || vectors < kFew || (vectors % 3 == 1 && vectors < kMany)) return false;
+    if (lanes_lie_apart(s) && vectors % 3 != 0) return false;  // blocks of copied panels leave no rest
+    const int64_t rows = rows_of(s, 2);
+    return rows > 1 && rows == rows_of(s, 3) && shares_loads(static_cast<size_t>(s.row_axis));
   }
 
   int64_t row_tiles(const Choice& s) const {
@@ -350,10 +374,14 @@ class Chooser : public Survey {
     const bool tiled = c.row_axis >= 0 && c.columns > 0;
     for (size_t a = 0; a < nest_.loops.size(); ++a)
       if (static_cast<int>(a) != c.row_axis && static_cast<int>(a) != c.vector_axis) c.outer.push_back(a);
-    if (c.vector_axis >= 0 || c.row_axis >= 0)
+    // What is read once is read in the order of memory where threads can share that.
+    constexpr int64_t kPieces = 2;  // for each core
+    const bool in_order =
+        !has_serial_ && !c.outer.empty() && extent(c.outer[0]) >= kPieces * o_.machine.cores;
+    if ((c.vector_axis >= 0 || c.row_axis >= 0) && !in_order)
       std::stable_sort(c.outer.begin(), c.outer.end(),
                        [&](size_t a, size_t b) { return extent(a) > extent(b); });
-    c.why.order = sentence(c.outer.size() > 1 ? "the longest axis outermost" : "",
+    c.why.order = sentence(c.outer.size() > 1 && !in_order ? "the longest axis outermost" : "",
                            !tiled            ? "lanes innermost"
                            : c.panel_first   ? "a panel serves all that is outside of rows, too"
                            : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
@@ -377,7 +405,7 @@ class Chooser : public Survey {
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
-    constexpr int64_t kLine = 64, kManyTiles = 16;
+    constexpr int64_t kLine = 64, kManyTiles = 16, kTiles = 8;
     // Bytes in pages of 4 KB: many of the some 2,000 pages that a core knows, and more than it knows.
     constexpr double kManyPages = 4e6, kUnknownPages = 12e6;
     const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
@@ -386,8 +414,8 @@ class Chooser : public Survey {
     if (bytes % kLine != 0 && (pitch >= 2 * s.columns || many)) return true;
     // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
     const double reach = access.times * static_cast<double>(bytes);
-    return reach >= kUnknownPages ||
-           (row_tiles(s) >= kManyTiles && (bytes % kFewSets == 0 || reach >= kManyPages));
+    return reach >= kUnknownPages || (row_tiles(s) >= kTiles && bytes % kFewSets == 0) ||
+           (row_tiles(s) >= kManyTiles && reach >= kManyPages);
   }
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),

@@ -19,6 +19,7 @@ using namespace kernel;
 // A form, and the reasons for it.
 struct Choice : LoopForm {
   Reasons why;
+  bool by_results = false;  // rows outermost for what follows the sum
 };
 
 class Chooser : public Survey {
@@ -154,7 +155,7 @@ class Chooser : public Survey {
     if (s.row_axis >= 0 && s.vector_axis >= 0 && s.block == 0) choose_block(s, panels, tiles);
     if (s.block == 0 && !s.stage) choose_terms(s);
     if (s.block == 0 && !s.stage && s.terms == 0 && tiles >= 4 && streams_results(s, panels))
-      s.columns_outer = false;
+      s.columns_outer = false, s.by_results = true;
     s.why.what = fmt::format(
         "tile {}x{}{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "",
@@ -381,13 +382,15 @@ class Chooser : public Survey {
     if ((c.vector_axis >= 0 || c.row_axis >= 0) && !in_order)
       std::stable_sort(c.outer.begin(), c.outer.end(),
                        [&](size_t a, size_t b) { return extent(a) > extent(b); });
-    c.why.order = sentence(c.outer.size() > 1 && !in_order ? "the longest axis outermost" : "",
-                           !tiled            ? "lanes innermost"
-                           : c.panel_first   ? "a panel serves all that is outside of rows, too"
-                           : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
-                                                             : "rows are read once for the panels of a block")
-                           : c.columns_outer ? "a panel serves all rows"
-                                             : "few panels, so that threads share rows");
+    c.why.order =
+        sentence(c.outer.size() > 1 && !in_order ? "the longest axis outermost" : "",
+                 !tiled            ? "lanes innermost"
+                 : c.panel_first   ? "a panel serves all that is outside of rows, too"
+                 : c.block > 0     ? (c.row_blocks ? "a panel is read once for the rows of a block"
+                                                   : "rows are read once for the panels of a block")
+                 : c.columns_outer ? "a panel serves all rows"
+                 : c.by_results    ? "what follows the sum moves more than it reads: the order of memory"
+                                   : "few panels, so that threads share rows");
   }
   static std::string sentence(const std::string& a, const std::string& b) {
     return a.empty() || b.empty() ? a + b : a + "; " + b;

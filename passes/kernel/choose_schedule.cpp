@@ -288,7 +288,7 @@ class Chooser : public Survey {
     const For* open = open_sum();
     if (open == nullptr) return true;
     if (!parts_of_sum(*nest_.body, k_)) return false;
-    s.terms = std::max<int64_t>(1, planned(open->extent)), s.outside = s.outer.size();
+    s.terms = std::max<int64_t>(1, planned(open->extent));
     s.why.terms = "as many as are planned, which bounds the copies";
     return true;
   }

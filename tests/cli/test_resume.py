@@ -164,6 +164,9 @@ class Resume(Folder):
                 self.assertIn(p.returncode, (ends[how], -how, 0))
                 seen.add(p.returncode)
                 killed += p.returncode == -9
+                if p.returncode == 0 and -9 not in seen:  # faster than the whole one was beside what ran then
+                    took /= 2
+                    self.run_("-q", "--run", "parts", "--overwrite", "--max-steps", 1)
             self.assertIn(-9, seen)
             self.run_("-q", "--resume=parts")
             self.same("whole", "parts")

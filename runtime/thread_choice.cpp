@@ -51,10 +51,10 @@ void ThreadChoice::add(double seconds) {
   spent_ += seconds, time_ += seconds;
   if (!window_is_full()) return;
   Count& c = counts_[measured_];
-  const bool changed = !tried_ || measured_ != chosen_;
-  c.mean = changed && calls_ > 1 ? (spent_ - first_) / (calls_ - 1) : spent_ / calls_;
   // In the first trial the least counts: too many threads show in the windows that follow, too few do not.
-  if (!tried_) c.mean = least_;
+  c.mean = !tried_                              ? least_
+           : measured_ != chosen_ && calls_ > 1 ? (spent_ - first_) / (calls_ - 1)
+                                                : spent_ / calls_;
   if (!tried_)
     end_trial_step();
   else if (measured_ == chosen_)

@@ -191,11 +191,12 @@ class Chooser : public Survey {
   // latency of multiply-adds, as tiles of two vectors.
   bool serves_whole_rows(const Choice& s, int64_t vectors) const {
     constexpr int64_t kMost = 5, kHidden = 12;
+    if (s.row_axis < 0 || vectors > kMost) return false;
     const auto axis = static_cast<size_t>(s.row_axis);
-    if (s.row_axis < 0 || vectors > kMost || !shares_loads(axis)) return false;
+    if (far_rows_are_pages(axis)) return false;  // blocks of them are copied, for several panels
+    if (!shares_loads(axis)) return false;
     const int64_t rows = rows_of(s, vectors), all = extent(axis);
     const int64_t tiles = (all + rows - 1) / rows, computed = tiles * rows;
-    if (far_rows_are_pages(axis)) return false;  // blocks of them are copied, for several panels
     // What is shared by threads is panels, or blocks of rows, each with a copy of the panel.
     if (s.parallel && nest_.loops.size() == 2 && tiles < kPays * kPays && lanes_lie_apart(s)) return false;
     return rows * vectors >= kHidden && 5 * rows * vectors >= 4 * 2 * rows_of(s, 2) &&
@@ -277,17 +278,23 @@ class Chooser : public Survey {
     // Each block reads all panels.
     if (block < (far ? kFewest : kMost)) return;
     if (panels >= kManyPanels || o.row_pages) {
-      if (!bound_terms(s)) return;
+      if (!bound_terms(s, static_cast<double>(block * s.rows) * static_cast<double>(extent(s.vector_axis))))
+        return;
       s.stage_tiles = true;
       s.stage |= o.panel_pages;
     }
     put_row_blocks(s, tiles, block, "rows that stay near the core");
   }
   // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
-  bool bound_terms(Choice& s) const {
+  // The partial sums of a block, so many elements, take memory, which is bounded too.
+  bool bound_terms(Choice& s, double elements) const {
+    constexpr double kMost = 4, kElement = 4;
     const For* open = open_sum();
     if (open == nullptr) return true;
-    if (!parts_of_sum(*nest_.body, k_)) return false;
+    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
+    if (!sum) return false;
+    const double kept = kElement * elements * static_cast<double>(sum->tiles.size());
+    if (kept > kMost * static_cast<double>(o_.machine.near_bytes)) return false;
     s.terms = std::max<int64_t>(1, planned(open->extent));
     s.why.terms = "as many as are planned, which bounds the copies";
     return true;

@@ -47,7 +47,7 @@ class Stager {
     if (!a.uses_var(p_.var)) return false;
     for (int v : p_.apart)
       if (a.uses_var(v)) return false;
-    int64_t bytes = p_.slots * p_.size * size_of(b.dtype);
+    int64_t bytes = p_.slots * row_size() * size_of(b.dtype);
     std::vector<int> known = p_.known;
     for (const For* f : around_) {
       const std::optional<int64_t> most = largest(f->extent);
@@ -64,13 +64,18 @@ class Stager {
     return closed && bytes <= kMaxStagedBytes;
   }
 
+  // Elements of a row of scratch.
+  int64_t row_size() const {
+    return p_.neighbours || p_.size > kLine ? (p_.size + kLine - 1) / kLine * kLine : p_.size;
+  }
+
   Stmt staged(const Load& l) {
     const DType t = k_.buffers[l.buffer].dtype;
     Shape shape;
     std::vector<Index> from;
     if (p_.slot >= 0) shape.push_back(p_.slots), from.push_back(Index::var(p_.slot));
     for (const For* f : around_) shape.push_back(*largest(f->extent)), from.push_back(Index::var(f->var));
-    shape.push_back(p_.neighbours || p_.size > kLine ? (p_.size + kLine - 1) / kLine * kLine : p_.size);
+    shape.push_back(row_size());
     k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
     const int scratch = static_cast<int>(k_.buffers.size()) - 1, lane = k_.vars++;
     std::vector<Index> to = from;

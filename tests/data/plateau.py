@@ -1,4 +1,4 @@
-"""Makes plateau.txt: rates of PyTorch's ReduceLROnPlateau for given values of a metric. Run: python plateau.py > plateau.txt,
+"""Makes plateau.txt: rates of PyTorch's ReduceLROnPlateau for given values of a metric. Run: python plateau.py,
 or --check. PyTorch 2.15 wrote it.
 
 One line a case: max or min, factor, patience, threshold, cooldown, low, the first rate, then pairs of a value and the
@@ -10,6 +10,9 @@ import random
 import sys
 
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "ops"))
+from kept_file import keep  # noqa: E402
 
 draw = random.Random(7)
 CASES = [
@@ -34,8 +37,4 @@ for mode, factor, patience, threshold, cooldown, low, rate in CASES:
     lines.append(" ".join(map(repr, [factor, patience, threshold, cooldown, low, rate, *pairs])))
     lines[-1] = mode + " " + lines[-1]
 text = "\n".join(lines) + "\n"
-if sys.argv[1:] == ["--check"]:
-    same = pathlib.Path(__file__).with_name("plateau.txt").read_text() == text
-    print("plateau.txt is what would be written" if same else "plateau.txt differs")
-    sys.exit(not same)
-print(text, end="")
+keep(__file__, "plateau.txt", text)

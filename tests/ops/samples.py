@@ -4,9 +4,6 @@ compares with the interpreter and with compiled code; --check compares the file 
 Needs numpy, mpmath and jax. A sample is a module whose @predict holds the op, arguments, results and how near:
 `exact` (bits, all NaNs equal), `ulp N` (units of the last place) or `near R A` (|error| <= R |want| + A)."""
 
-import pathlib
-import sys
-
 import numpy as np
 
 from array_samples import conditional_contractions, contractions, control, indexing, reductions, structure
@@ -20,6 +17,7 @@ from elementwise_samples import (
     second_derivatives,
     unary_ops,
 )
+from kept_file import keep
 from order_samples import order, running
 from sample_text import out, random
 from window_samples import convolutions, windows
@@ -41,10 +39,5 @@ for family in [leaves, unary_ops, elementary_ops, binary_ops, pow_ops, other_ele
     random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)
-path = pathlib.Path(__file__).with_name("samples.txt")
-if sys.argv[1:] == ["--check"]:
-    same = path.read_text() == text
-    print("samples.txt is what would be written" if same else "samples.txt differs")
-    sys.exit(not same)
-path.write_text(text)
+keep(__file__, "samples.txt", text)
 print(f"{sum(o.startswith(('sample', 'gradient', 'second')) for o in out)} samples, {len(text)} bytes")

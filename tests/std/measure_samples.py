@@ -2,13 +2,11 @@
 """measure_samples.py [--check]: writes measures.txt, metrics over whole splits, in the form of samples.txt, whose values are
 scikit-learn's (1.9 wrote the file). samples_test.cpp measures them in batches of 4."""
 
-import pathlib
-import sys
-
 import numpy as np
 import sklearn.metrics as sk
 
 from model_text import TRAIN, columns, sample
+from kept_file import keep
 from sample_text import out
 
 draw = np.random.default_rng(14)
@@ -77,10 +75,5 @@ def auc():
 for family in [matrices, f1, auc]:
     family()
 text = "\n".join(out)
-path = pathlib.Path(__file__).with_name("measures.txt")
-if sys.argv[1:] == ["--check"]:
-    same = path.read_text() == text
-    print("measures.txt is what would be written" if same else "measures.txt differs")
-    sys.exit(not same)
-path.write_text(text)
+keep(__file__, "measures.txt", text)
 print(f"{text.count('compare')} samples, {len(text)} bytes")

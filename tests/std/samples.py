@@ -3,12 +3,10 @@
 programs of the language, which samples_test.cpp compares with compiled code; --check compares the file with what would
 be written. A sample is model text, what the model is given (inputs, parameters, scalars), and what must come out."""
 
-import pathlib
-import sys
-
 import model_text
 from conv_samples import window_layers, without_padding
 from gradient_samples import gradients
+from kept_file import keep
 from language_samples import programs
 from loss_samples import further_losses
 from norm_samples import norms
@@ -24,10 +22,5 @@ for family in [activations, along_axes, layers, losses, schedules, factored, ini
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)
-path = pathlib.Path(__file__).with_name("samples.txt")
-if sys.argv[1:] == ["--check"]:
-    same = path.read_text() == text
-    print("samples.txt is what would be written" if same else "samples.txt differs")
-    sys.exit(not same)
-path.write_text(text)
+keep(__file__, "samples.txt", text)
 print(f"{text.count('compare')} samples, {len(text)} bytes")

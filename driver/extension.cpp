@@ -1,5 +1,6 @@
 #include "driver/extension.h"
 
+#include <algorithm>
 #include <set>
 
 #include "passes/extend/extend.h"
@@ -20,8 +21,14 @@ graph::NodeId tokens_of(const graph::Function& predict, const frontend::Unit& un
         std::any_of(unit.inputs.begin(), unit.inputs.end(), [&](const frontend::Input& in) {
           return in.model_input && in.parameter == name && is_integer(in.type.dtype);
         });
-    if (!model_input || tokens != graph::kNone)
-      throw CompileError({}, fmt::format("@predict reads {}, beside the tokens", name));
+    if (!model_input)
+      throw CompileError({},
+                         fmt::format("@predict reads {} {}, which holds no tokens: they are whole numbers "
+                                     "of an input of the model",
+                                     name, predict.type(p).str()));
+    if (tokens != graph::kNone)
+      throw CompileError({}, fmt::format("@predict reads both {} and {}, but goes on with the tokens of one",
+                                         predict.names.at(tokens), name));
     tokens = p;
   }
   if (tokens == graph::kNone) throw CompileError({}, "@predict reads no tokens");

@@ -172,17 +172,21 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
 }
 
 void KernelEmitter::emit(const std::shared_ptr<const If>& i) {
+  where(*i, [&] { emit_body(i->body); });
+}
+
+void KernelEmitter::where(const If& i, const std::function<void()>& fill) {
   LValue all = nullptr;
-  for (const Index& c : i->conditions) {
+  for (const Index& c : i.conditions) {
     const Index e = index_.fold(c);
     if (e.is_constant() && e.constant_part() >= 0) continue;
     LValue ok = b_.CreateICmpSGE(index_.value(e), b_.getInt64(0));
     all = all ? b_.CreateAnd(all, ok) : ok;
   }
   if (!all)
-    emit_body(i->body);
+    fill();
   else
-    branch(all, [&] { emit_body(i->body); });
+    branch(all, fill);
 }
 
 // Whether the chunks of a vector loop stand one after another, without a loop around them.

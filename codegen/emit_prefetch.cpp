@@ -30,8 +30,11 @@ bool KernelEmitter::fills_tile(const Stmt& s) const {
 }
 
 void KernelEmitter::prefetch(const Body& body, size_t from) {
-  for (size_t i = from; i < body.size(); ++i)
+  for (size_t i = from; i < body.size(); ++i) {
     if (auto* f = std::get_if<std::shared_ptr<const For>>(&body[i])) prefetch_rows(**f);
+    if (auto* c = std::get_if<std::shared_ptr<const If>>(&body[i]))
+      where(**c, [&] { prefetch((*c)->body, 0); });
+  }
 }
 
 void KernelEmitter::prefetch_rows(const For& rows) {

@@ -86,6 +86,7 @@ class KernelEmitter {
   }
   void emit(const std::shared_ptr<const For>& f);
   void emit(const std::shared_ptr<const If>& i);
+  void where(const If& i, const std::function<void()>& fill);
 
   // vector loops
   void emit_vector(const For& f, const Index& extent);

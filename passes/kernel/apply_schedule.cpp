@@ -126,31 +126,29 @@ class Scheduler {
     if (s_.terms > 0) kept.push_back({Index::var(loops_[axis].var), *largest(loops_[axis].extent)});
   }
 
-  // What `build` makes of the body, once for what comes before the sum, for each block of its terms, and for
-  // what comes after it, while partial sums wait in scratch: a chain that pauses rounds as one that does not.
+  // What `build` makes of the body, for each block of the sum's terms: what comes before the sum in the first
+  // one, what comes after it in the last one, and between blocks partial sums wait in scratch. A chain that
+  // pauses rounds as one that does not.
   template <class Build>
   Body summed(const std::vector<KeptAxis>& axes, Build&& build) {
     if (s_.terms == 0) return build();
     const Body whole = inner_;
     const SumParts sum = *parts_of_sum(inner_, k_);
-    const auto [fill, keep] = through_memory(sum.tiles, axes);
-    auto join = [](Body a, const Body& b) { return a.insert(a.end(), b.begin(), b.end()), a; };
-    inner_ = join(sum.before, keep);
-    Body out = renumber(build(), k_);
-
+    auto [fill, keep] = through_memory(sum.tiles, axes);
     const int block = k_.vars++, term = k_.vars++;
-    const Index first = Index::var(block) * s_.terms, extent = sum.loop->extent;
+    const Index at = Index::var(block), first = at * s_.terms, extent = sum.loop->extent;
+    const Index blocks = Index::max(1, extent.ceil_div(s_.terms)), last = at - blocks + 1;
     const Index count = extent.exact_div(s_.terms) ? Index(s_.terms) : Index::min(s_.terms, extent - first);
+    inner_ = sum.constants;
+    inner_.push_back(make_if({{Index(0) - at}, sum.before}));
+    inner_.push_back(make_if({{at - 1}, std::move(fill)}));
+    inner_.push_back(make_for({term, count, LoopKind::Serial,
+                               substitute(sum.loop->body, sum.loop->var, first + Index::var(term))}));
+    inner_.push_back(make_if({{Index(-1) - last}, std::move(keep)}));
+    inner_.push_back(make_if({{last}, sum.after}));
     known_.push_back(block);
-    const Body terms = substitute(sum.loop->body, sum.loop->var, first + Index::var(term));
-    inner_ = join(join(sum.constants, fill), {make_for({term, count, LoopKind::Serial, terms})});
-    inner_ = join(std::move(inner_), keep);
-    out = join(std::move(out),
-               renumber({make_for({block, extent.ceil_div(s_.terms), LoopKind::Serial, build()})}, k_));
+    Body out = renumber({make_for({block, blocks, LoopKind::Serial, build()})}, k_);
     known_.pop_back();
-
-    inner_ = join(join(sum.constants, fill), sum.after);
-    out = join(std::move(out), renumber(build(), k_));
     inner_ = whole;
     return out;
   }

@@ -203,13 +203,15 @@ class Chooser : public Survey {
            100 * computed <= 105 * all;
   }
 
-  // Whether rows that divide leave registers for a third vector, of which there are many.
+  // Whether there is room for a third vector, of which there are many, beside as many rows; or in a tile of
+  // fewer, as large, so large that the panel it reads is not what it waits for.
   bool has_room_for_three(const Choice& s, int64_t vectors) const {
-    constexpr int64_t kFew = 6, kMany = 16;
+    constexpr int64_t kFew = 6, kMany = 16, kLarge = 24;
     if (s.row_axis < 0 || vectors < kFew || (vectors % 3 == 1 && vectors < kMany)) return false;
     if (lanes_lie_apart(s) && vectors % 3 != 0) return false;  // blocks of copied panels leave no rest
-    const int64_t rows = rows_of(s, 2);
-    return rows > 1 && rows == rows_of(s, 3) && shares_loads(static_cast<size_t>(s.row_axis));
+    const int64_t two = rows_of(s, 2), three = rows_of(s, 3);
+    return three > 1 && (three == two || 3 * three >= std::max(2 * two, kLarge)) &&
+           shares_loads(static_cast<size_t>(s.row_axis));
   }
 
   int64_t row_tiles(const Choice& s) const {
@@ -267,7 +269,7 @@ class Chooser : public Survey {
   // Rows whose lines lie apart, and that do not stay near the core or meet in few sets of a cache: a block of
   // tiles at a time, copied side by side where many panels read the copies or each line is a page of its own.
   void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
-    constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 16, kFewest = 4, kBlocks = 4;
+    constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 24, kFewest = 4, kBlocks = 4;
     const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
     const bool far = all > 2 * near && panels >= kPanels;
     const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
@@ -343,15 +345,15 @@ class Chooser : public Survey {
       const double bytes = a.times * static_cast<double>(size_of(b.dtype));
       if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
         o.panel += bytes * static_cast<double>(s.columns);
-        o.panel_pages |= row_pitch(b) * size_of(b.dtype) >= kPage / 2;
+        o.panel_pages |= a.pitch >= kPage / 2;
       } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
         o.tile += bytes * static_cast<double>(s.rows);
         const bool apart = place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
         o.apart |= apart;
         for (size_t x = 0; x < nest_.loops.size(); ++x)
           if (static_cast<int>(x) != s.row_axis && place.uses_var(nest_.loops[x]->var)) o.outer.insert(x);
-        o.row_pages |= apart && row_pitch(b) * size_of(b.dtype) >= kPage;
-        o.few_sets |= apart && row_pitch(b) * size_of(b.dtype) % kFewSets == 0;
+        o.row_pages |= apart && a.pitch >= kPage;
+        o.few_sets |= apart && a.pitch > 0 && a.pitch % kFewSets == 0;
       }
     }
     return o;
@@ -415,10 +417,11 @@ class Chooser : public Survey {
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
     if (!c->is(1)) return !c->is(0);
+    if (access.pitch <= 0) return false;
     constexpr int64_t kLine = 64, kManyTiles = 16, kTiles = 8;
     // Bytes in pages of 4 KB: many of the some 2,000 pages that a core knows, and more than it knows.
     constexpr double kManyPages = 4e6, kUnknownPages = 12e6;
-    const int64_t pitch = row_pitch(b), bytes = pitch * size_of(b.dtype);
+    const int64_t bytes = access.pitch, pitch = bytes / size_of(b.dtype);
     // Vectors that straddle lines: twice the loads, hidden while there are few.
     const bool many = s.columns > 2 * o_.machine.lanes && row_tiles(s) >= kManyTiles;
     if (bytes % kLine != 0 && (pitch >= 2 * s.columns || many)) return true;

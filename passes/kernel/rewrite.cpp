@@ -169,7 +169,6 @@ Value defined_by(const Stmt& s) {
 
 std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {
   SumParts sum;
-  std::set<Value> constants;
   std::set<int> tiles, begun;
   bool apart = true;
   for (const Stmt& s : body) {
@@ -181,8 +180,9 @@ std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {
     apart &= !std::holds_alternative<std::shared_ptr<const If>>(s);
     apart &= sum.loop || !std::holds_alternative<Bind>(s);
     if (auto* c = std::get_if<Compute>(&s); c && c->op == ScalarOp::Const && !sum.loop)
-      constants.insert(c->result), sum.constants.push_back(s);
-    (sum.loop ? sum.after : sum.before).push_back(s);
+      sum.constants.push_back(s);
+    else
+      (sum.loop ? sum.after : sum.before).push_back(s);
   }
   if (!sum.loop || !apart) return {};
   // Values of the first part must not be used in the others.
@@ -190,7 +190,7 @@ std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {
   later.insert(later.end(), sum.after.begin(), sum.after.end());
   std::set<Value> first;
   walk(sum.before, [&](const Stmt& s) {
-    if (const Value v = defined_by(s); v >= 0 && !constants.count(v)) first.insert(v);
+    if (const Value v = defined_by(s); v >= 0) first.insert(v);
     if (auto* w = std::get_if<Store>(&s)) begun.insert(w->buffer);
   });
   walk(later, [&](const Stmt& s) {

@@ -58,6 +58,10 @@ class Sinker {
         ++depth_;
         out.push_back(make_for({(*f)->var, (*f)->extent, LoopKind::Serial, sink((*f)->body)}));
         --depth_;
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+        flush(run, out);
+        GRADC_CHECK(!varies((*i)->conditions), "only what holds for a whole tile stays outside of it");
+        out.push_back(make_if({(*i)->conditions, sink((*i)->body)}));
       } else if (!varies(s)) {
         out.push_back(s);  // the same for every element of the tile
       } else {

@@ -12,7 +12,7 @@ namespace {
 using namespace kernel;
 
 constexpr int64_t kMaxStagedBytes = 1 << 20;
-constexpr int64_t kLine = 16;  // elements: rows of copies that are written whole begin lines
+constexpr int64_t kLine = 16;  // elements: no row of copies that are written whole straddles lines
 
 class Stager {
  public:
@@ -66,7 +66,10 @@ class Stager {
 
   // Elements of a row of scratch.
   int64_t row_size() const {
-    return p_.neighbours || p_.size > kLine ? (p_.size + kLine - 1) / kLine * kLine : p_.size;
+    if (!p_.neighbours && p_.size <= kLine) return p_.size;
+    int64_t part = kLine;
+    while (p_.size <= part / 2) part /= 2;
+    return (p_.size + part - 1) / part * part;
   }
 
   Stmt staged(const Load& l) {

@@ -44,16 +44,27 @@ void Survey::survey(const Body& body, int loops, double times) {
       has_serial_ |= (*f)->kind == LoopKind::Serial;
       for (size_t a = 0; a < nest_.loops.size(); ++a)
         if ((*f)->extent.uses_var(nest_.loops[a]->var)) ragged_.insert(a);
+      around_.push_back((*f)->var);
       survey((*f)->body, loops + 1, times * static_cast<double>(planned((*f)->extent)));
+      around_.pop_back();
     } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
       has_branch_ = true;
       survey((*i)->body, loops, times);
     }
-    if (auto* c = std::get_if<Load>(&s))
-      accesses_.push_back({c->buffer, &c->at, loops, times, !c->guards.empty(), !c->guards.empty()});
+    if (auto* c = std::get_if<Load>(&s)) note(c->buffer, c->at, loops, times, false, !c->guards.empty());
     terms_ = std::max(terms_, times);
-    if (auto* c = std::get_if<Store>(&s)) accesses_.push_back({c->buffer, &c->at, loops, times, true, false});
+    if (auto* c = std::get_if<Store>(&s)) note(c->buffer, c->at, loops, times, true, false);
   }
+}
+
+void Survey::note(int buffer, const std::vector<Index>& at, int loops, double times, bool stored,
+                  bool guarded) {
+  const Buffer& b = k_.buffers[buffer];
+  int64_t pitch = 0;
+  for (size_t i = around_.size(); i-- > 0 && pitch == 0 && b.space != Space::Tile;)
+    if (const std::optional<Index> c = address(b, at).coefficient_of(around_[i]))
+      pitch = c->constant().value_or(0) * size_of(b.dtype);
+  accesses_.push_back({buffer, &at, loops, pitch, times, stored || guarded, guarded});
 }
 
 double Survey::work_of(const Body& body) const {
@@ -149,9 +160,8 @@ bool Survey::far_rows_are_pages(size_t axis) const {
   return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
     const Buffer& b = k_.buffers[a.buffer];
     if (b.space == Space::Tile || a.loops < deepest_) return false;
-    const int64_t pitch = row_pitch(b) * size_of(b.dtype);
-    return pitch >= kPage && address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
-           a.times * static_cast<double>(pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
+    return a.pitch >= kPage && address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
+           a.times * static_cast<double>(a.pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
   });
 }
 
@@ -166,14 +176,6 @@ double Survey::bytes_of(const Buffer& b) const {
   auto bytes = static_cast<double>(size_of(b.dtype));
   for (const Dim& d : b.shape) bytes *= static_cast<double>(planned(d));
   return bytes;
-}
-
-int64_t Survey::row_pitch(const Buffer& b) {
-  if (b.shape.size() < 2) return 1;
-  std::vector<Index> at(b.shape.size());
-  at[at.size() - 2] = Index::var(0);
-  const std::optional<Index> pitch = address(b, at).coefficient_of(0);
-  return pitch ? pitch->constant().value_or(1) : 1;
 }
 
 Nest nest_of(const Kernel& k) {

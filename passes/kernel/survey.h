@@ -22,6 +22,7 @@ class Survey {
     int buffer;
     const std::vector<Index>* at;
     int loops;      // around it
+    int64_t pitch;  // bytes from one step of the innermost loop that moves it to the next; 0 if unknown
     double times;   // that these make it for one element
     bool unstaged;  // no panel can stand for it
     bool guarded;
@@ -52,8 +53,6 @@ class Survey {
   // The outermost loop of the sum, if its end is not constant.
   const kernel::For* open_sum() const;
   double bytes_of(const kernel::Buffer& b) const;
-  // Elements from one row to the next where that is a constant; else 1.
-  static int64_t row_pitch(const kernel::Buffer& b);
 
   int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }
@@ -69,9 +68,11 @@ class Survey {
   int accumulators_ = 0;
 
  private:
+  std::vector<int> around_;  // variables of the loops inside the axes, around what is looked at
   // Of an axis that the ends of inner loops depend on; else they do not depend on the variable.
   int64_t middle(int var) const;
   void survey(const kernel::Body& body, int loops, double times);
+  void note(int buffer, const std::vector<Index>& at, int loops, double times, bool stored, bool guarded);
   double work_of(const kernel::Body& body) const;
 };
 

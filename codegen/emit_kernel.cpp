@@ -65,7 +65,7 @@ int lanes_for(const Kernel& k, int lanes) {
 llvm::Function* KernelEmitter::run() {
   find_vector_tiles(k_.body, {});
   if (const For* p = parallel_loop(k_))
-    loop(p->var, begin_, end_, true, [&] { emit_body(p->body); });
+    loop(p->var, begin_, end_, true, [&] { emit_iteration(*p); });
   else
     emit_body(k_.body);
   b_.CreateRetVoid();
@@ -163,12 +163,18 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
     index_.clear_constant(f->var);
     write_blocks(*f);
   } else if (!extent.is(0)) {
-    const bool apart = walks_apart(*f);
-    loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] {
-      if (apart) prefetch_ahead(*f);
-      emit_body(f->body);
-    });
+    loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] { emit_iteration(*f); });
   }
+}
+
+void KernelEmitter::emit_iteration(const For& f) {
+  const size_t outside = copies_.size();
+  around_.push_back(&f);
+  note_copies(f);
+  if (walks_apart(f)) prefetch_ahead(f), prefetch_panel(f);
+  emit_body(f.body);
+  around_.pop_back();
+  copies_.resize(outside);
 }
 
 void KernelEmitter::emit(const std::shared_ptr<const If>& i) {

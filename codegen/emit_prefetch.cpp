@@ -9,8 +9,10 @@
 namespace gradc::codegen {
 namespace {
 
-constexpr int64_t kLine = 64;        // bytes
-constexpr int64_t kWorthwhile = 48;  // iterations that hide a line's way
+constexpr int64_t kLine = 64;                // bytes
+constexpr int64_t kApart = 512;              // bytes; what lies farther apart the processor does not foresee
+constexpr int64_t kWorthwhile = 48;          // iterations that hide a line's way
+constexpr unsigned kNearest = 3, kNear = 2;  // caches, as LLVM numbers them
 
 // Iterations of the loops, as far as they are constants; symbolic ones count as many.
 int64_t iterations(const For& f) {
@@ -51,12 +53,14 @@ void KernelEmitter::prefetch_rows(const For& rows) {
   std::vector<std::pair<int, Index>> lines;
   for (const For* v : vectors) collect_lines(*v, rows.var, lines);
   if (lines.empty()) return;
-  llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
   loop(rows.var, b_.getInt64(0), index_.value(index_.fold(rows.extent)), !rows.extent.is_constant(), [&] {
-    for (const auto& [buffer, place] : lines)
-      b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
-                         {pointer(buffer, place), b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+    for (const auto& [buffer, place] : lines) ask_for(buffer, place, kNearest);
   });
+}
+
+void KernelEmitter::ask_for(int buffer, const Index& place, unsigned cache) {
+  b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {llvm::PointerType::getUnqual(c_)},
+                     {pointer(buffer, place), b_.getInt32(0), b_.getInt32(cache), b_.getInt32(1)});
 }
 
 // The lines that a row's loads touch: of what moves with the row, and along the lanes by one element.
@@ -96,7 +100,7 @@ bool KernelEmitter::walks_apart(const For& f) const {
 // What the loop reads `kAhead` iterations later, where each iteration reads elsewhere: rows of a long pitch,
 // of which the processor foresees nothing beyond a page. Behind the end nothing is read, only asked for.
 void KernelEmitter::prefetch_ahead(const For& f) {
-  constexpr int64_t kAhead = 12, kApart = 512;  // iterations; bytes
+  constexpr int64_t kAhead = 12;  // iterations
   std::vector<std::pair<int, Index>> lines;
   std::map<int, int64_t> within;  // extents of the loops inside
   const auto note = [&](const Load& l) {
@@ -131,10 +135,57 @@ void KernelEmitter::prefetch_ahead(const For& f) {
   const bool both =
       std::any_of(lines.begin(), lines.end(), [&](const auto& l) { return l.first != lines[0].first; });
   if (!both) return;
-  llvm::Type* ptr = llvm::PointerType::getUnqual(c_);
-  for (const auto& [buffer, place] : lines)
-    b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {ptr},
-                       {pointer(buffer, place), b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+  for (const auto& [buffer, place] : lines) ask_for(buffer, place, kNearest);
+}
+
+// Copies of rows far apart, which stand before anything else in the loop and move with it.
+void KernelEmitter::note_copies(const For& panels) {
+  for (const Stmt& s : panels.body) {
+    auto* nest = std::get_if<std::shared_ptr<const For>>(&s);
+    Copy c{&panels, {}, nullptr, -1, {}};
+    for (const For* f = nest ? nest->get() : nullptr; f;) {
+      if (f->kind == LoopKind::Vector) c.lanes = f;
+      if (f->kind != LoopKind::Serial) break;
+      c.loops.push_back(f);
+      auto* inner = f->body.size() == 1 ? std::get_if<std::shared_ptr<const For>>(&f->body[0]) : nullptr;
+      f = inner ? inner->get() : nullptr;
+    }
+    if (c.loops.empty() || !c.lanes || !c.lanes->extent.is_constant() || c.lanes->body.size() != 2) return;
+    auto* from = std::get_if<Load>(&c.lanes->body[0]);
+    auto* to = std::get_if<Store>(&c.lanes->body[1]);
+    if (!from || !to || !from->guards.empty() || k_.buffers[to->buffer].space != Space::Scratch) return;
+    c.buffer = from->buffer, c.offset = element_offset(from->buffer, from->at);
+    const std::optional<Index> row = c.offset.coefficient_of(c.loops.back()->var);
+    const bool apart = row && row->constant().value_or(0) * size_of(k_.buffers[c.buffer].dtype) >= kApart;
+    if (apart && c.offset.uses_var(panels.var)) copies_.push_back(std::move(c));
+  }
+}
+
+// The next panel, while this one serves its tiles: as the sum takes a row of it, a line of that row of the
+// next one, in each tile another line.
+void KernelEmitter::prefetch_panel(const For& f) {
+  for (const Copy& c : copies_) {
+    const size_t n = c.loops.size(), all = around_.size();
+    if (all < n + 2 || around_[all - n - 2] != c.panels) continue;
+    const For& tiles = *around_[all - n - 1];
+    const int64_t line = kLine / size_of(k_.buffers[c.buffer].dtype);
+    const int64_t lines = (c.lanes->extent.constant_part() + line - 1) / line;
+    bool alike = tiles.extent.is_constant() && tiles.extent.constant_part() >= lines && around_.back() == &f;
+    std::map<int, Index> places{{c.panels->var, Index::var(c.panels->var) + 1},
+                                {c.lanes->var, Index::var(tiles.var) * line}};
+    for (size_t i = 0; i < n; ++i) {
+      const For& sum = *around_[all - n + i];
+      alike = alike && sum.extent == c.loops[i]->extent;
+      places[c.loops[i]->var] = Index::var(sum.var);
+    }
+    if (!alike) continue;
+    const Index place = c.offset.substitute([&](int v) {
+      const auto it = places.find(v);
+      return it == places.end() ? Index::var(v) : it->second;
+    });
+    branch(b_.CreateICmpSLT(index_.value(Index::var(tiles.var)), b_.getInt64(static_cast<uint64_t>(lines))),
+           [&] { ask_for(c.buffer, place, kNear); });
+  }
 }
 
 }  // namespace gradc::codegen

@@ -85,6 +85,7 @@ class KernelEmitter {
     forget();
   }
   void emit(const std::shared_ptr<const For>& f);
+  void emit_iteration(const For& f);
   void emit(const std::shared_ptr<const If>& i);
   void where(const If& i, const std::function<void()>& fill);
 
@@ -146,8 +147,19 @@ class KernelEmitter {
   bool fills_tile(const Stmt& s) const;
   void prefetch(const Body& body, size_t from);
   void prefetch_rows(const For& rows);
+  void ask_for(int buffer, const Index& place, unsigned cache);
   bool walks_apart(const For& f) const;
   void prefetch_ahead(const For& f);
+  // A panel that is copied to scratch at the beginning of each iteration of a loop.
+  struct Copy {
+    const For* panels;
+    std::vector<const For*> loops;  // over the rows of a panel
+    const For* lanes;
+    int buffer;
+    Index offset;
+  };
+  void note_copies(const For& panels);
+  void prefetch_panel(const For& f);
   void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
 
   // blocks that lie transposed (emit_transposed.cpp)
@@ -176,6 +188,8 @@ class KernelEmitter {
   std::map<int, bool> vector_tiles_;
   std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;
   std::vector<llvm::AllocaInst*> registers_;
+  std::vector<const For*> around_;       // loops around what is emitted, neither unrolled nor along lanes
+  std::vector<Copy> copies_;             // in those loops
   std::map<std::string, LValue> known_;  // loads since the last store, loop edge or branch
   // Of the unrolled loop around: for each chunk of lanes what its rows store.
   std::map<const Store*, std::vector<std::pair<Lanes, std::vector<LValue>>>> held_;

@@ -6,11 +6,11 @@
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
-#include <llvm/IR/OptBisect.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Support/xxhash.h>
 
+#include <algorithm>
 #include <future>
 #include <thread>
 
@@ -23,15 +23,22 @@
 namespace gradc::codegen {
 namespace {
 
-// Addresses are written as they are to be computed: what does not change in a loop stands before it, and the
-// constants of unrolled loops are displacements. Strength reduction gained nothing on any of the twelve
-// steps, and took a fifth of the time.
-class WithoutStrengthReduction : public llvm::OptPassGate {
+// Without the passes that find nothing to do in kernels, or nothing that is worth their time. Addresses are
+// written as they are to be computed: what does not change in a loop stands before it, and the constants of
+// unrolled loops are displacements. Strength reduction, with what it asks for, gained nothing on any of the
+// twelve steps, and took a fifth of the time.
+class Passes : public llvm::legacy::PassManager {
  public:
-  bool shouldRunPass(const llvm::StringRef pass, llvm::StringRef) override {
-    return pass != "Loop Strength Reduction";
+  void add(llvm::Pass* p) override {
+    static constexpr llvm::StringRef kLeftOut[] = {
+        "Loop Strength Reduction", "Canonicalize Freeze Instructions in Loops",
+        "Module Verifier",         "Expand large div/rem",
+        "Expand large fp convert", "X86 Domain Reassignment Pass"};
+    if (std::find(std::begin(kLeftOut), std::end(kLeftOut), p->getPassName()) == std::end(kLeftOut))
+      llvm::legacy::PassManager::add(p);
+    else
+      delete p;
   }
-  bool isEnabled() const override { return true; }
 };
 
 // As addPassesToEmitFile, without the two instruction schedulers: kernels are written in the order that they
@@ -59,9 +66,7 @@ std::string emit_file(std::span<const step::Step> steps, const Division& divisio
                       const std::string& prefix, const Options& o, llvm::CodeGenFileType kind,
                       bool runs_here = false) {
   const TargetInfo t = resolve(o.target);
-  WithoutStrengthReduction gate;
   llvm::LLVMContext c;
-  c.setOptPassGate(gate);
   auto machine = make_machine(t, true);
   auto m = emit_module(c, steps, division, part, prefix, t);
   m->setDataLayout(machine->createDataLayout());
@@ -73,7 +78,7 @@ std::string emit_file(std::span<const step::Step> steps, const Division& divisio
   }
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
-  llvm::legacy::PassManager passes;
+  Passes passes;
   add_code_generation(passes, static_cast<llvm::LLVMTargetMachine&>(*machine), out, kind);
   passes.run(*m);
   return {bytes.data(), bytes.size()};

@@ -131,11 +131,11 @@ std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions
                                   const codegen::TargetInfo& t) {
   if (o.layouts || o.compile.layouts) return std::nullopt;
   const Machine m = machine_of(o.compile.codegen.target);
-  std::string key = fmt::format("{} {} {} {} {} {}\nwithout {}\nonly {}\nextend {}\n{} {}\n{} {} {} {}\n",
-                                m.near_bytes, m.cores, t.triple, t.cpu, t.features, t.lanes,
-                                fmt::join(o.compile.without, " "), fmt::join(o.only, " "), o.extend,
-                                o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
-                                o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
+  std::string key = fmt::format(
+      "{} {} {} {} {} {}\nwithout {}\nonly {} but {}\nextend {}\n{} {}\n{} {} {} {}\n", m.near_bytes, m.cores,
+      t.triple, t.cpu, t.features, t.lanes, fmt::join(o.compile.without, " "), fmt::join(o.only, " "),
+      fmt::join(o.leave_out, " "), o.extend, o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
+      o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
   for (const frontend::StateSpec& s : unit.state)
     key += fmt::format("{} {} {}\n", static_cast<int>(s.role), s.path, s.type.str());
   return key + graph::print(unit.module);
@@ -191,7 +191,10 @@ void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
   std::map<std::string, runtime::Entry> entries;
   for (const auto& [name, f] : c.primitive.functions) {
-    const bool wanted = o.only.empty() || std::find(o.only.begin(), o.only.end(), name) != o.only.end();
+    const auto names = [&](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), name) != list.end();
+    };
+    const bool wanted = (o.only.empty() || names(o.only)) && !names(o.leave_out);
     if (!passes::is_entry(name) || !wanted) continue;
     c.reports.emplace_back();
     state.row_of_param = state_rows(c.unit, f);

@@ -19,7 +19,8 @@ namespace gradc {
 struct ModelOptions {
   frontend::Options frontend;
   CompileOptions compile;
-  std::vector<std::string> only;  // entries to compile; empty: all
+  std::vector<std::string> only;       // entries to compile; empty: all
+  std::vector<std::string> leave_out;  // but these
   passes::PipelineOptions pipeline;
   ChooseLayout layouts;   // how states lie; plain where absent. For tests: no command chooses any.
   bool extend = false;    // @extend too, where @predict has one

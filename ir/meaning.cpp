@@ -62,24 +62,23 @@ ScalarOp joining(Combiner c) {
   return ops[static_cast<int>(c) - static_cast<int>(Combiner::Add)];
 }
 
-double share_within(std::span<const Index> conditions, std::span<const int64_t> extents) {
+namespace {
+
+// Of the points of some axes, those for which all conditions hold, which use no other axis.
+double share_of_points(std::span<const Index> conditions, std::span<const size_t> axes,
+                       std::span<const int64_t> extents) {
   constexpr double kMost = 1 << 16;
-  std::vector<size_t> axes;
   double points = 1;
-  for (size_t a = 0; a < extents.size(); ++a)
-    if (std::any_of(conditions.begin(), conditions.end(),
-                    [&](const Index& e) { return e.uses_var(static_cast<int>(a)); })) {
-      axes.push_back(a);
-      points *= static_cast<double>(extents[a]);
-    }
+  for (const size_t a : axes) points *= static_cast<double>(extents[a]);
   const double step = std::max(1.0, points / kMost);
   double within = 0, all = 0;
   std::vector<int64_t> at(extents.size(), 0);
   for (double p = 0; p < points; p += step, ++all) {
     double rest = std::floor(p);
     for (const size_t a : axes) {
-      at[a] = static_cast<int64_t>(std::fmod(rest, static_cast<double>(extents[a])));
-      rest = std::floor(rest / static_cast<double>(extents[a]));
+      const auto extent = static_cast<double>(extents[a]), whole = std::floor(rest / extent);
+      at[a] = static_cast<int64_t>(rest - whole * extent);
+      rest = whole;
     }
     within += std::all_of(conditions.begin(), conditions.end(), [&](const Index& e) {
       return e.evaluate([&](int v) { return at[static_cast<size_t>(v)]; },
@@ -87,6 +86,36 @@ double share_within(std::span<const Index> conditions, std::span<const int64_t> 
     });
   }
   return all > 0 ? within / all : 1;
+}
+
+}  // namespace
+
+double share_within(std::span<const Index> conditions, std::span<const int64_t> extents) {
+  // Conditions that share no axis hold independently of each other: few points each.
+  std::vector<std::vector<Index>> groups;
+  const auto meet = [&](const Index& a, const Index& b) {
+    for (size_t v = 0; v < extents.size(); ++v)
+      if (a.uses_var(static_cast<int>(v)) && b.uses_var(static_cast<int>(v))) return true;
+    return false;
+  };
+  for (const Index& c : conditions) {
+    std::vector<Index> joined{c};
+    std::erase_if(groups, [&](const std::vector<Index>& g) {
+      const bool joins = std::any_of(g.begin(), g.end(), [&](const Index& e) { return meet(e, c); });
+      if (joins) joined.insert(joined.end(), g.begin(), g.end());
+      return joins;
+    });
+    groups.push_back(std::move(joined));
+  }
+  double share = 1;
+  for (const std::vector<Index>& g : groups) {
+    std::vector<size_t> axes;
+    for (size_t a = 0; a < extents.size(); ++a)
+      if (std::any_of(g.begin(), g.end(), [&](const Index& e) { return e.uses_var(static_cast<int>(a)); }))
+        axes.push_back(a);
+    share *= share_of_points(g, axes, extents);
+  }
+  return share;
 }
 
 }  // namespace gradc

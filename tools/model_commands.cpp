@@ -201,6 +201,7 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
       return kOk;
     }
     if (command == "bench") return bench_model(a, o, file, sources, d);
+    if (command == "train") o.leave_out = {"predict"};
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
     if (command == "predict" || command == "generate") o.only = {"init", "predict"};
     if (command == "generate") o.only.push_back("extend"), o.extend = true;

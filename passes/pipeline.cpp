@@ -52,6 +52,11 @@ constexpr std::array kPasses{
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
                if (!off) pad_rows(s, o.layouts, report);
              }},
+    PassInfo{"merge", Stage::Step, true, "when layouts say what is contiguous, before loops are split",
+             nullptr,
+             [](step::Step& s, const StepOptions&, StepReport*, bool off) {
+               if (!off) merge_loops(s);
+             }},
     PassInfo{"plan", Stage::Step, false, "once a distinct kernel, when layouts are known", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool) {
                plan_kernels(s, o.schedule, report);

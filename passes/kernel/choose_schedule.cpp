@@ -48,10 +48,11 @@ class Chooser : public Survey {
     int best = -1;
     auto key = [&](size_t a) {
       const bool narrow = extent(a) < o_.machine.lanes, half_empty = 3 * extent(a) <= 2 * o_.machine.lanes;
+      const bool single = extent(a) <= o_.machine.lanes;  // one vector, for which every row is loaded
       const Strided bad = strided_accesses(a);
       // Many terms pay for what is then stored apart.
       return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner,
-                             half_empty && terms_ >= kManyTerms, bad.outer, half_empty, narrow,
+                             terms_ >= kManyTerms ? single + half_empty : 0, bad.outer, half_empty, narrow,
                              -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {

@@ -1,0 +1,115 @@
+// Loops that walk memory as one become one: the channels of neighbouring pixels in a row of an image. They
+// run longer, and lanes find more neighbours. Axes of one element, along which lanes would find none, are
+// gone.
+#include <algorithm>
+
+#include "passes/kernel/rewrite.h"
+#include "passes/step/step_passes.h"
+
+namespace gradc::passes {
+namespace {
+
+using namespace kernel;
+
+// Variables that something other than places in memory depends on: guards, ends of loops, conditions, values.
+void collect_other_uses(const Body& body, std::set<int>& used) {
+  const auto note = [&](const Index& e) {
+    e.substitute([&](int v) { return used.insert(v), Index::var(v); });
+  };
+  walk(body, [&](const Stmt& s) {
+    if (auto* c = std::get_if<Compute>(&s)) note(c->index);
+    if (auto* l = std::get_if<Load>(&s)) std::for_each(l->guards.begin(), l->guards.end(), note);
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) note((*f)->extent);
+    if (auto* i = std::get_if<std::shared_ptr<const If>>(&s))
+      std::for_each((*i)->conditions.begin(), (*i)->conditions.end(), note);
+  });
+}
+
+class Merger {
+ public:
+  explicit Merger(Kernel& k) : k_(k) {}
+
+  void run() {
+    collect_other_uses(k_.body, fixed_);
+    k_.body = merged(k_.body);
+  }
+
+ private:
+  // Loops over axes keep the outermost one, which threads share.
+  Body merged(const Body& body, bool outermost = true) {
+    Body out;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s)) {
+        const bool axis = (*f)->kind == LoopKind::Axis;
+        For inside{(*f)->var, (*f)->extent, (*f)->kind, merged((*f)->body, outermost && !axis)};
+        if (axis && inside.extent.is(1) && (!outermost || holds_axis(inside))) {
+          const Body once = substitute(inside.body, inside.var, 0);
+          out.insert(out.end(), once.begin(), once.end());
+          continue;
+        }
+        const std::optional<For> one = axis && outermost ? std::nullopt : with_inner(inside);
+        out.push_back(make_for(one ? *one : std::move(inside)));
+      } else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s)) {
+        out.push_back(make_if({(*i)->conditions, merged((*i)->body, outermost)}));
+      } else {
+        out.push_back(s);
+      }
+    }
+    return out;
+  }
+
+  static bool holds_axis(const For& f) {
+    auto* g = f.body.size() == 1 ? std::get_if<std::shared_ptr<const For>>(&f.body[0]) : nullptr;
+    return g && (*g)->kind == LoopKind::Axis;
+  }
+
+  // The loop and the only one in it as one loop, if every access moves evenly through both.
+  std::optional<For> with_inner(const For& outer) const {
+    if (outer.body.size() != 1) return {};
+    auto* f = std::get_if<std::shared_ptr<const For>>(&outer.body[0]);
+    if (!f || (*f)->kind != outer.kind || (outer.kind != LoopKind::Axis && outer.kind != LoopKind::Serial))
+      return {};
+    const For& inner = **f;
+    if ((outer.kind == LoopKind::Axis && !outer.extent.is_constant()) || !inner.extent.is_constant() ||
+        inner.extent.is(0) || fixed_.count(outer.var) || fixed_.count(inner.var))
+      return {};
+    const Index both = Index::var(outer.var);
+    Body body = map_all_indices(inner.body, [&](const Index& e) {
+      return e.substitute([&](int v) {
+        return v == outer.var   ? both.floor_div(inner.extent)
+               : v == inner.var ? both.mod(inner.extent)
+                                : Index::var(v);
+      });
+    });
+    if (!moves_evenly(body, outer.var)) return {};
+    return For{outer.var, outer.extent * inner.extent, outer.kind, std::move(body)};
+  }
+
+  bool moves_evenly(const Body& body, int var) const {
+    bool even = true;
+    const auto check = [&](int buffer, const std::vector<Index>& at) {
+      const Buffer& b = k_.buffers[buffer];
+      const std::optional<Index> step = address(b, at).coefficient_of(var);
+      even = even && step && step->is_constant();
+    };
+    walk(body, [&](const Stmt& s) {
+      if (auto* l = std::get_if<Load>(&s)) check(l->buffer, l->at);
+      if (auto* w = std::get_if<Store>(&s)) check(w->buffer, w->at);
+      if (auto* t = std::get_if<Tree>(&s)) check(t->tile, t->at);
+    });
+    return even;
+  }
+
+  Kernel& k_;
+  std::set<int> fixed_;
+};
+
+}  // namespace
+
+// Of naive kernels: `for o { for i { a[o, i] } }` becomes `for m { a[floordiv(m, I), mod(m, I)] }`, whose
+// address moves evenly with m. Order and results stay.
+void merge_loops(step::Step& s) {
+  for (Kernel& k : s.kernels) Merger(k).run();
+}
+
+}  // namespace gradc::passes

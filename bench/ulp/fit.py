@@ -50,10 +50,12 @@ half = log(2) / 2 * mpf("1.01")
 tail = lambda r: (expm1(r) - r) / r**2 if abs(r) > 1e-9 else mpf(1) / 2
 for n in (5, 6):
     show(f"exp_tail, {n}", minimax(tail, -half, half, n, lambda r: r * r))
-# erf(x) / x - 1 in x^2 below the seam, log(erfc(x)) / x + 1 in x above it.
-seam = mpf("0.9375")
-show("erf below, 8", in_single(even(lambda x: erf(x) / x - 1), mpf("1e-6"), seam**2, 8))
-show("erf above, 8", in_single(lambda x: log(erfc(x)) / x + 1, seam, mpf("3.95"), 8, lambda x: x * erfc(x)))
+# (e^2h - 1 - 2h) / (2 h^2) for |h| <= ln 2 / 4, relative to (e^2h - 1) / 2.
+double_tail = lambda h: (expm1(2 * h) / 2 - h) / h**2 if abs(h) > 1e-9 else mpf(1)
+show("tanh, 5", in_single(double_tail, -half / 2, half / 2, 5, abs))
+# 2 (1 - sqrt(erfc(m))) / m - 1; what counts is the error of erf(m) relative to it.
+root = lambda m: 2 * (1 - sqrt(erfc(m))) / m - 1
+show("erf, 14", in_single(root, mpf("1e-9"), mpf(4), 14, lambda m: sqrt(erfc(m)) * m / erf(m)))
 quarter = (pi / 4 * mpf("1.01")) ** 2
 show("sin, 4", minimax(even(lambda x: (msin(x) / x - 1) / x**2), mpf("1e-12"), quarter, 4, lambda z: z))
 show("cos, 4", minimax(even(lambda x: (mcos(x) - 1 + x**2 / 2) / x**4), mpf("1e-8"), quarter, 4, lambda z: z * z))

@@ -43,17 +43,17 @@ struct Floating {
   static constexpr int mantissa = A::is_f64 ? 52 : 23, bias = A::is_f64 ? 1023 : 127;
 };
 
-// A whole number near x, kept in the low bits of `shifted` with twice the bias of exponents added. NaN gives
-// some number, the same everywhere.
+// A whole number near x, kept in the low bits of `shifted` with the bias of exponents added, once or twice.
+// NaN gives some number, the same everywhere.
 template <class A>
 struct Whole {
   typename A::F n;
   typename A::I shifted;
 };
 template <class A>
-Whole<A> nearest(A& a, typename A::F x, double factor) {
+Whole<A> nearest(A& a, typename A::F x, double factor, int biases = 2) {
   // Adding 1.5 2^mantissa leaves no bits behind the point.
-  const double shift = (A::is_f64 ? 0x1.8p52 : 0x1.8p23) + 2 * Floating<A>::bias;
+  const double shift = (A::is_f64 ? 0x1.8p52 : 0x1.8p23) + biases * Floating<A>::bias;
   const typename A::F sum = a.mad(x, a.c(factor), a.c(shift));
   return {a.sub(sum, a.c(shift)), a.bits(sum)};
 }
@@ -231,8 +231,8 @@ typename A::F copy_sign(A& a, typename A::F magnitude, typename A::F sign) {
 // With 2|x| = n ln 2 + 2h, j = 2^-n / 2 and S = (e^2h - 1) / 2: ((1/2 - j) + S) / ((1/2 + j) + S). Numerator
 // and denominator are kept in two parts, and what the quotient leaves over is divided too.
 template <class A>
-typename A::F tanh(A& a, typename A::F x) {
-  const typename A::F magnitude = a.abs(x), most = a.c(A::is_f64 ? 22 : 10);
+typename A::F tanh_f64(A& a, typename A::F x) {
+  const typename A::F magnitude = a.abs(x), most = a.c(22);
   const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
   const Whole<A> w = nearest(a, m, 2 * kPerLn2);
   const typename A::F high = a.mad(w.n, a.c(-Ln2<A>::high / 2), m), low = a.mul(w.n, a.c(-Ln2<A>::low / 2));
@@ -248,6 +248,31 @@ typename A::F tanh(A& a, typename A::F x) {
   const typename A::F inverse = a.div(a.c(1), bottom), y = a.mul(top, inverse), back = a.neg(y);
   const typename A::F over = a.add(a.mad(back, bottom, top), a.mad(back, bottom_low, top_low));
   return copy_sign(a, a.mad(over, inverse, y), x);
+}
+// With 2|x| = n ln 2 + 2h, f = (e^2|x| - 1) / 2 = 2^n (e^2h - 1) / 2 + (2^n - 1) / 2: f / (f + 1), and for
+// small x, where the rounding of f + 1 shows, f - f (f / (f + 1)). The tail of e^2h is a fit of
+// bench/ulp/fit.py.
+template <class A>
+typename A::F tanh_f32(A& a, typename A::F x) {
+  const typename A::F magnitude = a.abs(x), most = a.c(9.1);  // tanh of which is 1
+  const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
+  const Whole<A> w = nearest(a, m, 2 * kPerLn2, 1);
+  // ln 2 in one part: the larger n, the less an error of h counts.
+  const typename A::F h = a.mad(w.n, a.c(-0.5 / kPerLn2), m);
+  const typename A::F tail = polynomial(
+      a, h, a.mul(h, h), std::array{1.0, 0.666661560535, 0.333331376314, 0.133874461055, 0.0446049682796});
+  const typename A::F q = a.mad(a.mul(h, h), tail, h);
+  const typename A::F power = a.from_bits(a.shl(w.shifted, Floating<A>::mantissa));
+  const typename A::F f = a.mad(power, q, a.mad(power, a.c(0.5), a.c(-0.5)));
+  const typename A::F y = a.div(f, a.add(f, a.c(1)));
+  return copy_sign(a, a.select(a.lt(m, a.c(0.3)), a.mad(a.neg(f), y, f), y), x);
+}
+template <class A>
+typename A::F tanh(A& a, typename A::F x) {
+  if constexpr (A::is_f64)
+    return tanh_f64(a, x);
+  else
+    return tanh_f32(a, x);
 }
 
 // With x = n ln 2 - r: 2^n / (2^n + e^r).
@@ -299,34 +324,19 @@ typename A::F erf_f64(A& a, typename A::F x) {
   const typename A::F y = copy_sign(a, a.select(a.lt(m, a.c(1)), inside, outside), x);
   return a.select(a.eq(x, x), y, x);
 }
-// x + x P(x^2) where that is accurate, 1 - e^(m Q(m) - m) of m = |x| above; fits of bench/ulp/fit.py.
+// With h = 2 (1 - sqrt(erfc(m))) of m = |x|: h - h^2 / 4, in which an error of h counts the less the nearer
+// the result is to 1, so that one polynomial of degree 13, h = m + m P(m), is enough: a fit of
+// bench/ulp/fit.py.
 template <class A>
 typename A::F erf_f32(A& a, typename A::F x) {
-  const typename A::F magnitude = a.abs(x), m = a.select(a.gt(magnitude, a.c(4)), a.c(4), magnitude);
-  const auto above = a.gt(m, a.c(0.9375));
-  // One polynomial whose argument and coefficients are chosen: a select costs less than a multiply-add.
-  static constexpr double low[] = {0.128379166126,   -0.376126289368,    0.112836122513,   -0.0268539022654,
-                                   0.00518371770158, -0.000786303309724, 6.13552256254e-5, 6.99280826666e-6};
-  static constexpr double high[] = {-0.128564447165,   -0.635566651821,  -0.105376176536,  0.0227934643626,
-                                    -0.00300372578204, 7.61668852647e-5, 4.03721460316e-5, -4.5111523832e-6};
-  const typename A::F t = a.select(above, m, a.mul(m, m)), z = a.mul(t, t);
-  const auto pair = [&](int i) {
-    const auto c = [&](int k) { return a.select(above, a.c(high[k]), a.c(low[k])); };
-    return a.mad(t, c(i + 1), c(i));
-  };
-  typename A::F q = pair(6);
-  for (int i : {4, 2, 0}) q = a.mad(q, z, pair(i));
-  const typename A::F back = a.neg(m), inside = a.mad(m, q, m);
-  const Whole<A> w = nearest(a, a.mad(m, q, back), kPerLn2);
-  // m Q(m) is added last, since m - n ln 2 is of its size and exact.
-  const typename A::F part = a.mad(w.n, a.c(-Ln2<A>::high), back);
-  const typename A::F r = a.mad(w.n, a.c(-Ln2<A>::low), a.mad(m, q, part));
-  const typename A::F square = a.mul(r, r);
-  const typename A::F e = a.mad(square, polynomial(a, r, square, exp_tail<A>()), r);  // e^r - 1
-  const typename A::F power =
-      a.from_bits(a.shl(a.isub(w.shifted, a.ci(Floating<A>::bias)), Floating<A>::mantissa));
-  const typename A::F outside = a.mad(a.neg(power), e, a.sub(a.c(1), power));
-  return copy_sign(a, a.select(above, outside, inside), x);
+  const typename A::F magnitude = a.abs(x), most = a.c(4);  // erf of which is 1
+  const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
+  static constexpr double fit[] = {
+      0.128379166126,     0.318309664726,    -0.196534454823,   -0.0855870693922,  0.0333771854639,
+      0.014741375111,     -0.00494068767875, -0.00129384815227, -9.56424992182e-5, 0.000670161331072,
+      -0.000301376014249, 6.25215470791e-5,  -6.56808924759e-6, 2.84328706357e-7};
+  const typename A::F h = a.mad(m, polynomial(a, m, a.mul(m, m), fit), m);
+  return copy_sign(a, a.mad(a.mul(h, a.c(-0.25)), h, h), x);
 }
 template <class A>
 typename A::F erf(A& a, typename A::F x) {

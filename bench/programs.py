@@ -1,7 +1,7 @@
 """Programs of examples/ beside the same training in PyTorch and JAX: ms a step, loading and changing its data included,
 parameters, and the mean loss of the last epoch that was run. See bench/README.md.
 
-usage: programs.py GRADC [--full] [--only a,b] [--threads 1,2] [--rounds N] [--peers eager,compile,jax] [--data DIR] [--venv DIR]
+usage: programs.py GRADC [--full] [--only a,b] [--threads 1,2 [--choose]] [--rounds N] [--peers eager,compile,jax] [--data DIR] [--venv DIR]
 """
 import argparse, json, pathlib, statistics, sys, tempfile
 
@@ -25,12 +25,13 @@ def amount(name, full):
     return (min(most, 5 * steps // 2), 1) if full and epochs == 1 else (steps, 2 * epochs if full else epochs)
 
 
-def gradc(tool, name, threads, steps, epochs, data):
+def gradc(o, name, threads, steps, epochs):
     """What a training of the file itself says: ms a step without validation, losses, parameters, rows, planned steps."""
     file = HERE.parent / f"examples/{name}.grad"
     rows = [] if epochs > 1 else ["--limit-train", steps * batch_of(file)]
     with tempfile.TemporaryDirectory() as folder:
-        command = [tool, "train", file, "--threads", threads, "--data", data, "--log-format=json", "--max-steps", steps * epochs]
+        command = [o.gradc, "train", file, "--data", o.data, "--log-format=json", "--max-steps", steps * epochs]
+        command += [] if o.choose else ["--threads", threads]
         lines = pinned([*command, *rows, "--run", f"{folder}/run", *SETTINGS.get(name, [])], threads).splitlines()
         record = json.loads(pathlib.Path(f"{folder}/run/run.json").read_text())
     events = [json.loads(l) for l in lines]
@@ -57,7 +58,7 @@ def measure(o, python, name, threads):
     """For each column what its rounds gave."""
     runs, (steps, epochs) = {}, amount(name, o.full)
     for _ in range(o.rounds):
-        ours = gradc(o.gradc, name, threads, steps, epochs, o.data)
+        ours = gradc(o, name, threads, steps, epochs)
         runs.setdefault("gradc", []).append(ours)
         for which in o.peers:
             if (which, name) not in MISSING:
@@ -84,6 +85,7 @@ def main():
     a.add_argument("--full", action="store_true", help="two and a half times as many steps, three rounds")
     a.add_argument("--only", type=lambda s: s.split(","), default=list(STEPS), help="these programs")
     a.add_argument("--threads", default="1,2")
+    a.add_argument("--choose", action="store_true", help="Gradc decides how many of the cores pay: on an idle machine")
     a.add_argument("--rounds", type=int)
     a.add_argument("--peers", type=peers_of, default=["eager", "jax"], help="of eager, compile, jax (eager,jax); empty for none")
     a.add_argument("--data", type=pathlib.Path, default=HERE.parents[1] / "shared/data")

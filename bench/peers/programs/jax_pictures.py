@@ -3,7 +3,7 @@ import jax, jax.numpy as jnp
 from jax import lax
 
 import data
-from jax_program import Program, adam, batch_norm, conv, cross_entropy, dense, dropout, glorot, he, layer, norm, one_update, pool, running, sgd, zeros
+from jax_program import Program, adam, batch_norm, conv, cross_entropy, dense, dropout, glorot, he, layer, norm, pool, running, sgd
 
 relu = jax.nn.relu
 unit = lambda x: x.astype(jnp.float32)[..., None] / 255

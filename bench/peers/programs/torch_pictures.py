@@ -4,7 +4,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 import data
-from torch_program import Program, adam, adamw, sgd
+from torch_program import Program, adam, decayed, sgd
 
 
 def he(model, *glorot):
@@ -168,9 +168,8 @@ def finetune(o):
         nn.Flatten(), nn.Linear(512, 100), nn.ReLU(), nn.Linear(100, 10),
     )  # fmt: skip
     he(model, model[9])[0].requires_grad_(False)
-    optimizer = adamw(model, 0.01)
     head = {id(p) for layer in (model[7], model[9]) for p in layer.parameters()}
-    groups = [{**g, "params": [p for p in g["params"] if (id(p) in head) == h], "share": 1 if h else 1 / 3} for g in optimizer.param_groups for h in (True, False)]
+    groups = [{**g, "params": [p for p in g["params"] if (id(p) in head) == h], "share": 1 if h else 1 / 3} for g in decayed(model, 0.01) for h in (True, False)]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
     return Program(model, lambda rows: (unit(x[rows]), y[rows]), lambda x, y: F.cross_entropy(model(x), y), optimizer)
 

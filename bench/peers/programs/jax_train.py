@@ -7,8 +7,6 @@ import argparse, json, math, time
 import jax, jax.numpy as jnp, numpy as np
 from jax import lax
 
-jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # cheaper than threefry
-
 import data, jax_pictures, jax_sequences, jax_tables
 from jax_program import one_update
 

@@ -3,34 +3,13 @@ the same cores; medians, ratios and shares of the machine's peak. See bench/READ
 
 usage: steps.py GRADC [--full] [--threads 1,2] [--models a,b] [--rounds N] [--peers eager,compile,jax] [--venv DIR] [--rival GRADC]
 """
-import argparse, json, os, pathlib, platform, re, statistics, subprocess, sys
+import argparse, json, pathlib, re, statistics, sys
+
+from peer_runs import environment, peers_of, pinned, processor
 
 HERE = pathlib.Path(__file__).resolve().parent
 QUICK = ["tab_b32_sgd", "mlp_b64_sgd", "lenet_b64_sgd", "gptmini_b16_adam"]
 IMAGES = ("lenet", "resnet")  # networks that PyTorch may prefer with channels last
-
-
-def environment(folder, peers):
-    """Python with the peers' packages, made on the first run (several minutes, 6 GB); this one where it has them."""
-    packages = {"torch"} if {"eager", "compile"} & set(peers) else set()
-    packages |= {"jax"} & set(peers)
-    if subprocess.run([sys.executable, "-c", "import " + ", ".join(packages or {"sys"})], capture_output=True).returncode == 0:
-        return sys.executable
-    python = folder / "bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin/pip", "install", "-q", "numpy", *sorted(packages)], check=True)
-    return python
-
-
-def pinned(command, threads):
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MKL_", "OPENBLAS_", "ONEDNN_"))}
-    env["OMP_NUM_THREADS"] = str(threads)
-    r = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=env, preexec_fn=lambda: os.sched_setaffinity(0, cores))
-    if r.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{r.stderr[-2000:]}")
-    return r.stdout
 
 
 def gradc(tool, model, threads):
@@ -63,13 +42,10 @@ def main():
     models = o.models or (every if o.full else QUICK)
     if unknown := set(models) - set(every):
         sys.exit(f"no such step: {', '.join(sorted(unknown))}; there are {', '.join(every)}")
-    peers = [p for p in o.peers.split(",") if p]
-    if unknown := set(peers) - {"eager", "compile", "jax"}:
-        sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are eager, compile and jax")
+    peers = peers_of(o.peers)
     python = environment(o.venv, peers)
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
     columns = ["gradc", *(["rival"] if o.rival else []), *peers]
-    print(f"{cpu}; medians of {o.rounds} alternating rounds, ms a step\n")
+    print(f"{processor()}; medians of {o.rounds} alternating rounds, ms a step\n")
     print(f"| step | threads | {' | '.join(columns)} | fastest peer / gradc | share of peak | kernels |\n|{'---|' * (len(columns) + 5)}")
     ratios = {}
     for threads in map(int, o.threads.split(",")):

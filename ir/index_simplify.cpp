@@ -186,6 +186,11 @@ const Atom* only_factor(const Index::Term& t, Atom::Kind kind) {
 
 // What the sum of the two terms is, if they are a remainder and its quotient.
 std::optional<Index> rejoined(const Index::Term& remainder, const Index::Term& quotient) {
+  if (remainder.factors.size() == 1 && remainder.factors[0].kind == Atom::Kind::Mod) {
+    const auto& [q, m] = *remainder.factors[0].args;
+    if (!m.is_constant() && Index::of(quotient) == q.floor_div(m) * m * remainder.coefficient)
+      return q * remainder.coefficient;
+  }
   const Atom* mod = only_factor(remainder, Atom::Kind::Mod);
   const Atom* div = only_factor(quotient, Atom::Kind::FloorDiv);
   if (!mod || !div) return std::nullopt;

@@ -272,7 +272,7 @@ class Chooser : public Survey {
   void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
     constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 24, kFewest = 4, kBlocks = 4;
     const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
-    const bool far = all > 2 * near && panels >= kPanels;
+    const bool far = all >= 2 * near && panels >= kPanels;
     const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
     if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
     // Few panels read a block: it is read from far more often than near, and makes room for the next one.

@@ -70,8 +70,10 @@ class Merger {
     if (!f || (*f)->kind != outer.kind || (outer.kind != LoopKind::Axis && outer.kind != LoopKind::Serial))
       return {};
     const For& inner = **f;
-    if ((outer.kind == LoopKind::Axis && !outer.extent.is_constant()) || !inner.extent.is_constant() ||
-        inner.extent.is(0) || fixed_.count(outer.var) || fixed_.count(inner.var))
+    // Schedules split axes of constant extents alone.
+    const bool constant = outer.extent.is_constant() && inner.extent.is_constant();
+    if ((outer.kind == LoopKind::Axis && !constant) || inner.extent.is(0) || fixed_.count(outer.var) ||
+        fixed_.count(inner.var))
       return {};
     const Index both = Index::var(outer.var);
     Body body = map_all_indices(inner.body, [&](const Index& e) {

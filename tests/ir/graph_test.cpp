@@ -134,6 +134,9 @@ TEST(Index, DigitsOfAReshapeRejoin) {
   const Index digits = e.floor_div(128) * 128 + e.floor_div(32).mod(4) * 32 + e.mod(32);
   EXPECT_NE(digits, e);
   EXPECT_EQ(rejoin(digits), e);
+  const Index b = Index::dim("B");
+  EXPECT_EQ(rejoin(e.floor_div(b) * b * 3 + e.mod(b) * 3 + 1), e * 3 + 1);
+  EXPECT_NE(rejoin(e.floor_div(b) * b + e.mod(b) * 3), e * 3);
   EXPECT_EQ(rejoin(digits + Index::dim("B")), e + Index::dim("B"));
   EXPECT_NE(rejoin(e.floor_div(128) * 128 + e.floor_div(32).mod(4) * 16), e);
 }

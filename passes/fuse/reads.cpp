@@ -102,16 +102,20 @@ bool ReadTable::scatters(NodeId n) const {
                      [&](const Index& e) { return e.uses_var(last); });
 }
 
+bool ReadTable::narrows(NodeId n) const {
+  return f_[n].operands.size() == 1 && size_of(f_.type(f_[n].operands[0]).dtype) > size_of(f_.type(n).dtype);
+}
+
 // Free nodes only move or name elements: their body is one read, one constant or one axis. What a contraction
-// reads often is stored where each read would ask whether there is an element (padding), or would be far from
-// the last.
+// reads often is stored where each read would ask whether there is an element (padding), would be far from the
+// last, or would round what is wider (tables made in f64).
 bool ReadTable::is_free(NodeId n, double times) const {
   constexpr double kOften = 32;
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
   if (times > 1 && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
-  if (times >= kOften && scatters(n)) return false;
+  if (times >= kOften && (scatters(n) || narrows(n))) return false;
   if (times <= 1 && (grows_cheaply(n) || replaces_its_source(n))) return true;
   if (!only_moves(m)) return false;
   if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;

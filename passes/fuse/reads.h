@@ -43,6 +43,7 @@ class ReadTable {
   std::vector<double> times_read() const;
   bool is_free(NodeId n, double times) const;
   bool scatters(NodeId n) const;
+  bool narrows(NodeId n) const;
   bool grows_cheaply(NodeId n) const;
   bool replaces_its_source(NodeId n) const;
   void compute(NodeId n);

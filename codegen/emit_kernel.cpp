@@ -171,7 +171,7 @@ void KernelEmitter::emit_iteration(const For& f) {
   const size_t outside = copies_.size();
   around_.push_back(&f);
   note_copies(f);
-  if (walks_apart(f)) prefetch_ahead(f), prefetch_panel(f);
+  if (walks_apart(f)) prefetch_ahead(f), prefetch_panel();
   emit_body(f.body);
   around_.pop_back();
   copies_.resize(outside);

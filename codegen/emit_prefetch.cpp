@@ -153,7 +153,9 @@ void KernelEmitter::note_copies(const For& panels) {
     if (c.loops.empty() || !c.lanes || !c.lanes->extent.is_constant() || c.lanes->body.size() != 2) return;
     auto* from = std::get_if<Load>(&c.lanes->body[0]);
     auto* to = std::get_if<Store>(&c.lanes->body[1]);
-    if (!from || !to || !from->guards.empty() || k_.buffers[to->buffer].space != Space::Scratch) return;
+    if (!from || !to || !from->guards.empty() || k_.buffers[from->buffer].space != Space::In ||
+        k_.buffers[to->buffer].space != Space::Scratch)
+      return;
     c.buffer = from->buffer, c.offset = element_offset(from->buffer, from->at);
     const std::optional<Index> row = c.offset.coefficient_of(c.loops.back()->var);
     const bool apart = row && row->constant().value_or(0) * size_of(k_.buffers[c.buffer].dtype) >= kApart;
@@ -163,14 +165,14 @@ void KernelEmitter::note_copies(const For& panels) {
 
 // The next panel, while this one serves its tiles: as the sum takes a row of it, a line of that row of the
 // next one, in each tile another line.
-void KernelEmitter::prefetch_panel(const For& f) {
+void KernelEmitter::prefetch_panel() {
   for (const Copy& c : copies_) {
     const size_t n = c.loops.size(), all = around_.size();
     if (all < n + 2 || around_[all - n - 2] != c.panels) continue;
     const For& tiles = *around_[all - n - 1];
     const int64_t line = kLine / size_of(k_.buffers[c.buffer].dtype);
     const int64_t lines = (c.lanes->extent.constant_part() + line - 1) / line;
-    bool alike = tiles.extent.is_constant() && tiles.extent.constant_part() >= lines && around_.back() == &f;
+    bool alike = tiles.extent.is_constant() && tiles.extent.constant_part() >= lines;
     std::map<int, Index> places{{c.panels->var, Index::var(c.panels->var) + 1},
                                 {c.lanes->var, Index::var(tiles.var) * line}};
     for (size_t i = 0; i < n; ++i) {

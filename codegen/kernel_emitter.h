@@ -159,7 +159,7 @@ class KernelEmitter {
     Index offset;
   };
   void note_copies(const For& panels);
-  void prefetch_panel(const For& f);
+  void prefetch_panel();
   void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
 
   // blocks that lie transposed (emit_transposed.cpp)

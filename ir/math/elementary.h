@@ -1,6 +1,6 @@
 // Our elementary functions, each written once over an algebra (algebra.h). No tables, no branches: selects
 // only. f32 and f64 share the text; a degree or a constant differs where precision asks for it. Measured
-// errors are in docs/numerics.md; special values follow C99.
+// errors are in docs/architecture.md; special values follow C99.
 #pragma once
 
 #include <array>
@@ -294,7 +294,7 @@ typename A::F sigmoid(A& a, typename A::F x) {
   return a.mul(s, a.mad(q, over, q));
 }
 
-// e^(x^2) erfc(x) for x in [1, 6.2], a Chebyshev fit in t = 1 / (1 + x/2) made by tools/fit_erf.py.
+// e^(x^2) erfc(x) for x in [1, 6.2], a Chebyshev fit in t = 1 / (1 + x/2).
 template <class A>
 typename A::F erfcx(A& a, typename A::F x) {
   const typename A::F t = a.div(a.c(1), a.mad(x, a.c(0.5), a.c(1)));

@@ -1,5 +1,5 @@
 // Elementary functions against the C library in higher precision: the largest error in units of the last
-// place over seeded samples, and special values. The bounds are measured ones; docs/numerics.md states them.
+// place over seeded samples, and special values. The bounds are measured ones; docs/architecture.md states them.
 #include "ir/math/elementary.h"
 
 #include <gtest/gtest.h>

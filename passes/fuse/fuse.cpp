@@ -9,6 +9,7 @@
 #include "ir/graph/text.h"
 #include "passes/fuse/donation.h"
 #include "passes/fuse/ordered_graph.h"
+#include "passes/fuse/padded.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -105,6 +106,7 @@ class Fuser {
     } else if (enabled_ && may_inline(p)) {
       const NodeId c = uses_[p][0].consumer;
       groups_[group_of_[c]].weight += reads_.weight(p);
+      for (NodeId w : donation_.after[p]) let_precede(c, w);
       const std::vector<ResolvedRead> before = reads_.of(c);
       reads_.inline_into(p, c);
       ++moves_["inline"];
@@ -121,14 +123,23 @@ class Fuser {
     if (result_[p] || !is_map(p) || uses_[p].size() != 1 || uses_[p][0].maps.size() != 1) return false;
     const NodeId c = uses_[p][0].consumer;
     if (!has_meaning(c) || !has_room(p, groups_[group_of_[c]])) return false;
-    // What reads a donated buffer keeps its place before the buffer's writer, or reads what that writer
-    // overwrites.
-    for (NodeId w : donation_.after[p]) {
-      const auto& after = donation_.after[c];
-      const bool ordered = std::find(after.begin(), after.end(), w) != after.end();
-      if (!ordered && !(c == w && same_group_safe(p, c))) return false;
-    }
-    return element_count(meaning(c).axes) == element_count(meaning(p).axes);
+    for (NodeId w : donation_.after[p])
+      if (!(c == w ? same_group_safe(p, c) : may_precede(c, w))) return false;
+    return element_count(meaning(c).axes) == element_count(meaning(p).axes) || pads_little(f_, c);
+  }
+  // Whether c, which reads what w overwrites once p is computed in it, runs before w or can wait for nothing
+  // of it.
+  bool may_precede(NodeId c, NodeId w) {
+    const auto& after = donation_.after[c];
+    if (std::find(after.begin(), after.end(), w) != after.end()) return true;
+    const int from = group_of_[c], to = group_of_[w];
+    return to >= 0 && from != to && !order_.reached(std::span(&to, 1), from);
+  }
+  void let_precede(NodeId c, NodeId w) {
+    auto& after = donation_.after[c];
+    if (c == w || std::find(after.begin(), after.end(), w) != after.end()) return;
+    after.push_back(w);
+    order_.add_edge(group_of_[c], group_of_[w]);
   }
   bool has_room(NodeId p, const DraftGroup& g) const {
     return g.weight + reads_.weight(p) <= kMaxGroupWeight;

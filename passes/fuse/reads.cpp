@@ -11,27 +11,11 @@ namespace {
 constexpr size_t kMaxInlineReads = 32;  // a free node that gathers from more places has a buffer of its own
 constexpr int kMaxInlineWeight = 64;
 
-// At 64 for each dimension.
-double planned_count(const std::vector<Dim>& axes) {
-  double n = 1;
-  for (const Dim& d : axes)
-    n *= static_cast<double>(
-        d.evaluate([](int) -> int64_t { return 0; }, [](const std::string&) -> int64_t { return 64; }));
-  return n;
-}
-
 bool is_cheap(ScalarOp op) {
   using enum ScalarOp;
   for (ScalarOp c : {Read, Const, Axis, Convert, Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not, Select})
     if (op == c) return true;
   return false;
-}
-
-bool only_moves(const Meaning& m) {
-  using enum ScalarOp;
-  return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) {
-    return s.op == Read || s.op == Const || s.op == Axis || s.op == Convert;
-  });
 }
 
 // Takes a cycle or so for a vector.
@@ -43,6 +27,21 @@ bool is_quick(ScalarOp op) {
 }
 
 }  // namespace
+
+double planned_count(const std::vector<Dim>& axes) {
+  double n = 1;
+  for (const Dim& d : axes)
+    n *= static_cast<double>(
+        d.evaluate([](int) -> int64_t { return 0; }, [](const std::string&) -> int64_t { return 64; }));
+  return n;
+}
+
+bool only_moves(const Meaning& m) {
+  using enum ScalarOp;
+  return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) {
+    return s.op == Read || s.op == Const || s.op == Axis || s.op == Convert;
+  });
+}
 
 ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   const size_t n = f.nodes.size();
@@ -107,8 +106,8 @@ bool ReadTable::narrows(NodeId n) const {
 }
 
 // Free nodes only move or name elements: their body is one read, one constant or one axis. What a contraction
-// reads often is stored where each read would ask whether there is an element (padding), would be far from the
-// last, or would round what is wider (tables made in f64).
+// reads often is stored where each read would ask whether there is an element (padding), would be far from
+// the last, or would round what is wider (tables made in f64).
 bool ReadTable::is_free(NodeId n, double times) const {
   constexpr double kOften = 32;
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;

@@ -22,6 +22,11 @@ struct ResolvedRead {
   std::vector<Index> at;
 };
 
+// How many elements there are at 64 for each dimension.
+double planned_count(const std::vector<Dim>& axes);
+// Whether elements are read, named or converted, and not computed.
+bool only_moves(const Meaning& m);
+
 class ReadTable {
  public:
   // Nodes that only move or name elements are computed in place.

@@ -1,8 +1,10 @@
-// Rewrites of elementwise nodes by rules, which are rows of a table in the text of the graph's ops. All of
-// them keep every bit of the value. They stand before differentiation, since the derivative of a simple form
-// is the better one: softplus has one at its kink.
+// Rewrites of elementwise nodes by rules, which are rows of a table in the text of the graph's ops, and pads
+// of pads. All of them keep every bit of the value. They stand before differentiation, since the derivative
+// of a simple form is the better one: softplus has one at its kink.
 #include "passes/graph/simplify.h"
 
+#include <algorithm>
+#include <bit>
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
@@ -163,10 +165,39 @@ class Simplifier {
   const RuleTable& rules_;
 };
 
+bool adds_only(const Shape& amounts) {
+  return std::all_of(amounts.begin(), amounts.end(),
+                     [](const Dim& d) { return d.is_constant() && d.constant_part() >= 0; });
+}
+
+// A padded tensor that is padded again with the same value, along other axes say, is padded once: that is one
+// copy, and its cotangent is cut along all axes at once, which `algebra` looks for.
+NodeId joined_pads(Builder& b, NodeId outer) {
+  const NodeId inner = b[outer].operands[0];
+  if (b[inner].op != b[outer].op) return outer;
+  const Attrs &in = b[inner].attrs, &out = b[outer].attrs;
+  const std::vector<int64_t> interior = out.integers("interior");
+  const bool spread = std::any_of(interior.begin(), interior.end(), [](int64_t n) { return n != 0; });
+  const double value = in.number("value");
+  if (spread || std::bit_cast<int64_t>(value) != std::bit_cast<int64_t>(out.number("value"))) return outer;
+  Shape low = out.shape("low"), high = out.shape("high");
+  for (const Shape& amounts : {low, high, in.shape("low"), in.shape("high")})
+    if (!adds_only(amounts)) return outer;
+  for (size_t i = 0; i < low.size(); ++i) {
+    low[i] = low[i] + in.shape("low")[i];
+    high[i] = high[i] + in.shape("high")[i];
+  }
+  const NodeId x = b[inner].operands[0];
+  return b.make("pad", {x},
+                {{"low", low}, {"high", high}, {"interior", in.shape("interior")}, {"value", value}});
+}
+
 Function simplify_function(const Function& f, const Module& m, const RuleTable& rules) {
   return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-    if (!f[i].op->scalar) return std::nullopt;
-    const NodeId n = Simplifier(b, rules).apply(copy_node(b, f, i, made));
+    const bool pad = f[i].op->name == "pad";
+    if (!f[i].op->scalar && !pad) return std::nullopt;
+    const NodeId copy = copy_node(b, f, i, made);
+    const NodeId n = pad ? joined_pads(b, copy) : Simplifier(b, rules).apply(copy);
     if (const std::string* name = f.names.find(i)) b.name(n, *name);
     return std::vector<NodeId>{n};
   });

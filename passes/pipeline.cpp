@@ -4,7 +4,7 @@
 #include <array>
 
 #include "ir/graph/text.h"
-#include "passes/fuse/padded.h"
+#include "passes/fuse/arrange.h"
 #include "passes/graph/expand.h"
 #include "support/diagnostic.h"
 
@@ -36,9 +36,9 @@ constexpr std::array kPasses{
     PassInfo{"fold", Stage::Graph, false,
              "when the text says every rounding: what is computed here is what the program would compute",
              fold},
-    PassInfo{"share", Stage::Graph, false,
+    PassInfo{"arrange", Stage::Graph, false,
              "exact, so after numerics; what it leaves without readers but one, fuse computes in place",
-             share_padded},
+             arrange},
     PassInfo{"fuse", Stage::Fuse, true, "over whole functions, while every value is still a node"},
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},

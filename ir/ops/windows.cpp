@@ -64,6 +64,27 @@ OpDef windows() {
   return r;
 }
 
+// The t-th element of a window that may stand at a position, and the window's number.
+struct Tap {
+  Index window, element;
+  Index distance;  // of the window from the first one, `scale` for each; there is none outside of all windows
+  int64_t scale = 1, most = 0;
+  std::vector<Index> also{};  // further guards
+};
+Tap tap_of(const WindowSpec& w, size_t i, const Index& position, const Index& t) {
+  const int64_t stride = w.strides[i], size = w.sizes[i];
+  if (stride > 1 && w.dilations[i] == 1) {  // one element of `stride` neighbours stands there
+    const Index window = position.floor_div(stride) - t, element = position.mod(stride) + t * stride;
+    Tap tap{window, element, window, 1, (size + stride - 1) / stride};
+    if (size % stride != 0) tap.also.push_back(Index(size - 1) - element);
+    return tap;
+  }
+  const Index from = position - t * w.dilations[i];
+  Tap tap{from.floor_div(stride), t, from, stride, size};
+  if (stride > 1) tap.also.push_back(Index(0) - from.mod(stride));
+  return tap;
+}
+
 OpDef overlap_add() {
   OpDef r =
       one_operand("overlap_add",
@@ -100,13 +121,13 @@ OpDef overlap_add() {
     Read read{0, identity(static_cast<size_t>(rank)), {}, 0};
     for (size_t i = 0; i < w.axes.size(); ++i) {
       const size_t a = w.window_axis(i) - 1;
-      const Index u = Index::var(rank + static_cast<int>(i)), from = read.at[a] - u * w.dilations[i];
-      read.at[a] = from.floor_div(w.strides[i]);
-      read.at.insert(read.at.begin() + static_cast<long>(a) + 1, u);
-      read.guards.push_back(from);
-      read.guards.push_back((v.operands[0].shape[a] - 1) * w.strides[i] - from);
-      if (w.strides[i] > 1) read.guards.push_back(Index(0) - from.mod(w.strides[i]));
-      m.axes.push_back(w.sizes[i]);
+      const Tap tap = tap_of(w, i, read.at[a], Index::var(rank + static_cast<int>(i)));
+      read.at[a] = tap.window;
+      read.at.insert(read.at.begin() + static_cast<long>(a) + 1, tap.element);
+      read.guards.push_back(tap.distance);
+      read.guards.push_back((v.operands[0].shape[a] - 1) * tap.scale - tap.distance);
+      read.guards.insert(read.guards.end(), tap.also.begin(), tap.also.end());
+      m.axes.push_back(tap.most);
     }
     m.reads = {read};
     m.combine = t.dtype == DType::Bool ? Combiner::Or : Combiner::Add;

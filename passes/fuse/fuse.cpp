@@ -7,9 +7,9 @@
 #include <queue>
 
 #include "ir/graph/text.h"
+#include "passes/fuse/arrange.h"
 #include "passes/fuse/donation.h"
 #include "passes/fuse/ordered_graph.h"
-#include "passes/fuse/padded.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -244,11 +244,19 @@ class Fuser {
 
   bool is_pairwise(NodeId p) const { return graph::order_of(f_[p]) == Order::Pairwise; }
 
+  // Than it gives: beside another such sum it would have half of the registers, and save little.
+  bool reads_much_more(NodeId p) const {
+    constexpr double kMore = 16;
+    double read = 0;
+    for (const ResolvedRead& r : reads_.of(p)) read += planned_count(f_.type(r.node).shape);
+    return read >= kMore * planned_count(f_.type(p).shape);
+  }
+
   bool compatible(NodeId p, const DraftGroup& group) const {
     if (meaning(p).combine == Combiner::None) return true;
     // Pairwise sums branch, so that no lanes go along their outputs; they would take those of others.
     if (is_pairwise(p) ? group.straight : group.pairwise) return false;
-    if (is_contraction(p)) return !group.row;
+    if (is_contraction(p)) return !group.row && !(group.contraction && reads_much_more(p));
     return graph::order_of(f_[p]) == Order::Chain || !group.contraction;
   }
 

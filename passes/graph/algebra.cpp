@@ -58,11 +58,14 @@ class OverlappedContraction {
       const NodeId right = rewrite(b_[e].operands[1]);
       return right == kNone ? kNone : b_.add(left, right);
     }
+    const std::vector<int64_t> order = order_of_axes(e);
+    if (!order.empty()) e = b_[e].operands[0];
     if (!is_plain_contraction(b_[e])) return kNone;
-    const EinsumSpec s = parse_einsum(b_[e].attrs.text("spec"));
+    EinsumSpec s = parse_einsum(b_[e].attrs.text("spec"));
+    if (!order.empty()) s.out = permuted(s.out, order);
     for (bool swapped : {false, true}) {
       const std::string &image = swapped ? s.b : s.a, &weights = swapped ? s.a : s.b;
-      if (!fits(s.out, image, weights)) continue;
+      if (!fits(s.out, image, weights) || channels(s.out, image, b_.shape(e)) < kFewest) continue;
       labels_ = image, weight_labels_ = weights, out_ = s.out;
       image_ = b_[e].operands[swapped ? 1 : 0], weights_ = b_[e].operands[swapped ? 0 : 1];
       classes_.assign(w_.axes.size(), {});
@@ -80,6 +83,16 @@ class OverlappedContraction {
     Dim low() const { return offset + (taps - 1) * dilation; }  // positions of g before its first
   };
 
+  // Of a transposed contraction (those of transposed convolutions are).
+  std::vector<int64_t> order_of_axes(NodeId e) const {
+    return b_[e].op->name == "transpose" ? b_[e].attrs.integers("perm") : std::vector<int64_t>{};
+  }
+  static std::string permuted(const std::string& labels, const std::vector<int64_t>& order) {
+    std::string out;
+    for (int64_t i : order) out += labels[static_cast<size_t>(i)];
+    return out;
+  }
+
   char place(size_t i) const { return out_[w_.window_axis(i) - 1]; }
   char tap(size_t i) const { return out_[w_.window_axis(i)]; }
   size_t axis(size_t i) const { return static_cast<size_t>(w_.axes[i]); }
@@ -90,6 +103,19 @@ class OverlappedContraction {
       if (!has(image, p) || has(weights, p) || has(image, u) || !has(weights, u)) return false;
     }
     return true;
+  }
+
+  // Elements of the result for each position and tap. Few of them leave most lanes of a vector empty, where
+  // the taps of one position fill them.
+  static constexpr int64_t kFewest = 3;
+  int64_t channels(const std::string& out, const std::string& image, const Shape& shape) const {
+    int64_t n = 1;
+    for (size_t a = 0; a < out.size(); ++a) {
+      bool is_tap = false;
+      for (size_t i = 0; i < w_.axes.size(); ++i) is_tap |= w_.window_axis(i) == a;
+      if (!is_tap && !has(image, out[a])) n *= shape[a].constant().value_or(kFewest);
+    }
+    return n;
   }
 
   // Of the positions start + q * stride + remainder. q is counted from the start of what is wanted.

@@ -167,14 +167,34 @@ class GroupLowerer {
       finish_member(m, meaning, axes);
       return;
     }
+    auto of_one = [&](size_t a) { return meaning.axes[a].is(1); };
+    if (of_one(next)) {
+      axes.push_back(0);
+      lower_inner(m, meaning, axes, next + 1);
+      axes.pop_back();
+      return;
+    }
     // Only the innermost axis of a map is a vector loop: it holds no further loop.
-    const bool innermost =
-        next + 1 == static_cast<size_t>(meaning.outputs) && meaning.combine == Combiner::None;
+    bool innermost = meaning.combine == Combiner::None || is_written_out(meaning);
+    for (size_t a = next + 1; a < static_cast<size_t>(meaning.outputs); ++a) innermost &= of_one(a);
     loop(meaning.axes[next], innermost ? LoopKind::Vector : LoopKind::Serial, [&](const Index& v) {
       axes.push_back(v);
       lower_inner(m, meaning, axes, next + 1);
       axes.pop_back();
     });
+  }
+
+  // A sum of few terms in a row kernel, where no schedule would find lanes for its loops.
+  bool is_written_out(const Meaning& m) const {
+    constexpr int64_t kMost = 16;
+    const bool chain = m.order != Order::Lanes && m.order != Order::Pairwise;
+    if (!chain || m.combine == Combiner::None || m.combine == Combiner::ArgMax ||
+        m.combine == Combiner::ArgMin || m.initial >= 0 || !m.where.empty() ||
+        static_cast<size_t>(m.outputs) <= group_.axes.size())
+      return false;
+    const std::vector<Dim> terms(m.axes.begin() + m.outputs, m.axes.end());
+    const Dim count = element_count(terms);
+    return count.is_constant() && count.constant_part() <= kMost;
   }
 
   void finish_member(const Member& m, const Meaning& meaning, const std::vector<Index>& axes) {
@@ -322,27 +342,41 @@ class GroupLowerer {
     }
   }
 
-  // acc = acc (+) body, or acc = fma(a, b, acc) where the body ends in a product that the meaning fuses.
+  // acc (+) body, or fma(a, b, acc) where the body ends in a product that the meaning fuses.
+  template <class Accumulator>
+  Value combined(NodeId n, const Meaning& m, const std::vector<Index>& axes, Accumulator&& accumulator) {
+    const DType t = m.accumulator;
+    if (!m.fma) {
+      const Value v = evaluate(n, m, axes, {});
+      return compute(joining(m.combine), t, {accumulator(), v, -1});
+    }
+    Meaning factors = m;
+    const ScalarNode product = factors.body.back();
+    GRADC_CHECK(product.op == ScalarOp::Mul, "fma needs a product in {}", f_[n].op->name);
+    factors.body.pop_back();
+    const std::vector<Value> v = evaluate_body(n, factors, axes, {});
+    return compute(ScalarOp::Fma, t, {v[product.args[0]], v[product.args[1]], accumulator()});
+  }
   void accumulate(NodeId n, const Meaning& m, int tile, const std::vector<Index>& at,
                   const std::vector<Index>& axes) {
-    const DType t = m.accumulator;
-    if (m.fma) {
-      Meaning factors = m;
-      const ScalarNode product = factors.body.back();
-      GRADC_CHECK(product.op == ScalarOp::Mul, "fma needs a product in {}", f_[n].op->name);
-      factors.body.pop_back();
-      const std::vector<Value> v = evaluate_body(n, factors, axes, {});
-      const Value acc = load(tile, at);
-      emit(Store{tile, at, compute(ScalarOp::Fma, t, {v[product.args[0]], v[product.args[1]], acc})});
-    } else {
-      const Value v = evaluate(n, m, axes, {});
-      const Value acc = load(tile, at);
-      emit(Store{tile, at, compute(joining(m.combine), t, {acc, v, -1})});
+    const Value v = combined(n, m, axes, [&] { return load(tile, at); });
+    emit(Store{tile, at, v});
+  }
+
+  Value reduce_written_out(NodeId n, const Meaning& m, Value sum, std::vector<Index>& axes) {
+    if (axes.size() == m.axes.size()) return combined(n, m, axes, [&] { return sum; });
+    for (int64_t i = 0; i < m.axes[axes.size()].constant_part(); ++i) {
+      axes.push_back(i);
+      sum = reduce_written_out(n, m, sum, axes);
+      axes.pop_back();
     }
+    return sum;
   }
 
   Value reduce_chain(NodeId n, const Meaning& m, const std::vector<Index>& axes) {
     const DType t = m.accumulator;
+    std::vector<Index> all = axes;
+    if (is_written_out(m)) return reduce_written_out(n, m, constant(t, identity_of(m.combine, t)), all);
     const int tile = local(Space::Tile, t, {});
     Value first = -1;
     if (m.initial >= 0) {
@@ -354,7 +388,6 @@ class GroupLowerer {
       first = constant(t, identity_of(m.combine, t));
     }
     emit(Store{tile, {}, first});
-    std::vector<Index> all = axes;
     chain_loops(n, m, tile, all, m.axes.size());
     return load(tile, {});
   }

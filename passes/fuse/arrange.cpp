@@ -1,8 +1,9 @@
-#include "passes/fuse/padded.h"
+#include "passes/fuse/arrange.h"
 
 #include <algorithm>
 #include <map>
 
+#include "ir/ops/einsum_spec.h"
 #include "passes/fuse/reads.h"
 #include "passes/graph/expand.h"
 
@@ -42,7 +43,7 @@ Shape amounts_before(const Function& f, NodeId pad) {
   return low;
 }
 
-Function rewritten(const Function& f, const Module& m) {
+Function share_padded(const Function& f, const Module& m) {
   const std::map<NodeId, NodeId> padded = stored_padded(f);
   if (padded.empty()) return f;
   std::map<NodeId, NodeId> made_padded;  // by the node that pads
@@ -58,6 +59,53 @@ Function rewritten(const Function& f, const Module& m) {
     Shape end = low;
     for (size_t a = 0; a < end.size(); ++a) end[a] = end[a] + b.shape(value)[a];
     return std::vector<NodeId>{b.slice(whole, low, end)};
+  });
+}
+
+std::string moved_last(std::string labels, char label) {
+  labels.erase(labels.find(label), 1);
+  return labels + label;
+}
+
+// Whether a contraction with these labels reads the operand often, and its elements apart along the lanes;
+// one whose results the other operand gives along one axis alone copies what it reads for many of them at
+// once.
+bool reads_apart(const Function& f, NodeId i, NodeId operand, const std::string& labels,
+                 const std::string& other, const std::string& out) {
+  constexpr double kOften = 32, kSmall = 1 << 16;
+  const char lane = out.back();
+  if (!has(labels, lane) || has(other, lane) || labels.back() == lane) return false;
+  const Shape& shape = f.type(i).shape;
+  const auto from_other = std::count_if(out.begin(), out.end(), [&](char c) { return !has(labels, c); });
+  double times = 1;
+  for (size_t a = 0; a < out.size(); ++a)
+    if (!has(labels, out[a])) times *= planned_count({shape[a]});
+  constexpr int64_t kLanes = 8;
+  return from_other >= 2 && times >= kOften && planned_count({shape.back()}) >= kLanes &&
+         planned_count(f.type(operand).shape) <= kSmall;
+}
+
+Function lay_lanes_side_by_side(const Function& f, const Module& m) {
+  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    if (f[i].op->name != "einsum") return std::nullopt;
+    EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
+    if (s.out.empty()) return std::nullopt;
+    std::vector<NodeId> operands;
+    for (NodeId q : f[i].operands) operands.push_back(made[q]);
+    bool changed = false;
+    for (const bool second : {false, true}) {
+      std::string& labels = second ? s.b : s.a;
+      if (!reads_apart(f, i, f[i].operands[second], labels, second ? s.a : s.b, s.out)) continue;
+      const std::string order = moved_last(labels, s.out.back());
+      std::vector<int64_t> perm;
+      for (char c : order) perm.push_back(static_cast<int64_t>(labels.find(c)));
+      operands[second] = b.transpose(operands[second], perm);
+      labels = order, changed = true;
+    }
+    if (!changed) return std::nullopt;
+    const NodeId n = b.make("einsum", std::move(operands), f[i].attrs.with("spec", s.text()));
+    if (const std::string* name = f.names.find(i)) b.name(n, *name);
+    return std::vector<NodeId>{n};
   });
 }
 
@@ -77,6 +125,10 @@ bool pads_little(const Function& f, NodeId n) {
   return true;
 }
 
-Module share_padded(const Module& m) { return each_function(m, rewritten); }
+Module arrange(const Module& m) {
+  return each_function(m, [](const Function& f, const Module& all) {
+    return lay_lanes_side_by_side(share_padded(f, all), all);
+  });
+}
 
 }  // namespace gradc::passes

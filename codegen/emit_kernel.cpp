@@ -172,6 +172,7 @@ void KernelEmitter::emit_iteration(const For& f) {
   around_.push_back(&f);
   note_copies(f);
   if (walks_apart(f)) prefetch_ahead(f), prefetch_panel();
+  prefetch_block(f);
   emit_body(f.body);
   around_.pop_back();
   copies_.resize(outside);

@@ -24,6 +24,13 @@ int64_t iterations(const For& f) {
   return std::min(n, kWorthwhile) * std::min(inner, kWorthwhile);
 }
 
+bool holds_serial(const For& f) {
+  return std::any_of(f.body.begin(), f.body.end(), [](const Stmt& s) {
+    auto* g = std::get_if<std::shared_ptr<const For>>(&s);
+    return g && (*g)->kind == LoopKind::Serial;
+  });
+}
+
 }  // namespace
 
 bool KernelEmitter::fills_tile(const Stmt& s) const {
@@ -50,7 +57,7 @@ void KernelEmitter::prefetch_rows(const For& rows) {
     }
   };
   find(rows.body);
-  std::vector<std::pair<int, Index>> lines;
+  Lines lines;
   for (const For* v : vectors) collect_lines(*v, rows.var, lines);
   if (lines.empty()) return;
   loop(rows.var, b_.getInt64(0), index_.value(index_.fold(rows.extent)), !rows.extent.is_constant(), [&] {
@@ -64,7 +71,7 @@ void KernelEmitter::ask_for(int buffer, const Index& place, unsigned cache) {
 }
 
 // The lines that a row's loads touch: of what moves with the row, and along the lanes by one element.
-void KernelEmitter::collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines) {
+void KernelEmitter::collect_lines(const For& lanes, int row, Lines& lines) {
   if (!lanes.extent.is_constant()) return;
   for (const Stmt& s : lanes.body) {
     auto* l = std::get_if<Load>(&s);
@@ -91,40 +98,40 @@ void KernelEmitter::collect_lines(const For& lanes, int row, std::vector<std::pa
 bool KernelEmitter::walks_apart(const For& f) const {
   if (f.kind != LoopKind::Serial || !uses_tile(f)) return false;
   if (f.extent.is_constant() && f.extent.constant_part() < kWorthwhile) return false;
-  return std::none_of(f.body.begin(), f.body.end(), [](const Stmt& s) {
-    auto* g = std::get_if<std::shared_ptr<const For>>(&s);
-    return g && (*g)->kind == LoopKind::Serial;
-  });
+  return !holds_serial(f);
 }
 
-// What the loop reads `kAhead` iterations later, where each iteration reads elsewhere: rows of a long pitch,
-// of which the processor foresees nothing beyond a page. Behind the end nothing is read, only asked for.
-void KernelEmitter::prefetch_ahead(const For& f) {
-  constexpr int64_t kAhead = 12;  // iterations
-  std::vector<std::pair<int, Index>> lines;
+// What an iteration of `f` reads when `ahead` has moved on by `steps`, if an element of it is then `apart` or
+// more away: places of lines. Of rows that follow one another in `f` only what they do not share.
+KernelEmitter::Lines KernelEmitter::lines_ahead(const For& f, int ahead, int64_t steps, int64_t apart) {
+  Lines lines;
   std::map<int, int64_t> within;  // extents of the loops inside
   const auto note = [&](const Load& l) {
     const Buffer& b = k_.buffers[l.buffer];
     if ((b.space != Space::In && b.space != Space::InOut) || !l.guards.empty()) return;
     const Index e = element_offset(l.buffer, l.at);
-    const std::optional<Index> step = e.coefficient_of(f.var);
-    if (!step || !step->is_constant() || step->constant_part() * size_of(b.dtype) < kApart) return;
+    const std::optional<Index> step = e.coefficient_of(ahead);
+    if (!step || !step->is_constant() || step->constant_part() * size_of(b.dtype) < apart) return;
     int64_t last = 0;
     bool known = true;
     const Index first = e.substitute([&](int v) {
       const auto it = within.find(v);
       if (it == within.end()) {
         known = known && (v == f.var || index_.knows(v));
-        return v == f.var ? Index::var(v) + Index(kAhead) : Index::var(v);
+        return v == ahead ? Index::var(v) + Index(steps) : Index::var(v);
       }
       const std::optional<Index> c = e.coefficient_of(v);
       known = known && c && (c->is(0) || c->is(1));
       if (known && c->is(1)) last += it->second - 1;
       return Index(0);
     });
-    for (int64_t at = 0; known && at <= last; at += kLine / size_of(b.dtype)) {
-      const std::pair<int, Index> line{l.buffer, first + Index(at)};
-      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+    const std::optional<Index> next = e.coefficient_of(f.var);
+    const int64_t fresh = next && ahead != f.var ? next->constant().value_or(0) : 0;
+    const int64_t line = kLine / size_of(b.dtype);
+    for (int64_t at = fresh > 0 ? std::max<int64_t>(0, last + 1 - fresh) : 0; known && at <= last;
+         at += line) {
+      const std::pair<int, Index> one{l.buffer, first + Index(at)};
+      if (std::find(lines.begin(), lines.end(), one) == lines.end()) lines.push_back(one);
     }
   };
   walk(f.body, [&](const Stmt& s) {
@@ -132,10 +139,45 @@ void KernelEmitter::prefetch_ahead(const For& f) {
       within[(*g)->var] = (*g)->extent.is_constant() ? (*g)->extent.constant_part() : 1;
     if (auto* l = std::get_if<Load>(&s)) note(*l);
   });
+  return lines;
+}
+
+// What the loop reads `kAhead` iterations later, where each iteration reads elsewhere: rows of a long pitch,
+// of which the processor foresees nothing beyond a page. Behind the end nothing is read, only asked for.
+void KernelEmitter::prefetch_ahead(const For& f) {
+  constexpr int64_t kAhead = 12;  // iterations
+  const Lines lines = lines_ahead(f, f.var, kAhead, kApart);
   const bool both =
       std::any_of(lines.begin(), lines.end(), [&](const auto& l) { return l.first != lines[0].first; });
   if (!both) return;
   for (const auto& [buffer, place] : lines) ask_for(buffer, place, kNearest);
+}
+
+// Where a sum pauses, what the next block of terms reads, at the place that this one is at: this block stays
+// near the core, the next one comes from afar meanwhile.
+void KernelEmitter::prefetch_block(const For& f) {
+  constexpr int64_t kFar = 4096;  // bytes
+  constexpr size_t kFew = 3;      // lines for each iteration
+  if (f.kind != LoopKind::Serial || !uses_tile(f) || holds_serial(f)) return;
+  for (const For* block : around_) {
+    if (block == &f || !pauses(*block)) continue;
+    const Lines lines = lines_ahead(f, block->var, 1, kFar);
+    if (lines.size() <= kFew)
+      for (const auto& [buffer, place] : lines) ask_for(buffer, place, kNear);
+  }
+}
+
+// Whether a loop takes blocks of a sum's terms: it begins with what comes before the first one.
+bool KernelEmitter::pauses(const For& f) const {
+  bool fills = false, results = false;
+  walk(f.body, [&](const Stmt& s) {
+    auto* i = std::get_if<std::shared_ptr<const If>>(&s);
+    fills |= i && (*i)->conditions.size() == 1 && (*i)->conditions[0] == Index(0) - Index::var(f.var);
+    auto* w = std::get_if<Store>(&s);
+    results |= w && k_.buffers[w->buffer].space == Space::Out &&
+               std::any_of(w->at.begin(), w->at.end(), [&](const Index& e) { return e.uses_var(f.var); });
+  });
+  return fills && !results;
 }
 
 // Copies of rows far apart, which stand before anything else in the loop and move with it.

@@ -149,7 +149,11 @@ class KernelEmitter {
   void prefetch_rows(const For& rows);
   void ask_for(int buffer, const Index& place, unsigned cache);
   bool walks_apart(const For& f) const;
+  using Lines = std::vector<std::pair<int, Index>>;  // buffers, and elements in them
+  Lines lines_ahead(const For& f, int ahead, int64_t steps, int64_t apart);
   void prefetch_ahead(const For& f);
+  void prefetch_block(const For& f);
+  bool pauses(const For& f) const;
   // A panel that is copied to scratch at the beginning of each iteration of a loop.
   struct Copy {
     const For* panels;
@@ -160,7 +164,7 @@ class KernelEmitter {
   };
   void note_copies(const For& panels);
   void prefetch_panel();
-  void collect_lines(const For& lanes, int row, std::vector<std::pair<int, Index>>& lines);
+  void collect_lines(const For& lanes, int row, Lines& lines);
 
   // blocks that lie transposed (emit_transposed.cpp)
   bool fills_block(const For& rows) const;

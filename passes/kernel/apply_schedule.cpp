@@ -97,7 +97,8 @@ class Scheduler {
     if (s_.panel_first) {
       k_.body = s_.block > 0 ? over_blocks(row_tile, panel) : over_panels(row_tile, panel);
     } else if (s_.block > 0) {
-      k_.body = wrapped(s_.row_blocks ? over_row_blocks(row_tile, panel) : over_blocks(row_tile, panel));
+      k_.body = wrapped(s_.row_blocks ? over_row_blocks(row_tile, panel) : over_blocks(row_tile, panel), 0,
+                        around_blocks());
     } else {
       const auto pieces = [&] {
         return wrapped(has_columns ? over_panels(row_tile, panel) : over_rows(inner_, row_tile, no_loop()),
@@ -107,6 +108,8 @@ class Scheduler {
     }
   }
   static TileLoop no_loop() { return {}; }
+  // How many whole axes stand around blocks: all, but where the sum pauses in each block.
+  size_t around_blocks() const { return s_.terms > 0 ? s_.outside : s_.outer.size(); }
 
   // --- sums in blocks of terms -----------------------------------------------------------------------------
   // An axis of the partial sums that stay in memory from block to block.
@@ -198,6 +201,8 @@ class Scheduler {
   }
 
   // `for block { for panel { stage; for rows of the block { tile } } }`: a panel is read once for a block.
+  // Where the sum pauses whole axes may stand inside: what a block of terms reads is then read once for them,
+  // too.
   Body over_row_blocks(int row_tile, int panel) {
     Loop& l = loops_[s_.row_axis];
     const Loop whole = l;
@@ -207,14 +212,14 @@ class Scheduler {
     l = {row, whole.extent.exact_div(size) ? Index(size) : Index::min(size, whole.extent - first)};
     inner_ = substitute(inner_, whole.var, first + Index::var(row));
     known_.push_back(block);
-    Body all = summed(kept_axes(SIZE_MAX), [&] {
-      if (!s_.stage_tiles) return over_panels(row_tile, panel);
+    Body all = summed(kept_axes(around_blocks()), [&] {
+      if (!s_.stage_tiles) return wrapped(over_panels(row_tile, panel), around_blocks());
       const Body unstaged = inner_;
       Body body = staged_tiles(inner_, row_tile);
       const Body panels = over_panels(row_tile, panel);
       body.insert(body.end(), panels.begin(), panels.end());
       inner_ = unstaged;
-      return body;
+      return wrapped(body, around_blocks());
     });
     return {make_for({block, whole.extent.ceil_div(size), LoopKind::Serial, renumber(all, k_)})};
   }

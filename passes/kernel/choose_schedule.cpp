@@ -325,6 +325,21 @@ class Chooser : public Survey {
     if (read <= near || kept > near / 2 || 2 * terms > all) return;
     s.terms = static_cast<int64_t>(terms), s.outside = s.parallel ? 1 : 0;
     s.why.terms = "terms that stay near the core, partial sums in memory";
+    if (s.parallel) share_rows_of_terms(s);
+  }
+  // What a block of terms reads serves all axes, if threads can share the rows instead of one of those.
+  void share_rows_of_terms(Choice& s) const {
+    const int64_t tiles = row_tiles(s), pieces = std::min<int64_t>(tiles, o_.machine.cores);
+    int64_t longest = 0;
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (static_cast<int>(a) != s.row_axis && static_cast<int>(a) != s.vector_axis)
+        longest = std::max(longest, extent(a));
+    const auto share = [&](int64_t n) {  // of the longest thread
+      return static_cast<double>((n + o_.machine.cores - 1) / o_.machine.cores) / static_cast<double>(n);
+    };
+    if (tiles % pieces != 0 || pieces > longest || share(pieces) > share(longest)) return;
+    s.outside = 0, s.block = tiles / pieces, s.row_blocks = s.columns_outer = true;
+    s.why.block = "threads share rows, each reads a block of terms once";
   }
   // Whether threads have about equal shares of so many blocks.
   bool are_fair(int64_t blocks) const {
@@ -392,6 +407,7 @@ class Chooser : public Survey {
     if ((c.vector_axis >= 0 || c.row_axis >= 0) && !in_order)
       std::stable_sort(c.outer.begin(), c.outer.end(),
                        [&](size_t a, size_t b) { return extent(a) > extent(b); });
+    if (c.terms > 0 && c.stage_tiles) c.outside = c.outer.size();
     c.why.order =
         sentence(c.outer.size() > 1 && !in_order ? "the longest axis outermost" : "",
                  !tiled            ? "lanes innermost"

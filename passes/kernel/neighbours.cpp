@@ -74,7 +74,7 @@ class Search {
     if (!f.row_blocks) f.stage_tiles = false;
     if (!f.stage) f.stage_rows = 0;
     if (f.stage || f.panel_first) f.columns_outer = true;
-    if (f.terms > 0 && f.block > 0) f.outside = f.outer.size();
+    if (f.terms > 0 && f.block > 0 && !f.row_blocks) f.outside = f.outer.size();
   }
 
   static constexpr int64_t kHidden = 8;  // accumulators that hide the latency of a multiply-add

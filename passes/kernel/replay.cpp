@@ -179,7 +179,7 @@ class Replay {
   // --- the form ------------------------------------------------------------------------------------------
   // Whole loops, then the pieces, then the elements of the pieces, rows around columns; pieces of columns may
   // stand around the whole loops, and blocks of them around the rows. Blocks of terms stand between whole
-  // loops, or behind blocks. That is what code is written for.
+  // loops, there behind blocks of pieces. That is what code is written for.
   LoopForm form() {
     LoopForm f;
     std::vector<const Loop*> pieces;
@@ -224,8 +224,9 @@ class Replay {
       check(l.part != Loop::Piece, "a piece that is neither unrolled nor vectorised");
       check(f.vector_axis < 0 && f.row_axis < 0, "a loop inside a tile");
       if (l.part == Loop::Whole) {
-        check(pieces <= (f.outer.empty() || f.panel_first ? 1 : 0), "a whole loop inside pieces");
-        f.panel_first = pieces > 0;
+        check(pieces <= (f.outer.empty() || f.panel_first || terms_in_block_ ? 1 : 0),
+              "a whole loop inside pieces");
+        f.panel_first = pieces > 0 && !terms_in_block_;
         f.outer.push_back(l.axis);
       }
     }
@@ -246,7 +247,8 @@ class Replay {
     check(f.row_blocks ||
               nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.exact_div(f.columns * f.block),
           "blocks of columns that leave a rest");
-    check(f.terms == 0 || (terms_in_block_ && f.outside == f.outer.size()), "blocks around blocks of terms");
+    check(f.terms == 0 || (terms_in_block_ && (f.row_blocks || f.outside == f.outer.size())),
+          "blocks around blocks of terms");
   }
   // Partial sums take memory of a size that is known.
   void check_kept(const LoopForm& f) const {

@@ -67,10 +67,13 @@ class Writer {
     std::vector<std::string> then;
     if (f_.panel_first) then.push_back(std::exchange(tail[0], ""));
     for (const size_t a : f_.outer) then.push_back(axis_name(k_, a));
-    const size_t outside = f_.block > 0 ? then.size() + 1 : f_.outside;
+    if (f_.terms > 0) {  // behind the blocks of pieces, if there are any
+      std::vector<std::string> pause{terms_};
+      if (f_.block > 0) pause.insert(pause.begin(), std::exchange(tail[0], ""));
+      then.insert(then.begin() + static_cast<long>(f_.outside), pause.begin(), pause.end());
+    }
     for (const std::string& n : tail)
       if (!n.empty()) then.push_back(n);
-    if (f_.terms > 0) then.insert(then.begin() + static_cast<long>(outside), terms_);
     if (!then.empty()) outermost_ = then.front();
     if (then != as_split()) add("reorder", then, 0, {}, why_.order);
   }

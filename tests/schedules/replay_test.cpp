@@ -369,6 +369,8 @@ TEST(Replay, BlocksLeaveTheBits) {
       split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + tiles + end +
           "  parallelise i0 \"\"\n",
       split + rest + terms + "  reorder i0, rb, t, c, rp, ri, ci \"\"\n" + stage + tiles + end,
+      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + end + "  parallelise rb \"\"\n",
+      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + stage + tiles + end,
       split + terms + "  reorder t, i0, r, c, ri, ci \"\"\n" + end,
       split + terms + "  reorder i0, t, c, r, ri, ci \"\"\n" + stage + end + "  parallelise i0 \"\"\n",
       columns + terms + "  reorder i0, cb, t, r, cp, ri, ci \"\"\n" + stage + end};

@@ -32,6 +32,7 @@ bool CheckpointWriter::busy() const {
 void CheckpointWriter::put(File file, Snapshot state, Then then) {
   Job job{std::move(state), std::move(then)};
   std::unique_lock lock(mutex_);
+  outcomes_.reserve(outcomes_.size() + kMostUnderWay);
   if (!thread_.joinable()) {
     try {
       thread_ = std::thread([this] { work(); });
@@ -47,13 +48,19 @@ void CheckpointWriter::put(File file, Snapshot state, Then then) {
 
 std::vector<CheckpointWriter::Outcome> CheckpointWriter::take() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(outcomes_, {});
+  return taken();
+}
+
+std::vector<CheckpointWriter::Outcome> CheckpointWriter::taken() {
+  std::vector<Outcome> room;
+  room.reserve(kMostUnderWay);
+  return std::exchange(outcomes_, std::move(room));
 }
 
 std::vector<CheckpointWriter::Outcome> CheckpointWriter::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !writing_ && !waiting(); });
-  return std::exchange(outcomes_, {});
+  return taken();
 }
 
 void CheckpointWriter::work() {

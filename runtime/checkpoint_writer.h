@@ -50,8 +50,10 @@ class CheckpointWriter {
     Then then;
   };
   std::optional<Job>& slot(File f) { return slots_[static_cast<size_t>(f)]; }
+  static constexpr size_t kMostUnderWay = 4;  // one being written, and one of each kind that waits
   bool waiting() const;
-  void work();
+  std::vector<Outcome> taken();
+  void work();  // allocates nothing outside of write(): what fails here could tell nobody
   Outcome write(File file, const Job& job) const;
 
   Write write_;
@@ -59,8 +61,8 @@ class CheckpointWriter {
   std::condition_variable changed_;
   std::array<std::optional<Job>, 3> slots_;
   bool writing_ = false, stop_ = false;
-  std::vector<Outcome> outcomes_;
-  std::thread thread_;  // from the first file on
+  std::vector<Outcome> outcomes_;  // with room for those under way
+  std::thread thread_;             // from the first file on
 };
 
 }  // namespace gradc::runtime

@@ -9,8 +9,10 @@
 
 #include "model/model.h"
 #include "model/temp_folder.h"
+#include "runtime/checkpoint_writer.h"
 #include "runtime/error.h"
 #include "runtime/runner.h"
+#include "runtime/team.h"
 
 namespace {
 
@@ -119,6 +121,22 @@ TEST_F(Allocation, OfWeightsAndCalls) {
               runner.save();
             }),
             50);
+}
+
+// An exception that leaves a thread, and a thread that nobody joins, would end the process.
+TEST(AllocationInThreads, EndsNoProcess) {
+  using Writer = runtime::CheckpointWriter;
+  EXPECT_GT(fail_each([] { runtime::Team team(4); }), 3);
+  const auto state = std::make_shared<const runtime::Kept>();
+  EXPECT_GT(fail_each([&] {
+              Writer writer([](Writer::File, const runtime::Kept&) {});
+              for (int i = 0; i < 3; ++i) {
+                for (const auto file : {Writer::File::Numbered, Writer::File::Last, Writer::File::Best})
+                  writer.put(file, state);
+                i == 1 ? writer.wait() : writer.take();
+              }
+            }),
+            3);
 }
 
 TEST_F(Allocation, OfTrainingLeavesWholeFiles) {

@@ -19,7 +19,8 @@ using namespace kernel;
 // A form, and the reasons for it.
 struct Choice : LoopForm {
   Reasons why;
-  bool by_results = false;  // rows outermost for what follows the sum
+  bool by_results = false;   // rows outermost for what follows the sum
+  bool serves_axes = false;  // what a block of terms reads serves all axes
 };
 
 class Chooser : public Survey {
@@ -278,6 +279,7 @@ class Chooser : public Survey {
     // Few panels read a block: it is read from far more often than near, and makes room for the next one.
     const auto fit = static_cast<int64_t>((panels >= kManyPanels ? 0.75 : 0.3) * near / o.tile);
     const int64_t block = std::min({kMost, tiles / kBlocks, fit});
+    if (panels >= kManyPanels && pause_for_larger_blocks(s, o, tiles, block)) return;
     // Each block reads all panels.
     if (block < (far ? kFewest : kMost)) return;
     if (panels >= kManyPanels || o.row_pages) {
@@ -287,6 +289,24 @@ class Chooser : public Survey {
       s.stage |= o.panel_pages;
     }
     put_row_blocks(s, tiles, block, "rows that stay near the core");
+  }
+  // Where rows of all terms leave room for few tiles, and panels are read for each block, sums pause: then
+  // what a block keeps is its partial sums.
+  bool pause_for_larger_blocks(Choice& s, const Operands& o, int64_t tiles, int64_t block) const {
+    constexpr int64_t kMost = 32, kTerms = 128, kMany = 8;
+    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
+    if (!sum || !o.outer.empty()) return false;
+    const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
+    const double terms = std::ceil(kTerms * all / terms_);
+    const double row = 4.0 * static_cast<double>(sum->tiles.size() * s.rows * extent(s.vector_axis));
+    const int64_t larger =
+        std::min({kMost, tiles / o_.machine.cores,
+                  static_cast<int64_t>(static_cast<double>(o_.machine.near_bytes) / 2 / row)});
+    if (kMany * terms > all || 2 * larger < 3 * block) return false;
+    s.terms = static_cast<int64_t>(terms), s.stage_tiles = o.row_pages;
+    s.why.terms = "rows of so many stay near the core, partial sums in memory";
+    put_row_blocks(s, tiles, larger, "rows whose partial sums stay near the core");
+    return true;
   }
   // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
   // The partial sums of a block, so many elements, take memory, which is bounded too.
@@ -338,7 +358,7 @@ class Chooser : public Survey {
       return static_cast<double>((n + o_.machine.cores - 1) / o_.machine.cores) / static_cast<double>(n);
     };
     if (tiles % pieces != 0 || pieces > longest || share(pieces) > share(longest)) return;
-    s.outside = 0, s.block = tiles / pieces, s.row_blocks = s.columns_outer = true;
+    s.outside = 0, s.block = tiles / pieces, s.row_blocks = s.columns_outer = s.serves_axes = true;
     s.why.block = "threads share rows, each reads a block of terms once";
   }
   // Whether threads have about equal shares of so many blocks.
@@ -407,7 +427,7 @@ class Chooser : public Survey {
     if ((c.vector_axis >= 0 || c.row_axis >= 0) && !in_order)
       std::stable_sort(c.outer.begin(), c.outer.end(),
                        [&](size_t a, size_t b) { return extent(a) > extent(b); });
-    if (c.terms > 0 && c.stage_tiles) c.outside = c.outer.size();
+    if (c.terms > 0 && c.block > 0 && !c.serves_axes) c.outside = c.outer.size();
     c.why.order =
         sentence(c.outer.size() > 1 && !in_order ? "the longest axis outermost" : "",
                  !tiled            ? "lanes innermost"

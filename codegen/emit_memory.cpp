@@ -182,14 +182,14 @@ void KernelEmitter::emit(const Store& s) {
   if (k_.buffers[s.buffer].space == Space::Tile) return store_tile(s, v);
   const DType t = k_.buffers[s.buffer].dtype;
   const Index e = element_offset(s.buffer, s.at);
+  LValue stored = lanes_ ? to_memory(splat(v), t) : nullptr;
+  if (lanes_ && hold(s, stored)) return;
   const std::string prefix = fmt::format("{}:", s.buffer);
   std::erase_if(known_, [&](const auto& k) { return k.first.starts_with(prefix); });
   if (!lanes_) {
     b_.CreateAlignedStore(to_memory(v, t), pointer(s.buffer, e), align(s.buffer));
     return;
   }
-  LValue stored = to_memory(splat(v), t);
-  if (hold(s, stored)) return;
   if (const std::optional<Index> first = side_by_side(e)) {
     LValue p = pointer(s.buffer, *first);
     if (mask_)

@@ -94,6 +94,22 @@ bool reads(const Body& body, int buffer) {
   return any;
 }
 
+// Whether all that the rows do with a buffer is to read an element and to store it: rows may then be read
+// before any is stored, and stored when all are computed.
+bool updates_elements(const Body& body, int buffer) {
+  const std::vector<Index>* at = nullptr;
+  bool stored = false, own = true;
+  const auto meet = [&](const std::vector<Index>& place) {
+    own = own && !stored && (!at || *at == place);
+    at = &place;
+  };
+  walk(body, [&](const Stmt& s) {
+    if (auto* l = std::get_if<Load>(&s); l && l->buffer == buffer) meet(l->at);
+    if (auto* w = std::get_if<Store>(&s); w && w->buffer == buffer) meet(w->at), stored = true;
+  });
+  return own && stored;
+}
+
 }  // namespace
 
 // Whether there is something to be gained: a lane's rows in one access, no more than there are lanes.
@@ -104,15 +120,16 @@ bool KernelEmitter::fills_block(const For& rows) const {
 
 // Whether what lies at `at` for the lanes of one row follows, lane by lane, what lies there for the row
 // before.
-bool KernelEmitter::lies_transposed(int buffer, const std::vector<Index>& at, int row) {
+bool KernelEmitter::lies_transposed(int buffer, const std::vector<Index>& at, const For& rows) {
   const Buffer& b = k_.buffers[buffer];
   if (b.space == Space::Tile) return false;
   const Index e = element_offset(buffer, at);
-  const std::optional<Index> next = e.coefficient_of(row), step = stride(e);
+  const std::optional<Index> next = e.coefficient_of(rows.var), step = stride(e);
   if (!next || !next->is(1) || !step || step->is(0) || step->is(1)) return false;
+  if (b.space == Space::InOut && step->constant().value_or(0) < rows.extent.constant_part()) return false;
   bool known = true;
   e.substitute([&](int v) {
-    known = known && (v == row || v == lanes_->var || index_.knows(v));
+    known = known && (v == rows.var || v == lanes_->var || index_.knows(v));
     return Index::var(v);
   });
   return known;
@@ -141,8 +158,9 @@ void KernelEmitter::read_blocks(const For& rows) {
       for (const Stmt& s : f->body) {
         if (std::holds_alternative<Bind>(s)) break;
         auto* load = std::get_if<Load>(&s);
-        if (load && load->guards.empty() && stores_to(rows.body, load->buffer) == 0 &&
-            lies_transposed(load->buffer, load->at, rows.var))
+        if (load && load->guards.empty() &&
+            (stores_to(rows.body, load->buffer) == 0 || updates_elements(rows.body, load->buffer)) &&
+            lies_transposed(load->buffer, load->at, rows))
           read_block(rows, *load);
       }
       lanes_.reset();
@@ -175,9 +193,11 @@ void KernelEmitter::hold_blocks(const For& rows) {
     if (!in_sight(*f, extent)) continue;
     for (const Stmt& s : f->body) {
       auto* w = std::get_if<Store>(&s);
-      if (!w || stores_to(rows.body, w->buffer) != 1 || reads(rows.body, w->buffer)) continue;
+      if (!w || stores_to(rows.body, w->buffer) != 1 ||
+          (reads(rows.body, w->buffer) && !updates_elements(rows.body, w->buffer)))
+        continue;
       lanes_ = Lanes{f->var, Index(0), width_, nullptr};
-      if (lies_transposed(w->buffer, w->at, rows.var)) held_[w];
+      if (lies_transposed(w->buffer, w->at, rows)) held_[w];
       lanes_.reset();
     }
   }

@@ -168,7 +168,7 @@ class KernelEmitter {
 
   // blocks that lie transposed (emit_transposed.cpp)
   bool fills_block(const For& rows) const;
-  bool lies_transposed(int buffer, const std::vector<Index>& at, int row);
+  bool lies_transposed(int buffer, const std::vector<Index>& at, const For& rows);
   std::vector<LValue> transposed(std::vector<LValue> v, DType t);
   void read_blocks(const For& rows);
   void read_block(const For& rows, const Load& l);

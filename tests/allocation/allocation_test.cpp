@@ -9,8 +9,10 @@
 
 #include "model/model.h"
 #include "model/temp_folder.h"
+#include "runtime/checkpoint_writer.h"
 #include "runtime/error.h"
 #include "runtime/runner.h"
+#include "runtime/team.h"
 
 namespace {
 
@@ -119,6 +121,20 @@ TEST_F(Allocation, OfWeightsAndCalls) {
               runner.save();
             }),
             50);
+}
+
+TEST_F(Allocation, OfATeamOfThreads) {
+  EXPECT_GT(fail_each([] { runtime::Team team(4); }), 4);
+}
+
+// The thread that writes has nobody to tell that memory ran out but by what it has told already.
+TEST_F(Allocation, OfWhatTheWriterTells) {
+  runtime::CheckpointWriter writer([](auto, const runtime::Kept&) { left = 0; });
+  writer.put(runtime::CheckpointWriter::File::Last, std::make_shared<const runtime::Kept>());
+  const auto outcomes = writer.wait();
+  left = -1;
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes.front().error, nullptr);
 }
 
 TEST_F(Allocation, OfTrainingLeavesWholeFiles) {

@@ -37,7 +37,7 @@ void CheckpointWriter::put(File file, Snapshot state, Then then) {
     try {
       thread_ = std::thread([this] { work(); });
     } catch (const std::system_error&) {  // no thread is to be had: the training waits
-      outcomes_.push_back(write(file, job));
+      outcomes_.splice(outcomes_.end(), write(file, std::move(job)));
       return;
     }
   }
@@ -46,7 +46,7 @@ void CheckpointWriter::put(File file, Snapshot state, Then then) {
   changed_.notify_all();
 }
 
-std::vector<CheckpointWriter::Outcome> CheckpointWriter::take() {
+CheckpointWriter::Outcomes CheckpointWriter::take() {
   const std::lock_guard lock(mutex_);
   return taken();
 }
@@ -57,7 +57,7 @@ std::vector<CheckpointWriter::Outcome> CheckpointWriter::taken() {
   return std::exchange(outcomes_, std::move(room));
 }
 
-std::vector<CheckpointWriter::Outcome> CheckpointWriter::wait() {
+CheckpointWriter::Outcomes CheckpointWriter::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !writing_ && !waiting(); });
   return taken();
@@ -71,20 +71,21 @@ void CheckpointWriter::work() {
     if (next == slots_.end()) return;
     const auto file = static_cast<File>(next - slots_.begin());
     writing_ = true;
-    std::optional<Job> job = std::exchange(*next, std::nullopt);
+    Job job = std::move(*std::exchange(*next, std::nullopt));
     changed_.notify_all();
     lock.unlock();
-    Outcome done = write(file, *job);
-    job.reset();  // its memory, before anyone is told
+    Outcomes said = write(file, std::move(job));
     lock.lock();
     writing_ = false;
-    outcomes_.push_back(std::move(done));
+    outcomes_.splice(outcomes_.end(), said);
     changed_.notify_all();
   }
 }
 
-CheckpointWriter::Outcome CheckpointWriter::write(File file, const Job& job) const {
-  Outcome out{file, now(), 0, nullptr};
+// The job's memory is free before anyone is told.
+CheckpointWriter::Outcomes CheckpointWriter::write(File file, Job job) const {
+  Outcome& out = job.said.front();
+  out = {file, now(), 0, nullptr};
   try {
     write_(file, *job.state);
     if (job.then) job.then();
@@ -92,7 +93,7 @@ CheckpointWriter::Outcome CheckpointWriter::write(File file, const Job& job) con
     out.error = std::current_exception();
   }
   out.to = now();
-  return out;
+  return std::move(job.said);
 }
 
 }  // namespace gradc::runtime

@@ -6,12 +6,12 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "runtime/checkpoint.h"
 
@@ -30,6 +30,7 @@ class CheckpointWriter {
     double from = 0, to = 0;   // when it was written, by now()
     std::exception_ptr error;  // null: it is on disk, and `then` was called
   };
+  using Outcomes = std::list<Outcome>;
   using Then = std::function<void()>;
   using Write = std::function<void(File, const Kept&)>;  // called by the thread alone, while busy()
 
@@ -40,29 +41,28 @@ class CheckpointWriter {
   // gives way; a numbered one does not, as each is a file of its own: there the call waits until it is being
   // written.
   void put(File file, Snapshot state, Then then = {});
-  bool busy() const;            // something waits or is being written
-  std::vector<Outcome> take();  // since the last call of take() or wait()
-  std::vector<Outcome> wait();  // of everything, once nothing is left to write
+  bool busy() const;  // something waits or is being written
+  Outcomes take();    // since the last call of take() or wait()
+  Outcomes wait();    // of everything, once nothing is left to write
 
  private:
   struct Job {
     Snapshot state;
     Then then;
+    Outcomes said = Outcomes(1);  // room for what came of it: the thread may be refused memory, and tells so
   };
   std::optional<Job>& slot(File f) { return slots_[static_cast<size_t>(f)]; }
-  static constexpr size_t kMostUnderWay = 4;  // one being written, and one of each kind that waits
   bool waiting() const;
-  std::vector<Outcome> taken();
-  void work();  // allocates nothing outside of write(): what fails here could tell nobody
-  Outcome write(File file, const Job& job) const;
+  void work();
+  Outcomes write(File file, Job job) const;
 
   Write write_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::array<std::optional<Job>, 3> slots_;
   bool writing_ = false, stop_ = false;
-  std::vector<Outcome> outcomes_;  // with room for those under way
-  std::thread thread_;             // from the first file on
+  Outcomes outcomes_;
+  std::thread thread_;  // from the first file on
 };
 
 }  // namespace gradc::runtime

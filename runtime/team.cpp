@@ -77,7 +77,7 @@ Team::Team(int threads) : size_(threads), active_(threads) {
   } catch (const std::system_error& e) {
     stop();
     throw Error(Failure::Usage, "cannot start " + std::to_string(threads) + " threads: " + e.what());
-  } catch (...) {  // no memory
+  } catch (...) {  // no memory for one more
     stop();
     throw;
   }

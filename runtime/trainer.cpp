@@ -453,7 +453,7 @@ class Trainer {
 
   // Files that were written, or not: the disk may be full for a while, the training goes on, and its end says
   // whether it is still so.
-  void settle(const std::vector<CheckpointWriter::Outcome>& outcomes) {
+  void settle(const CheckpointWriter::Outcomes& outcomes) {
     if (outcomes.empty()) return;
     for (const CheckpointWriter::Outcome& o : outcomes) {
       result_.writing_seconds += o.to - o.from;
@@ -469,7 +469,7 @@ class Trainer {
     pace_.saved(outcomes.front().from, outcomes.back().to);
   }
   // At the end what is not written is an error.
-  void must(const std::vector<CheckpointWriter::Outcome>& outcomes) {
+  void must(const CheckpointWriter::Outcomes& outcomes) {
     for (const CheckpointWriter::Outcome& o : outcomes) {
       result_.writing_seconds += o.to - o.from;
       if (o.error != nullptr) std::rethrow_exception(o.error);

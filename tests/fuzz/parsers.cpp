@@ -234,7 +234,7 @@ void read_characters(std::string_view bytes) {
 }  // namespace
 
 const std::vector<Parser>& parsers() {
-  static const std::vector<Parser> all = {{"model", read_model},
+  static const std::vector<Parser> all = {{"model", read_model, 60},
                                           {"graph", read_graph},
                                           {"groups", read_groups},
                                           {"kernel", read_kernel},

@@ -12,6 +12,7 @@ struct Parser {
   const char* name;  // its folder below corpus/
   // Reads the bytes. A refusal that names the mistake is a success; whatever else is thrown is a finding.
   void (*read)(std::string_view bytes);
+  int seconds = 10;  // of the processor that it may take under the sanitizers; about a fifth without
 };
 const std::vector<Parser>& parsers();
 const Parser* find_parser(std::string_view name);

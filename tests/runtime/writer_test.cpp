@@ -94,15 +94,15 @@ TEST_F(Writer, WhatFailsIsToldAndNotSaidToBeThere) {
   disk.allow(1, true);
   const auto failed = writer.wait();
   ASSERT_EQ(failed.size(), 1u);
-  EXPECT_EQ(failed[0].file, File::Best);
-  EXPECT_THROW(std::rethrow_exception(failed[0].error), Error);
+  EXPECT_EQ(failed.front().file, File::Best);
+  EXPECT_THROW(std::rethrow_exception(failed.front().error), Error);
   EXPECT_FALSE(told);
   disk.allow(1);
   writer.put(File::Best, at(1), [&] { told = true; });
   const auto written = writer.wait();
   ASSERT_EQ(written.size(), 1u);
-  EXPECT_EQ(written[0].error, nullptr);
-  EXPECT_LE(written[0].from, written[0].to);
+  EXPECT_EQ(written.front().error, nullptr);
+  EXPECT_LE(written.front().from, written.front().to);
   EXPECT_TRUE(told);
 }
 

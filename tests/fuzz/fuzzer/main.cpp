@@ -31,7 +31,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kLargest = size_t(64) << 10;
-constexpr int kSlow = 10;  // seconds of the processor, about 2 without the sanitizers
 constexpr int kSlowExit = 99;
 
 // Edges by a hash of where they come from and lead to, with how often they were taken in this run.
@@ -275,7 +274,7 @@ class Child {
     std::memcpy(shared_.bytes, s.data(), s.size());
     std::memset(edges, 0, sizeof edges);
     before = 0;
-    end_after(kSlow);
+    end_after(o_.parser->seconds);
     const std::string what = gradc::fuzz::finding(*o_.parser, s);
     end_after(0);
     ++shared_.runs;

@@ -32,7 +32,6 @@ bool CheckpointWriter::busy() const {
 void CheckpointWriter::put(File file, Snapshot state, Then then) {
   Job job{std::move(state), std::move(then)};
   std::unique_lock lock(mutex_);
-  outcomes_.reserve(outcomes_.size() + kMostUnderWay);
   if (!thread_.joinable()) {
     try {
       thread_ = std::thread([this] { work(); });
@@ -48,19 +47,13 @@ void CheckpointWriter::put(File file, Snapshot state, Then then) {
 
 CheckpointWriter::Outcomes CheckpointWriter::take() {
   const std::lock_guard lock(mutex_);
-  return taken();
-}
-
-std::vector<CheckpointWriter::Outcome> CheckpointWriter::taken() {
-  std::vector<Outcome> room;
-  room.reserve(kMostUnderWay);
-  return std::exchange(outcomes_, std::move(room));
+  return std::exchange(outcomes_, {});
 }
 
 CheckpointWriter::Outcomes CheckpointWriter::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !writing_ && !waiting(); });
-  return taken();
+  return std::exchange(outcomes_, {});
 }
 
 void CheckpointWriter::work() {

@@ -68,6 +68,8 @@ llvm::Function* KernelEmitter::run() {
     loop(p->var, begin_, end_, true, [&] { emit_iteration(*p); });
   else
     emit_body(k_.body);
+  // What passes the caches by is ordered by this alone, before the barrier behind which others read it.
+  if (stores_past_caches_) b_.CreateFence(llvm::AtomicOrdering::SequentiallyConsistent);
   b_.CreateRetVoid();
   llvm::DominatorTree dt(*f_);
   llvm::PromoteMemToReg(registers_, dt);

@@ -194,11 +194,22 @@ void KernelEmitter::emit(const Store& s) {
     LValue p = pointer(s.buffer, *first);
     if (mask_)
       b_.CreateMaskedStore(stored, p, align(s.buffer), mask_);
+    else if (k_.buffers[s.buffer].far && first->exact_div(width_))
+      store_past_caches(stored, p);
     else
       b_.CreateAlignedStore(stored, p, align(s.buffer));
     return;
   }
   store_lanes(s, e, stored);
+}
+
+// Whole vectors at places that are multiples of their size. The fence at the end of the kernel orders them.
+void KernelEmitter::store_past_caches(LValue stored, LValue place) {
+  const auto bytes = stored->getType()->getPrimitiveSizeInBits() / 8;
+  auto* store = b_.CreateAlignedStore(stored, place, llvm::Align(std::min<uint64_t>(64, bytes)));
+  auto* one = llvm::ConstantAsMetadata::get(b_.getInt32(1));
+  store->setMetadata(llvm::LLVMContext::MD_nontemporal, llvm::MDNode::get(c_, {one}));
+  stores_past_caches_ = true;
 }
 
 void KernelEmitter::store_lanes(const Store& s, const Index& e, LValue stored) {

@@ -142,6 +142,7 @@ class KernelEmitter {
   LValue load_lanes(const Load& l, const Index& e, DType t);
   void emit(const Store& s);
   void store_lanes(const Store& s, const Index& e, LValue stored);
+  void store_past_caches(LValue stored, LValue place);
 
   // prefetching (emit_prefetch.cpp)
   bool fills_tile(const Stmt& s) const;
@@ -185,6 +186,7 @@ class KernelEmitter {
   llvm::BasicBlock* entry_ = nullptr;
   std::vector<LValue> bases_;
   LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, mask_ = nullptr;
+  bool stores_past_caches_ = false;
   std::optional<Lanes> lanes_;
   std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
   std::map<Value, LValue> values_;

@@ -70,6 +70,10 @@ constexpr std::array kPasses{
                if (off) s.schedules.clear();
                schedule_kernels(s);
              }},
+    PassInfo{"stream", Stage::Step, true, "when kernels and the order of runs are final", nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport*, bool off) {
+               if (!off) stream_results(s, o.schedule.machine);
+             }},
     PassInfo{"barriers", Stage::Step, true, "when schedules have said which kernels threads share", nullptr,
              [](step::Step& s, const StepOptions&, StepReport*, bool off) { insert_barriers(s, off); }},
     PassInfo{"memory", Stage::Step, true, "last: barriers bound lifetimes", nullptr,

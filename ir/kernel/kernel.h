@@ -40,6 +40,7 @@ struct Buffer {
   Space space = Space::In;
   Layout layout = {};
   int derived_from = -1;  // the parameter of which this one is a copy in another layout
+  bool far = false;       // an Out that is read only after much else: stored past the caches, 64-byte aligned
 };
 
 using Value = int32_t;  // defined once, visible in the statements after it and in the bodies nested there

@@ -51,7 +51,7 @@ class Parser : Scanner {
   Buffer parameter() {
     Buffer b = declaration();
     b.space = eat_word("inout") ? Space::InOut : eat_word("in") ? Space::In : Space::Out;
-    if (b.space == Space::Out) expect_word("out");
+    if (b.space == Space::Out) expect_word("out"), b.far = eat_word("far");
     return b;
   }
   void locals() {

@@ -24,7 +24,7 @@ class Printer {
     size_t b = 0;
     for (; b < k_.buffers.size() && !is_local(b); ++b)
       out += (b ? ", " : "") + declaration(b) + " " +
-             std::string(kSpaces[static_cast<int>(k_.buffers[b].space)]);
+             std::string(kSpaces[static_cast<int>(k_.buffers[b].space)]) + (k_.buffers[b].far ? " far" : "");
     for (size_t p = 0; p < k_.params.size(); ++p) out += (p ? ", " : "; ") + var(k_.params[p]);
     out += fmt::format(") fma={} {{\n", k_.fma ? "on" : "off");
     for (; b < k_.buffers.size(); ++b)

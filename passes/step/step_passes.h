@@ -24,6 +24,8 @@ void merge_loops(step::Step& s);
 void plan_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // The schedules carried out: every kernel's axis loops become tiles, vectors and a parallel loop.
 void schedule_kernels(step::Step& s);
+// Results that are read only after much else pass the caches by.
+void stream_results(step::Step& s, const Machine& m);
 // Barriers where two threads could meet; `needless`: after every kernel, for tests.
 void insert_barriers(step::Step& s, bool needless);
 // Offsets for io and scratch; without `reuse` no two buffers share bytes.

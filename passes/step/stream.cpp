@@ -20,15 +20,18 @@ class Streamer {
   void run() {
     for (const Stmt& st : s_.body) note(st);
     for (size_t at = 0; at < s_.body.size(); ++at)
-      if (auto* r = std::get_if<Run>(&s_.body[at])) judge(*r, at);
+      each_run({s_.body[at]}, [&](const Run& r) { judge(r, at); });
     for (const auto& [place, v] : votes_)
-      if (4 * v.far >= 3 * v.all) s_.kernels[place.first].buffers[place.second].far = true;
+      if (v.allowed && 4 * v.far >= 3 * v.all) s_.kernels[place.first].buffers[place.second].far = true;
   }
 
  private:
   // Runs of a kernel that give the result at one position, and those whose result is far from its readers.
+  // In loops, and in a thread's own region, what is read next is near, and only scratch is known to lie on
+  // lines.
   struct Votes {
     int all = 0, far = 0;
+    bool allowed = true;
   };
 
   // The bytes that statements before each one touch, and where each buffer is named.
@@ -53,7 +56,8 @@ class Streamer {
       if (s_.kernels[r.kernel].buffers[i].space != kernel::Space::Out) continue;
       Votes& v = votes_[{r.kernel, i}];
       ++v.all;
-      if (b.region != Region::Scratch || bytes_of(b, plan_) < m_.near_bytes) continue;
+      v.allowed = v.allowed && b.region == Region::Scratch && std::holds_alternative<Run>(s_.body[at]);
+      if (bytes_of(b, plan_) < m_.near_bytes) continue;
       const std::vector<size_t>& uses = uses_[r.buffers[i]];
       const auto next = std::upper_bound(uses.begin(), uses.end(), at);
       v.far += next != uses.end() && before_[*next] - before_[at + 1] >= kMuch * m_.near_bytes;

@@ -174,7 +174,7 @@ bool KernelEmitter::pauses(const For& f) const {
     auto* i = std::get_if<std::shared_ptr<const If>>(&s);
     fills |= i && (*i)->conditions.size() == 1 && (*i)->conditions[0] == Index(0) - Index::var(f.var);
     auto* w = std::get_if<Store>(&s);
-    results |= w && k_.buffers[w->buffer].space == Space::Out &&
+    results |= w && k_.buffers[w->buffer].space < Space::Scratch &&
                std::any_of(w->at.begin(), w->at.end(), [&](const Index& e) { return e.uses_var(f.var); });
   });
   return fills && !results;

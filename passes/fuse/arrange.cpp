@@ -1,6 +1,7 @@
 #include "passes/fuse/arrange.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "ir/ops/einsum_spec.h"
@@ -85,24 +86,35 @@ bool reads_apart(const Function& f, NodeId i, NodeId operand, const std::string&
          planned_count(f.type(operand).shape) <= kSmall;
 }
 
+// Which of the two operands of a contraction are to be transposed.
+std::array<bool, 2> operands_apart(const Function& f, NodeId i) {
+  if (f[i].op->name != "einsum") return {};
+  const EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
+  if (s.out.empty()) return {};
+  return {reads_apart(f, i, f[i].operands[0], s.a, s.b, s.out),
+          reads_apart(f, i, f[i].operands[1], s.b, s.a, s.out)};
+}
+
 Function lay_lanes_side_by_side(const Function& f, const Module& m) {
+  std::map<NodeId, std::array<bool, 2>> found;
+  for (NodeId i = 0; i < f.nodes.size(); ++i)
+    if (const auto apart = operands_apart(f, i); apart[0] || apart[1]) found.emplace(i, apart);
+  if (found.empty()) return f;
   return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-    if (f[i].op->name != "einsum") return std::nullopt;
+    const auto it = found.find(i);
+    if (it == found.end()) return std::nullopt;
     EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
-    if (s.out.empty()) return std::nullopt;
     std::vector<NodeId> operands;
     for (NodeId q : f[i].operands) operands.push_back(made[q]);
-    bool changed = false;
-    for (const bool second : {false, true}) {
-      std::string& labels = second ? s.b : s.a;
-      if (!reads_apart(f, i, f[i].operands[second], labels, second ? s.a : s.b, s.out)) continue;
+    for (const size_t side : {0, 1}) {
+      if (!it->second[side]) continue;
+      std::string& labels = side == 0 ? s.a : s.b;
       const std::string order = moved_last(labels, s.out.back());
       std::vector<int64_t> perm;
       for (char c : order) perm.push_back(static_cast<int64_t>(labels.find(c)));
-      operands[second] = b.transpose(operands[second], perm);
-      labels = order, changed = true;
+      operands[side] = b.transpose(operands[side], perm);
+      labels = order;
     }
-    if (!changed) return std::nullopt;
     const NodeId n = b.make("einsum", std::move(operands), f[i].attrs.with("spec", s.text()));
     if (const std::string* name = f.names.find(i)) b.name(n, *name);
     return std::vector<NodeId>{n};

@@ -127,8 +127,8 @@ class Fuser {
       if (!(c == w ? same_group_safe(p, c) : may_precede(c, w))) return false;
     return element_count(meaning(c).axes) == element_count(meaning(p).axes) || pads_little(f_, c);
   }
-  // Whether c, which reads what w overwrites once p is computed in it, runs before w or can wait for nothing
-  // of it.
+  // Whether c, which reads what w overwrites once a producer is computed in it, runs before w or can be made
+  // to: nothing of its group waits for w's.
   bool may_precede(NodeId c, NodeId w) {
     const auto& after = donation_.after[c];
     if (std::find(after.begin(), after.end(), w) != after.end()) return true;

@@ -61,7 +61,7 @@ struct IndexCheck {
   Loc loc;
 };
 
-struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = val.loss)
+struct Keep {  // keep = best(max = val.accuracy); stop = patience(3, min = train.loss)
   std::string split, metric;
   bool maximize = false;
   int patience = 0;
@@ -102,6 +102,14 @@ struct TrainSpec {
   std::map<std::string, double> hyper;   // f64 inputs of @train_step by name
   int64_t accumulate = 1;                // batches of an update
   Loc loc;
+
+  std::vector<const Keep*> rules() const {  // all that go by a metric
+    std::vector<const Keep*> all;
+    for (const std::optional<Keep>* rule : {&keep, &stop})
+      if (*rule) all.push_back(&**rule);
+    for (const Plateau& p : plateaus) all.push_back(&p.on);
+    return all;
+  }
 };
 
 struct InitSpec {  // init m from "weights.safetensors" partial

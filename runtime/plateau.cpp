@@ -13,7 +13,7 @@ constexpr size_t kNumbers = 4;         // of a state
 bool better(const Plateau& p, double value, const std::optional<double>& best) {
   if (std::isnan(value)) return false;
   if (!best) return true;
-  return p.maximize ? value > *best * (p.threshold + 1) : value < *best * (1 - p.threshold);
+  return p.on.maximize ? value > *best * (p.threshold + 1) : value < *best * (1 - p.threshold);
 }
 
 bool is_count(double v) { return v >= 0 && v < 0x1p53 && v == std::trunc(v); }

@@ -17,8 +17,8 @@ namespace gradc::runtime {
 namespace {
 
 // The metric whose value says how good weights are.
-std::string deciding_metric(const Runner& r, const TrainOptions& o) {
-  return o.keep ? o.keep->metric : r.program().metrics.at(0);
+Aim deciding(const Runner& r, const TrainOptions& o) {
+  return o.keep ? o.keep->on : Aim{"val", r.program().metrics.at(0), false};
 }
 
 int64_t steps_per_epoch(const Splits& data, const TrainOptions& o) {
@@ -29,12 +29,12 @@ int64_t planned_steps(const Splits& data, const TrainOptions& o) {
 }
 
 Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o) {
-  return {
-      r,
-      o.run_dir,
-      {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
-       static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o),
-       data.val ? "val." + deciding_metric(r, o) : "", o.run, o.metadata, o.numbered ? o.numbered->last : 0}};
+  return {r,
+          o.run_dir,
+          {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
+           static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o),
+           data.val || o.keep ? deciding(r, o).name() : "", o.run, o.metadata,
+           o.numbered ? o.numbered->last : 0}};
 }
 
 // Adds the time that it lives.
@@ -313,14 +313,17 @@ class Trainer {
     return out;
   }
 
-  double metric(const std::vector<double>& values, const std::string& name) const {
+  // Nothing where it is not measured now: train is while its epoch has not ended, val without such a split.
+  std::optional<double> value(const Aim& on, const Report& now) const {
+    const std::vector<double>& values = on.split == "train" ? now.train : result_.val;
+    if (on.split == "train" ? now.within : !data_.val) return std::nullopt;
     const auto& names = r_.program().metrics;
-    return values[static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+    return values[static_cast<size_t>(std::find(names.begin(), names.end(), on.metric) - names.begin())];
   }
   // NaN is never better, not even than nothing.
   static bool better(const Rule& rule, double value, std::optional<double> best) {
     if (std::isnan(value)) return false;
-    return !best || (rule.maximize ? value > *best + rule.delta : value < *best - rule.delta);
+    return !best || (rule.on.maximize ? value > *best + rule.delta : value < *best - rule.delta);
   }
 
   // The weights at hand; `within` an epoch, which goes on behind it.
@@ -341,36 +344,43 @@ class Trainer {
     if (data_.val) {
       result_.val = r_.evaluate(data_.val, o_.batch);
       report.val_seconds = now() - from;
-      value_now_ = metric(result_.val, deciding_metric(r_, o_));
-      count_wait();  // before the best weights are taken, which say it
-      lower_rates();
-      if (o_.keep)
-        report.best = choose();
-      else
-        result_.best = value_now_, result_.best_step = result_.step;
     }
+    judge(report);
     const Stopwatch beside(result_.beside_seconds);
     if (o_.measured) o_.measured(report);
     show(report, done);
   }
-  void count_wait() {
-    if (!o_.stop) return;
-    const double v = metric(result_.val, o_.stop->metric);
-    if (better(*o_.stop, v, stop_best_))
+  // What the rules make of it.
+  void judge(Report& report) {
+    value_now_ = value(deciding(r_, o_), report);
+    count_wait(report);  // before the best weights are taken, which say it
+    lower_rates(report);
+    if (!value_now_) return;
+    if (o_.keep)
+      report.best = choose();
+    else
+      result_.best = value_now_, result_.best_step = result_.step;
+  }
+  void count_wait(const Report& report) {
+    const std::optional<double> v = o_.stop ? value(o_.stop->on, report) : std::nullopt;
+    if (!v) return;
+    if (better(*o_.stop, *v, stop_best_))
       stop_best_ = v, waited_ = 0;
     else
       ++waited_;
   }
-  void lower_rates() {
+  void lower_rates(const Report& report) {
     for (size_t i = 0; i < plateaus_.size(); ++i) {
+      const std::optional<double> v = value(o_.plateaus[i].on, report);
+      if (!v) continue;
       const double before = plateaus_[i].rate;
-      plateaus_[i] = after(o_.plateaus[i], plateaus_[i], metric(result_.val, o_.plateaus[i].metric));
+      plateaus_[i] = after(o_.plateaus[i], plateaus_[i], *v);
       if (plateaus_[i].rate == before) continue;
       rate_changed_ = true;  // weights are kept anew, so that steps from them have one rate
       if (!o_.quiet)
-        std::fprintf(out_, "%s%s %.4g after step %lld: val.%s did not become better\n",
-                     live_ ? "\r\033[K" : "", o_.plateaus[i].rate.c_str(), plateaus_[i].rate,
-                     static_cast<long long>(result_.step), o_.plateaus[i].metric.c_str());
+        std::fprintf(out_, "%s%s %.4g after step %lld: %s did not become better\n", live_ ? "\r\033[K" : "",
+                     o_.plateaus[i].rate.c_str(), plateaus_[i].rate, static_cast<long long>(result_.step),
+                     o_.plateaus[i].on.name().c_str());
     }
   }
   std::map<std::string, double> rates(const std::vector<PlateauState>& states) const {
@@ -506,7 +516,7 @@ class Trainer {
     put_last();
     must(writer_.wait());
     if (o_.keep && !best_ && result_.epochs > 0)
-      result_.warnings.push_back("val." + o_.keep->metric +
+      result_.warnings.push_back(o_.keep->on.name() +
                                  " was NaN after every epoch; the last weights are kept");
     const bool sound = !weights_finite_ || r_.not_finite() == nullptr;
     const Snapshot chosen = best_             ? best_
@@ -556,8 +566,8 @@ class Trainer {
         place(r.epoch, done, r.train_seconds, r.train_steps) + metrics_text(r_.program(), r.train, true);
     if (data_.val)
       line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
-              step_text(r.val_seconds, r.val_steps) + (r.best ? "  *" : "");
-    print(line, "\n");
+              step_text(r.val_seconds, r.val_steps);
+    print(line + (r.best ? "  *" : ""), "\n");
   }
 
   void print(std::string line, const char* end) {

@@ -39,7 +39,7 @@ struct Report {  // of an epoch, or of a validation within one
 struct TrainOptions {
   std::string name;                                     // of the model, for messages
   int64_t batch = 32, epochs = 1, seed = 0, steps = 0;  // steps 0: epochs decide
-  std::optional<Rule> keep, stop;                       // looked at after each validation
+  std::optional<Rule> keep, stop;                       // looked at where their metric is measured
   std::vector<Plateau> plateaus;
   int64_t validate_every = 0;  // steps, besides the end of every epoch; 0: there alone
   std::optional<Numbered> numbered;

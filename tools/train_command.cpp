@@ -49,14 +49,12 @@ runtime::TrainOptions train_options(const Arguments& a, const frontend::TrainSpe
   runtime::TrainOptions o;
   o.name = t.name;
   o.batch = t.batch, o.epochs = t.epochs, o.seed = t.seed, o.steps = t.steps;
-  auto rule = [](const frontend::Keep& k) {
-    return runtime::Rule{k.metric, k.maximize, k.patience, k.delta};
-  };
+  auto aim = [](const frontend::Keep& k) { return runtime::Aim{k.split, k.metric, k.maximize}; };
+  auto rule = [&](const frontend::Keep& k) { return runtime::Rule{aim(k), k.patience, k.delta}; };
   if (t.keep) o.keep = rule(*t.keep);
   if (t.stop) o.stop = rule(*t.stop);
   for (const frontend::Plateau& p : t.plateaus)
-    o.plateaus.push_back(
-        {p.rate, p.on.metric, p.on.maximize, p.factor, p.threshold, p.low, p.patience, p.cooldown});
+    o.plateaus.push_back({p.rate, aim(p.on), p.factor, p.threshold, p.low, p.patience, p.cooldown});
   o.validate_every = t.validate_every;
   if (t.numbered)
     o.numbered = runtime::Numbered{t.numbered->steps, t.numbered->minutes * 60, t.numbered->last};
@@ -107,7 +105,8 @@ class RunLog {
  private:
   void take(const runtime::TrainResult& r) {
     record_.steps = r.step, record_.epochs = r.epochs, record_.best_step = r.best_step;
-    record_.best = record_.metric.starts_with("train.") && !r.train.empty() ? r.train[0] : r.best;
+    const bool loss = !r.train.empty() && record_.metric == "train." + program_.metrics.at(0);
+    record_.best = !r.best && loss ? r.train[0] : r.best;
     record_.results.clear();
     add("train.", r.train), add("val.", r.val), add("test.", r.test);
   }
@@ -141,7 +140,8 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   r.cores = runtime::available_cores(), r.threads = runner.threads(), r.pid = getpid();
   r.seed = t.seed, r.batch = t.batch;
   r.planned_steps = t.steps > 0 ? t.steps : steps_per_epoch(t, data) * t.epochs;
-  r.metric = t.keep ? "val." + t.keep->metric : (data.splits.val ? "val." : "train.") + t.metrics.at(0);
+  r.metric =
+      t.keep ? t.keep->split + "." + t.keep->metric : (data.splits.val ? "val." : "train.") + t.metrics.at(0);
   r.maximize = t.keep && t.keep->maximize;
   r.started = runtime::utc_now(), r.status = "running";
   return r;
@@ -244,11 +244,15 @@ void tell_changes(const std::string& run, const std::string& now) {
 }
 
 void check_before(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data) {
-  const bool reads = t.keep || t.stop || !t.plateaus.empty();
-  if ((reads || t.validate_every > 0) && !data.splits.val)
-    throw CompileError(t.loc, fmt::format("{} 'val', and the data has no such split",
-                                          reads ? "keep, stop and plateau read metrics of"
-                                                : "validate computes metrics of"));
+  auto needs_val = [&](Loc loc, const std::string& what) {
+    if (!data.splits.val)
+      throw CompileError(loc, what +
+                                  " of 'val', and the data has no such split; write train, val = ... |> "
+                                  "split(90%, 10%), or go by a metric of train");
+  };
+  for (const frontend::Keep* rule : t.rules())
+    if (rule->split == "val") needs_val(rule->loc, "keep, stop and plateau read metrics");
+  if (t.validate_every > 0) needs_val(t.loc, "validate computes metrics");
   if (a.save.empty() || a.dry_run) return;
   const std::filesystem::path target = runtime::check_target(a.save);
   runtime::clear_leftovers(target.has_parent_path() ? target.parent_path().string() : ".",

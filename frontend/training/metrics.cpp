@@ -109,22 +109,27 @@ std::vector<Value> ModelCompiler::metrics(Pass& p) {
   return values;
 }
 
-// Tables are no metrics to go by.
+// Tables are no metrics to go by, nor is what training steps do not compute.
 void ModelCompiler::choose_numbers() {
   TrainSpec& t = *unit_.train;
+  const std::vector<const Keep*> rules = t.rules();
   for (const TableMetric& table : t.tables) {
     std::erase(t.metrics, table.name);
-    std::vector<const Keep*> rules;
-    for (const auto* rule : {&t.keep, &t.stop})
-      if (*rule) rules.push_back(&**rule);
-    for (const Plateau& plateau : t.plateaus) rules.push_back(&plateau.on);
     for (const Keep* rule : rules)
       if (rule->metric == table.name)
-        s_.diagnostics.error(rule->loc,
-                             fmt::format("val.{} is a table of {} x {} numbers: go by a metric that is one "
-                                         "number, of {}",
-                                         table.name, table.rows, table.columns, fmt::join(t.metrics, ", ")));
+        s_.diagnostics.error(
+            rule->loc,
+            fmt::format("{}.{} is a table of {} x {} numbers: go by a metric that is one "
+                        "number, of {}",
+                        rule->split, table.name, table.rows, table.columns, fmt::join(t.metrics, ", ")));
   }
+  for (const Keep* rule : rules)
+    if (rule->split == "train" &&
+        std::find(t.of_all_rows.begin(), t.of_all_rows.end(), rule->metric) != t.of_all_rows.end())
+      s_.diagnostics.error(
+          rule->loc, fmt::format("train.{} reads all rows of a split, which training steps do not keep: "
+                                 "go by val.{}",
+                                 rule->metric, rule->metric));
 }
 
 }  // namespace gradc::frontend

@@ -352,8 +352,8 @@ struct Reader {
 
   void check_metric(const Keep& k, Loc loc) {
     if (k.split != "val" && k.split != "train")
-      e.fail(loc, fmt::format("'{}' is no split that is measured after every epoch; there is val", k.split));
-    if (k.split == "train") e.fail(loc, "the choice by a metric of train is not available yet; use val");
+      e.fail(loc, fmt::format("'{}' is no split that is measured after every epoch; there are val and train",
+                              k.split));
     const std::vector<std::string>& known = out.spec.metrics;
     if (std::find(known.begin(), known.end(), k.metric) != known.end()) return;
     const std::string near = nearest(k.metric, known);

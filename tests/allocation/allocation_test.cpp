@@ -97,7 +97,7 @@ struct Allocation : TempFolder {
     ASSERT_TRUE(model->ok());
     data = load();
     options.name = "m", options.run_dir = dir / "run", options.quiet = true, options.batch = 8;
-    options.epochs = 2, options.keep = runtime::Rule{"loss"};
+    options.epochs = 2, options.keep = runtime::Rule{{"val", "loss"}};
     std::filesystem::create_directory(dir / "run");
   }
   LoadedData load() { return load_data(model->compiled.unit, {dir.string(), ""}, model->sources); }

@@ -45,6 +45,10 @@ PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", 
 # A rate that a metric lowers, within epochs too, and metrics of all rows, of which one chooses.
 PLATEAU = (EVERY.replace("cosine(2e-2, 0, warmup=7)", "plateau(2e-2, max = val.area, factor = 0.5, patience = 1, cooldown = 1, low = 1e-3)")
            .replace("metric r2 = r2(p, y)", "metric r2 = r2(p, y)\n  metric area = auc(p, f64(y > 0))").replace("val.r2", "val.area"))
+# All of that by what the training steps measured, without a split to validate.
+TRAINED = (PLATEAU.replace("plateau(2e-2, max = val.area", "plateau(2e-2, min = train.loss").replace("patience = 1, cooldown = 1", "patience = 0")
+           .replace("max = val.area", "max = train.r2").replace("min = val.loss", "min = train.loss").replace("validate = every(4); ", "")
+           .replace("  metric area = auc(p, f64(y > 0))\n", "").replace("train, val, test", "train, test").replace("70%, 15%, 15%", "80%, 20%"))
 # All parameters at once, whose slots are theirs together.
 WHOLE = TABLE.replace("adam{}", "lbfgs{history = 3}").replace("cosine(2e-2, 0, warmup=7)", "0.05").replace("batch = 8", "batch = 21")
 
@@ -122,7 +126,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY, PLATEAU, WHOLE):
+        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY, PLATEAU, TRAINED, WHOLE):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")
@@ -523,6 +527,37 @@ class Resume(Folder):
             text = json.dumps(header).encode()
             (self.dir / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + n :])
             self.assertIn(words, self.run_("-q", "--resume=w.safetensors", "--run", "b", "--overwrite", code=code)[1])
+
+    def test_rules_on_what_training_steps_measured(self):
+        """Known where an epoch ends, and not by validations within it."""
+        for text in (TRAINED, TRAINED.replace("train, test", "train, val").replace("every(5, last = 3)]", "every(5, last = 3)]; validate = every(2)")):
+            self.model(text, epochs=12)
+            out = self.run_("--run", "a", "--overwrite")[0].splitlines()
+            rows = [r for r in self.epochs("a") if r["event"] == "epoch"]
+            self.assertEqual(len(rows), 12)
+            rate, best, lowered = 2e-2, math.inf, []
+            for r in rows:
+                if r["train.loss"] >= best * (1 - 1e-4) and rate > 1e-3:
+                    rate = max(rate / 2, 1e-3)
+                    lowered.append(f"lr {rate:.4g} after step {r['step']}: train.loss did not become better")
+                best = min(best, r["train.loss"])
+            self.assertGreater(len(lowered), 0)
+            self.assertEqual([line for line in out if line.startswith("lr ")], lowered)
+            chosen = max(rows, key=lambda r: r["train.r2"])
+            self.assertEqual(self.step("a", "best"), chosen["step"])
+            self.assertEqual(metadata(self.dir / "runs/m/a/best.safetensors")["gradc.metric"], "train.r2")
+            record = json.loads((self.dir / "runs/m/a/run.json").read_text())
+            self.assertEqual((record["metric"], record["best"], record["best_step"]), ("train.r2", chosen["train.r2"], chosen["step"]))
+            self.assertIn("train.r2", gradc("runs", cwd=self.dir, cache=self.cache))
+            marked = [int(line.split()[1].split("/")[0]) for line in out if line.split("  left")[0].endswith("*")]
+            self.assertEqual(marked[-1], rows.index(chosen) + 1)
+        # Stopped by the loss of its steps alone.
+        self.model(TRAINED.replace("patience(60, min", "patience(2, max"), epochs=12)
+        self.run_("-q", "--run", "b")
+        self.assertLess(len(self.epochs("b")), 12)
+        self.model(TRAINED.replace("max = train.r2", "max = val.r2"), epochs=12)
+        self.assertIn("keep, stop and plateau read metrics of 'val', and the data has no such split; write train, val",
+                      self.run_("-q", "--run", "c", code=1)[1])
 
     def test_eval_says_which_windows_are_left_out(self):
         self.model(CARRY, epochs=1)

@@ -44,7 +44,7 @@ Outcome train(const Compiled& c, const runtime::Splits& data, int threads) {
   runtime::TrainOptions t;
   t.batch = c.unit.train->batch, t.steps = 2, t.seed = c.unit.train->seed, t.quiet = true;
   if (c.unit.train->keep)
-    t.keep = runtime::Rule{c.unit.train->keep->metric, c.unit.train->keep->maximize, 0, 0};
+    t.keep = runtime::Rule{{"val", c.unit.train->keep->metric, c.unit.train->keep->maximize}, 0, 0};
   try {
     o.result = runtime::train(runner, data, t, stdout);
   } catch (const runtime::Error& e) {

@@ -242,7 +242,7 @@ Trained train_digits(int threads, int64_t epochs, const std::string& folder) {
   runtime::Runner runner(m.compiled.program, threads);
   runtime::TrainOptions o;
   o.batch = 32, o.epochs = epochs, o.seed = 1, o.quiet = true;
-  o.keep = runtime::Rule{"accuracy", true, 0, 0};
+  o.keep = runtime::Rule{{"val", "accuracy", true}, 0, 0};
   o.run_dir = folder;
   Trained t;
   t.result = runtime::train(runner, data.splits, o, stdout);

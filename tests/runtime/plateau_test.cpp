@@ -28,7 +28,7 @@ TEST(Plateau, GivesTheRatesOfPyTorch) {
     std::string mode;
     from >> mode;
     Plateau p;
-    p.maximize = mode == "max";
+    p.on.maximize = mode == "max";
     p.factor = number(from), p.patience = static_cast<int64_t>(number(from)), p.threshold = number(from);
     p.cooldown = static_cast<int64_t>(number(from)), p.low = number(from);
     PlateauState s{number(from), {}, 0, 0};

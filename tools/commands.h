@@ -36,7 +36,8 @@ struct Arguments {
   int64_t rows = 0;    // 0: all
   std::string prompt;  // generate
   int64_t tokens = 200, top_k = 0, seed = 0;
-  double temperature = 0;
+  double temperature = 0, top_p = 1;
+  std::vector<std::string> stops;
 };
 
 std::string read_text(const std::string& path);

@@ -1,11 +1,8 @@
 // gradc generate: a text goes on, symbol by symbol, as a model of its windows has it.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <numeric>
-#include <random>
 
 #include "driver/compiler.h"
 #include "driver/field_checks.h"
@@ -20,6 +17,7 @@
 #include "support/diagnostic.h"
 #include "tools/commands.h"
 #include "tools/model_options.h"
+#include "tools/sampling.h"
 #include "tools/text_window.h"
 #include "tools/weights.h"
 
@@ -71,51 +69,6 @@ std::string logits_of(const Arguments& a, const Compiled& c, const frontend::Inp
                                       symbols, in.type.shape[1].str())
                         : fmt::format("choose the logits with --results: {}", fmt::join(fitting, ", ")));
 }
-
-// The symbol's number: the likeliest, or drawn.
-class Choice {
- public:
-  explicit Choice(const Arguments& a)
-      : temperature_(a.temperature), most_(a.top_k), random_(static_cast<uint64_t>(a.seed)) {}
-
-  int32_t next(const std::vector<double>& logits) {
-    for (const double x : logits)
-      if (std::isnan(x)) throw runtime::Error(Failure::Data, "the model gives NaN");
-    if (temperature_ == 0)
-      return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-    std::vector<int32_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    const bool few = most_ > 0 && most_ < static_cast<int64_t>(order.size());
-    const auto end = few ? order.begin() + most_ : order.end();
-    // Of equals the first, so that the order is the same everywhere.
-    std::partial_sort(order.begin(), end, order.end(), [&](int32_t x, int32_t y) {
-      const double of_x = logits[static_cast<size_t>(x)], of_y = logits[static_cast<size_t>(y)];
-      return of_x != of_y ? of_x > of_y : x < y;
-    });
-    order.erase(end, order.end());
-    return draw(logits, order);
-  }
-
- private:
-  int32_t draw(const std::vector<double>& logits, const std::vector<int32_t>& order) {
-    const double largest = logits[static_cast<size_t>(order[0])];
-    auto weight = [&](int32_t i) {
-      const double x = logits[static_cast<size_t>(i)];
-      return x == largest ? 1.0 : std::exp((x - largest) / temperature_);
-    };
-    double sum = 0;
-    for (const int32_t i : order) sum += weight(i);
-    // The standard leaves the bits of its distributions open, those of its engines not.
-    double left = static_cast<double>(random_() >> 11) * 0x1p-53 * sum;
-    for (const int32_t i : order)
-      if ((left -= weight(i)) < 0) return i;
-    return order[0];
-  }
-
-  double temperature_;
-  int64_t most_;
-  std::mt19937_64 random_;
-};
 
 // What the numbers of a model's symbols stand for.
 struct Alphabet {
@@ -218,12 +171,14 @@ int generate(const Arguments& a, const Compiled& c) {
     throw runtime::Error(
         Failure::Data, fmt::format("the prompt has a byte {}, but the model needs 0..{}", most, symbols - 1));
   TextWindow window(runner, in, result, symbols, c.extended.from_whole);
-  Choice choice(a);
+  Sampler sampler(a.temperature, a.top_k, a.top_p, a.seed);
+  Ending ending(a.stops);
   print_now(a.prompt);
-  for (int64_t i = 0; i < a.tokens && std::ferror(stdout) == 0; ++i) {
-    ids.push_back(choice.next(window.behind(ids)));
-    print_now(alphabet.text(ids.back()));
+  for (int64_t i = 0; i < a.tokens && !ending.ended() && std::ferror(stdout) == 0; ++i) {
+    ids.push_back(sampler.next(window.behind(ids)));
+    print_now(ending.add(alphabet.text(ids.back())));
   }
+  if (!ending.ended()) print_now(ending.rest());
   return kOk;
 }
 

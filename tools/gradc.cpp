@@ -179,6 +179,17 @@ void generate_options(CLI::App* generate, Arguments& a) {
   generate->add_option("--top-k", a.top_k, "draw from so many of the likeliest; from all if absent")
       ->needs(temperature)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  generate
+      ->add_option(
+          "--top-p", a.top_p,
+          "draw from the fewest of the likeliest whose likelihoods sum to so much; from all if absent")
+      ->needs(temperature)
+      ->check(CLI::Range(1e-6, 1.0));
+  generate->add_option("--stop", a.stops, "end in front of this text; again for each further one")
+      ->allow_extra_args(false)
+      ->type_name("TEXT")
+      ->check(CLI::Validator(
+          [](const std::string& s) { return std::string(s.empty() ? "an empty text" : ""); }, ""));
   generate->add_option("--seed", a.seed, "of the draws")
       ->needs(temperature)
       ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()))

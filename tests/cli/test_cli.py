@@ -26,8 +26,8 @@ def tensors(path):
     return {k: (v["dtype"], v["shape"], data[8 + n + v["data_offsets"][0] : 8 + n + v["data_offsets"][1]]) for k, v in header.items()}
 
 
-def write_tensors(path, named):
-    header, body = {}, b""
+def write_tensors(path, named, metadata=None):
+    header, body = {"__metadata__": metadata} if metadata else {}, b""
     for name, (dtype, shape, data) in named.items():
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
         body += data

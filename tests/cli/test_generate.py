@@ -1,7 +1,7 @@
 """gradc generate: texts go on as their models have it. usage: test_generate.py GRADC SOURCE_DIR"""
-import json, os, shutil, struct, subprocess, sys, unittest
+import json, math, os, shutil, struct, subprocess, sys, unittest
 
-from test_cli import GRADC, SOURCE, Folder, gradc, tensors, write_tensors
+from test_cli import GRADC, SOURCE, Folder, gradc, metadata, tensors, write_tensors
 
 
 class Generate(Folder):
@@ -47,6 +47,41 @@ class Generate(Folder):
         self.generate("", code=2)
         write_tensors(self.dir / "w.safetensors", {k: v for k, v in tensors(self.dir / "w.safetensors").items() if not k.startswith("__")})
         self.assertIn("its gradc.vocabulary.x is not that of characters", self.generate("b", code=4))
+
+    def test_draws_follow_the_likelihoods(self):
+        self.train(b"abcd" * 8, self.NEXT.format(4, "chars"))
+        w = tensors(self.dir / "w.safetensors")
+        likely = {"a": 0.08, "b": 0.5, "c": 0.27, "d": 0.15}  # behind any symbol
+        (name,) = [k for k in w if not k.startswith("__")]
+        w[name] = ("F32", [4, 4], struct.pack("<16f", *[math.log(p) for p in likely.values()] * 4))
+        meta = metadata(self.dir / "w.safetensors")
+        write_tensors(self.dir / "w.safetensors", w, {k: v for k, v in meta.items() if k.startswith("gradc.vocabulary")})
+
+        def drawn(*args):
+            text = self.generate("a", "--tokens", 2000, "--seed", 5, *args).decode()[1:]
+            return {c: text.count(c) / 2000 for c in sorted(set(text))}
+
+        # By temperature, the share of the likelihood, and the number of symbols, in turn.
+        for args, temperature, among in (
+            (("--temperature", 1), 1, "abcd"), (("--temperature", 0.5), 0.5, "abcd"), (("--temperature", 1, "--top-p", 0.76), 1, "bc"),
+            (("--temperature", 1, "--top-p", 0.78), 1, "bcd"), (("--temperature", 0.5, "--top-p", 0.71), 0.5, "b"), (("--temperature", 1, "--top-p", 0.93), 1, "abcd"),
+            (("--temperature", 1, "--top-k", 3, "--top-p", 0.83), 1, "bc"), (("--temperature", 1, "--top-k", 3, "--top-p", 0.84), 1, "bcd"), (("--temperature", 3, "--top-p", 1e-6), 1, "b")):
+            share = {c: likely[c] ** (1 / temperature) for c in among}
+            got = drawn(*args)
+            self.assertEqual(sorted(got), sorted(share), args)
+            for c, s in share.items():
+                self.assertAlmostEqual(got[c], s / sum(share.values()), delta=0.04, msg=args)
+        for args in (["--top-p", 0.5], ["--temperature", 1, "--top-p", 0], ["--temperature", 1, "--top-p", 1.5], ["--stop", ""]):
+            self.generate("a", *args, code=2)
+
+    def test_texts_that_end_one(self):
+        self.train("äb\nc".encode() * 8, self.NEXT.format(4, "chars"))
+        def of(*stops):
+            return self.generate("ä", "--tokens", 11, *[a for s in stops for a in ("--stop", s)]).decode()
+        text = "äb\nc" * 3
+        self.assertEqual(of(), text)
+        for stops in (["b"], ["\nc"], ["cä"], ["cäb\n", "c\n"], ["b\nx", "ä"], ["b\nx"], ["cäb\ncäb\ncä"], ["c", "b\nc"]):
+            self.assertEqual(of(*stops), text[: min(text.find(s, 1) if s in text[1:] else len(text) for s in stops)], stops)
 
     def test_bytes(self):
         self.train(b"ab\x00" * 8, self.NEXT.format(99, "bytes"))

@@ -24,21 +24,8 @@ def configuration(n, options):
     return "{" + ", ".join(text) + "}"
 
 
-def convolutions():
-    for layer, shape, n, options in [
-        ("Conv1d", (2, 9, 3), 4, {"k": 3}),
-        ("Conv1d", (2, 10, 4), 6, {"k": 4, "stride": 3, "padding": 2, "groups": 2}),
-        ("Conv1d", (2, 11, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
-        ("Conv2d", (2, 6, 5, 3), 4, {}),
-        ("Conv2d", (2, 7, 8, 2), 3, {"k": 3, "padding": 1, "stride": 2}),
-        ("Conv2d", (1, 8, 7, 2), 3, {"k": 4, "padding": "same", "stride": 2}),
-        ("Conv2d", (1, 9, 9, 2), 2, {"k": 3, "dilation": 2, "stride": 2, "padding": 1}),
-        ("Conv2d", (2, 5, 5, 4), 6, {"k": 3, "padding": 1, "groups": 2}),
-        ("Conv2d", (2, 6, 6, 4), 8, {"k": 3, "padding": 1, "stride": 2, "groups": 4}),
-        ("Conv2d", (2, 5, 6, 3), 2, {"k": 1, "stride": 2}),
-        ("Conv3d", (1, 4, 5, 4, 2), 3, {"k": 2, "stride": 2, "padding": 1}),
-        ("Conv3d", (1, 4, 4, 5, 2), 2, {"k": 3, "padding": "same"}),
-    ]:
+def convolved(cases):
+    for layer, shape, n, options in cases:
         rank, k, groups = len(shape) - 2, options.get("k", 3), options.get("groups", 1)
         x, w, b = some(*shape), some(*[k] * rank, shape[-1] // groups, n), some(n)
         padding = options.get("padding", 0)
@@ -54,38 +41,54 @@ def convolutions():
                 compare="near 1e-11 1e-12")
 
 
-def window_places(shape, k, stride, padding):
-    """For each pixel of the result its window's rows and columns in the padded image."""
-    h, w = [(n + 2 * padding - k) // stride + 1 for n in shape[1:3]]
-    for i, j in itertools.product(range(h), range(w)):
-        yield i, j, slice(i * stride, i * stride + k), slice(j * stride, j * stride + k)
+def convolutions():
+    convolved([
+        ("Conv1d", (2, 9, 3), 4, {"k": 3}),
+        ("Conv1d", (2, 10, 4), 6, {"k": 4, "stride": 3, "padding": 2, "groups": 2}),
+        ("Conv1d", (2, 11, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
+        ("Conv2d", (2, 6, 5, 3), 4, {}),
+        ("Conv2d", (2, 7, 8, 2), 3, {"k": 3, "padding": 1, "stride": 2}),
+        ("Conv2d", (1, 8, 7, 2), 3, {"k": 4, "padding": "same", "stride": 2}),
+        ("Conv2d", (1, 9, 9, 2), 2, {"k": 3, "dilation": 2, "stride": 2, "padding": 1}),
+        ("Conv2d", (2, 5, 5, 4), 6, {"k": 3, "padding": 1, "groups": 2}),
+        ("Conv2d", (2, 6, 6, 4), 8, {"k": 3, "padding": 1, "stride": 2, "groups": 4}),
+        ("Conv2d", (2, 5, 6, 3), 2, {"k": 1, "stride": 2}),
+        ("Conv3d", (1, 4, 5, 4, 2), 3, {"k": 2, "stride": 2, "padding": 1}),
+        ("Conv3d", (1, 4, 4, 5, 2), 2, {"k": 3, "padding": "same"}),
+    ])
 
 
 def max_pool(x, k, stride, padding):
     """The first of equals in window order takes the gradient: argmax, then a read at it."""
-    p = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)], constant_values=-jnp.inf)
-    places = list(window_places(x.shape, k, stride, padding))
-    h, w = places[-1][0] + 1, places[-1][1] + 1
-    rows = jnp.stack([p[:, a, b].reshape(x.shape[0], k * k, x.shape[3]) for _, _, a, b in places], 1)
+    rank = x.ndim - 2
+    p = jnp.pad(x, [(0, 0), *[(padding, padding)] * rank, (0, 0)], constant_values=-jnp.inf)
+    places = [(n + 2 * padding - k) // stride + 1 for n in x.shape[1:-1]]
+    rows = jnp.stack([p[(slice(None), *[slice(i * stride, i * stride + k) for i in at])].reshape(x.shape[0], k**rank, x.shape[-1])
+                      for at in itertools.product(*map(range, places))], 1)
     first = jnp.argmax(jax.lax.stop_gradient(rows), 2, keepdims=True)
-    return jnp.take_along_axis(rows, first, 2).reshape(x.shape[0], h, w, x.shape[3])
+    return jnp.take_along_axis(rows, first, 2).reshape(x.shape[0], *places, x.shape[-1])
 
 
 def avg_pool(x, k, stride, padding):
-    p = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
-    return jax.lax.reduce_window(p, 0.0, jax.lax.add, (1, k, k, 1), (1, stride, stride, 1), "VALID") / (k * k)
+    rank = x.ndim - 2
+    p = jnp.pad(x, [(0, 0), *[(padding, padding)] * rank, (0, 0)])
+    return jax.lax.reduce_window(p, 0.0, jax.lax.add, (1, *[k] * rank, 1), (1, *[stride] * rank, 1), "VALID") / k**rank
+
+
+def pooled(layer, f, x, k, options):
+    stride, padding = options.get("stride", k), options.get("padding", 0)
+    text = layer + configuration(k, options)
+    y = f(jnp.asarray(x), k, stride, padding)
+    value(layer, f"x |> {text}", {"x": x}, y)
+    trained(layer, f"r = sum((a |> {text}) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(*y.shape)},
+            "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"], k, stride, padding) * p["k"]))
 
 
 def pooling():
     for k, options in [(2, {}), (3, {"stride": 2}), (3, {"stride": 1, "padding": 1}), (2, {"stride": 3})]:
         x = np.round(some(2, 7, 6, 3))  # ties
-        stride, padding = options.get("stride", k), options.get("padding", 0)
         for layer, f in [("MaxPool2d", max_pool), ("AvgPool2d", avg_pool)]:
-            text = layer + configuration(k, options)
-            y = f(jnp.asarray(x), k, stride, padding)
-            value(layer, f"x |> {text}", {"x": x}, y)
-            trained(layer, f"r = sum((a |> {text}) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(*y.shape)},
-                    "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"], k, stride, padding) * p["k"]))
+            pooled(layer, f, x, k, options)
     wild = np.array([[[[1.0], [np.nan]], [[-np.inf], [2.0]]], [[[-np.inf], [-np.inf]], [[-np.inf], [-np.inf]]]])
     value("MaxPool2d", "x |> MaxPool2d{2}", {"x": wild}, np.array([np.nan, -np.inf]).reshape(2, 1, 1, 1))
     x = some(2, 3, 4, 5)
@@ -133,18 +136,8 @@ def conv_transpose(x, w, stride, low, size, dilation):
     return y[(slice(None), *[slice(low, low + s) for s in size])]
 
 
-def transposed_convolutions():
-    for layer, shape, n, options in [
-        ("ConvTranspose1d", (2, 5, 3), 4, {}),
-        ("ConvTranspose1d", (2, 5, 3), 2, {"k": 4, "stride": 3, "padding": 1, "output_padding": 2}),
-        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
-        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 2, "stride": 3, "padding": "same"}),
-        ("ConvTranspose2d", (2, 4, 3, 3), 2, {"k": 3, "padding": "valid"}),
-        ("ConvTranspose2d", (2, 4, 3, 2), 3, {"k": 4, "stride": 2, "padding": 1}),
-        ("ConvTranspose2d", (1, 3, 4, 2), 3, {"k": 3, "stride": 2, "padding": 1, "output_padding": 1}),
-        ("ConvTranspose2d", (1, 3, 4, 2), 2, {"k": 3, "stride": 2, "dilation": 2, "padding": 2}),
-        ("ConvTranspose2d", (2, 3, 3, 2), 3, {"k": 4, "stride": 2, "padding": "same"}),
-    ]:
+def laid_over(cases):
+    for layer, shape, n, options in cases:
         rank, k, stride, dilation = len(shape) - 2, options.get("k", 3), options.get("stride", 1), options.get("dilation", 1)
         padding, span = options.get("padding", 0), (k - 1) * dilation + 1
         if padding == "same":
@@ -164,6 +157,20 @@ def transposed_convolutions():
         trained(layer, f"r = sum((a |> {bare}) * k) + 0 * z[0]", {"z": np.zeros(2)},
                 {"a": x, "k": some(*f(x, w).shape), "w": w}, "r + 0 * mean(z)",
                 lambda p, _: jnp.sum(f(p["a"], p["w"]) * p["k"]), paths={"w": f"{name}.weight"}, compare="near 1e-11 1e-12")
+
+
+def transposed_convolutions():
+    laid_over([
+        ("ConvTranspose1d", (2, 5, 3), 4, {}),
+        ("ConvTranspose1d", (2, 5, 3), 2, {"k": 4, "stride": 3, "padding": 1, "output_padding": 2}),
+        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 3, "stride": 2, "padding": "same", "dilation": 2}),
+        ("ConvTranspose1d", (2, 4, 2), 3, {"k": 2, "stride": 3, "padding": "same"}),
+        ("ConvTranspose2d", (2, 4, 3, 3), 2, {"k": 3, "padding": "valid"}),
+        ("ConvTranspose2d", (2, 4, 3, 2), 3, {"k": 4, "stride": 2, "padding": 1}),
+        ("ConvTranspose2d", (1, 3, 4, 2), 3, {"k": 3, "stride": 2, "padding": 1, "output_padding": 1}),
+        ("ConvTranspose2d", (1, 3, 4, 2), 2, {"k": 3, "stride": 2, "dilation": 2, "padding": 2}),
+        ("ConvTranspose2d", (2, 3, 3, 2), 3, {"k": 4, "stride": 2, "padding": "same"}),
+    ])
     value("transposed_extent", "e, low, high = transposed_extent(5, 4, 2, 1, 1, 1)\nr = x + e + 100 * low + 1000 * high", {"x": np.zeros(1)}, np.array([13.0 + 100 + 1000]))
     x = some(2, 4, 3, 2)
     f = lambda a: jnp.zeros((2, 9, 2)).at[:, jnp.arange(4)[:, None] * 2 + jnp.arange(3)].add(a)
@@ -196,6 +203,28 @@ def without_padding():
                 {"a": a, "k": some(*conv(a, w).shape), "w": w}, "r + 0 * mean(z)",
                 lambda p, _: jnp.sum(conv(p["a"], p["w"]) * p["k"]), paths={"w": f"{layer.lower()}.weight"},
                 compare="near 1e-11 1e-12")
+
+
+def further_windows():
+    convolved([
+        ("Conv3d", (1, 4, 3, 4, 4), 6, {"k": 2, "groups": 2}),
+        ("Conv3d", (1, 4, 5, 4, 3), 3, {"k": 3, "groups": 3, "stride": 2, "padding": 1, "dilation": 2}),
+    ])
+    laid_over([
+        ("ConvTranspose3d", (2, 2, 3, 2, 2), 3, {"k": 2, "stride": 2}),
+        ("ConvTranspose3d", (1, 2, 2, 3, 3), 2, {"k": 3, "stride": 2, "padding": 1, "output_padding": 1}),
+        ("ConvTranspose3d", (1, 3, 2, 2, 2), 2, {"k": 3, "padding": "valid"}),
+    ])
+    for k, options in [(2, {}), (3, {"stride": 2, "padding": 1})]:
+        for letter, shape in [("1", (2, 9, 3)), ("3", (1, 5, 4, 6, 2))]:
+            x = np.round(some(*shape))  # ties
+            pooled(f"MaxPool{letter}d", max_pool, x, k, options)
+            pooled(f"AvgPool{letter}d", avg_pool, x, k, options)
+    x = np.round(some(2, 3, 4, 5))
+    f = lambda a: max_pool(a.reshape(2, 12, 5), 12, 12, 0).reshape(2, 5)
+    value("global_max_pool", "global_max_pool(x)", {"x": x}, f(jnp.asarray(x)))
+    trained("global_max_pool", "r = sum(global_max_pool(a) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(2, 5)},
+            "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"]) * p["k"]))
 
 
 def window_layers():

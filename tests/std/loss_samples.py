@@ -44,6 +44,13 @@ def labels():
           np.asarray(cross_entropy(cube, places, smoothing=0.1, ignore=9)))
 
 
+def perplexities():
+    x, a, y = some(5, 3, low=-2, high=2), some(3, low=0.5), np.array([0, 2, 1, 1, -1], np.int32)
+    f = lambda z: jnp.exp(cross_entropy(z, y, ignore=-1))
+    value("perplexity", "perplexity(x, y, ignore=-1)", {"x": x, "y": y}, np.asarray(f(x)))
+    trained("perplexity", "r = x * a", {"x": x}, {"a": a}, "perplexity(r, y, ignore=-1)", lambda p, d: f(d["x"] * p["a"]), {"y": y})
+
+
 def kl_div(q, p):
     return jnp.mean(jnp.sum(jnp.where(p > 0, p * (jnp.log(jnp.where(p > 0, p, 1)) - q), 0), -1))
 

@@ -72,7 +72,24 @@ def auc():
     measured("auc", "auc(q, y)", np.nan, x, label, np.where(np.arange(37) == 5, np.inf, s))
 
 
-for family in [matrices, f1, auc]:
+def classified():
+    x, y = classes(37, 5, 5)
+    x[3], x[4], x[5] = 0, np.round(x[4]), [1, 1, 1, 0, 0]
+    y[3:6] = 2, 1, 2
+    for k in (1, 2, 3, 4):
+        # scikit-learn takes the last of equals, so these go by ranks alone: the first of equals is larger.
+        order = np.argsort(-x, axis=-1, kind="stable")
+        want = np.mean([label in row[:k] for row, label in zip(order, y)])
+        rows = np.array([len(set(row)) == 5 for row in x])
+        assert np.isclose(sk.top_k_accuracy_score(y[rows], x[rows], k=k, labels=range(5)),
+                          np.mean([label in row[:k] for row, label in zip(order[rows], y[rows])]))
+        measured("top_k_accuracy", f"top_k_accuracy(r, y, k={k})", want, x, y)
+    p = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+    measured("perplexity", "perplexity(r, y)", np.exp(sk.log_loss(y, p, labels=range(5))), x, y)
+    measured("perplexity", "perplexity(r, y, ignore=2)", np.exp(sk.log_loss(y[y != 2], p[y != 2], labels=range(5))), x, y)
+
+
+for family in [matrices, f1, auc, classified]:
     family()
 text = "\n".join(out)
 keep(__file__, "measures.txt", text)

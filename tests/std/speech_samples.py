@@ -181,6 +181,21 @@ def said(z, y, frames, lengths):
     value("edit_distance", "edit_distance(x, n, y, m)", {"x": a, "n": n, "y": b, "m": m}, np.array(want, np.int32), compare="exact")
 
 
+def words():
+    """Lists of words, one of them compared with another as one symbol; 3 is the space."""
+    draw = np.random.default_rng(41)
+    a, b = draw.choice([1, 2, 3], size=(32, 9)).astype(np.int32), draw.choice([1, 2, 3], size=(32, 7)).astype(np.int32)
+    n, m = draw.integers(10, size=32).astype(np.int32), draw.integers(8, size=32).astype(np.int32)
+    a[:3, :7], n[:3], m[:3] = b[:3], (7, 7, 6), 7
+    split = lambda row, k: "".join(map(str, row[:k])).replace("3", " ").split()
+    heard, told = [split(r, k) for r, k in zip(a, n)], [split(r, k) for r, k in zip(b, m)]
+    want = [distance(x, y) for x, y in zip(heard, told)]
+    assert {0, 1, 2, 3} <= set(want) and [] in heard and [] in told
+    value("word_distance", "word_distance(x, n, y, m, 3)", {"x": a, "n": n, "y": b, "m": m}, np.array(want, np.int32), compare="exact")
+    value("word_count", "word_count(x, n, 3)", {"x": a, "n": n}, np.array([len(w) for w in heard], np.int32), compare="exact")
+
+
 def speech():
     sound()
     alignments()
+    words()

@@ -67,10 +67,24 @@ struct Call {
       if (it->second > d.max)
         throw CompileError({}, fmt::format("{} is {}, planned for at most {}", d.name, it->second, d.max));
     }
+    require_rows();
     std::memset(io.data(), 0xFF, static_cast<size_t>(io.size()));  // what nobody writes is NaN
     for (size_t i = 0; i < args.size(); ++i) {
       Tensor copy = args[i].clone();
       copy_tensor(s.buffers[s.inputs[i]], dims, io.data(), copy, true);
+    }
+  }
+
+  // Compiled code takes a table that rows are read of to have one.
+  void require_rows() const {
+    for (const graph::Node& n : f.nodes) {
+      if (n.op->name != "gather") continue;
+      const Type& table = f.type(n.operands[0]);
+      const std::vector<int64_t> rows = concrete({table.shape[0]}, dims),
+                                 read = concrete(n.type().shape, dims);
+      if (rows[0] == 0 && std::find(read.begin(), read.end(), 0) == read.end())
+        throw CompileError(
+            {}, fmt::format("gather: {} has no rows where {} is 0", table.str(), table.shape[0].str()));
     }
   }
 

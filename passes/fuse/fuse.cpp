@@ -26,7 +26,7 @@ struct DraftGroup {
   std::vector<NodeId> members, writers;  // writers: members that overwrite a donated parameter
   bool opaque = false, cut = false, contraction = false, row = false;
   bool pairwise = false, straight = false;  // reductions whose code branches, and others
-  int weight = 0;
+  int64_t weight = 0;
   size_t first = ~size_t{0};  // the earliest position of a member
 };
 

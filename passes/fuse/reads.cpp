@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxInlineReads = 32;  // a free node that gathers from more places has a buffer of its own
 constexpr int kMaxInlineWeight = 64;
+constexpr int64_t kManyOperations = int64_t{1} << 40;  // values that double go beyond any number
 
 bool is_cheap(ScalarOp op) {
   using enum ScalarOp;
@@ -175,7 +176,7 @@ void ReadTable::compute(NodeId n) {
     const NodeId q = f_[n].operands[r.operand];
     if (inline_[q]) {
       compose(n, q, at, out);
-      weight_[n] += weight_[q];
+      weight_[n] = std::min(kManyOperations, weight_[n] + weight_[q]);
     } else {
       add(out, {q, std::move(at)});
     }
@@ -203,7 +204,7 @@ void ReadTable::add(std::vector<ResolvedRead>& list, ResolvedRead r) const {
 
 void ReadTable::inline_into(NodeId p, NodeId consumer) {
   inline_[p] = true;
-  weight_[consumer] += weight_[p];
+  weight_[consumer] = std::min(kManyOperations, weight_[consumer] + weight_[p]);
   std::vector<ResolvedRead> old = std::move(reads_[consumer]);
   reads_[consumer].clear();
   for (ResolvedRead& r : old) {

@@ -39,7 +39,7 @@ class ReadTable {
   bool is_inline(NodeId n) const { return inline_[n]; }
   const std::vector<ResolvedRead>& of(NodeId n) const { return reads_[n]; }
   // How many scalar operations, roughly, an element of n costs with what is computed in place.
-  int weight(NodeId n) const { return weight_[n]; }
+  int64_t weight(NodeId n) const { return weight_[n]; }
 
   // `consumer`, which reads p at one map, now computes p in place.
   void inline_into(NodeId p, NodeId consumer);
@@ -58,7 +58,7 @@ class ReadTable {
   const graph::Function& f_;
   std::vector<std::optional<Meaning>> meanings_;
   std::vector<bool> inline_;
-  std::vector<int> weight_;
+  std::vector<int64_t> weight_;  // operations, with all that is computed in place for them
   std::vector<std::vector<ResolvedRead>> reads_;
 };
 

@@ -480,6 +480,7 @@ struct StepBuilder::FunctionLowering {
     const Type &table = f.type(n), &ids = f.type(operands[1]), &rows = f.type(operands[2]);
     const View target = view_of(n);
     b.copy(view_of(operands[0]), target, table, out);
+    if (table.shape[0].is(0)) return;  // no number names a row
     Lowered l;
     kernel::Kernel& k = l.kernel;
     k.name = "scatter_add";
@@ -511,6 +512,8 @@ struct StepBuilder::FunctionLowering {
     body.push_back(kernel::Store{2, element, k.values++});
     for (int a = ids.rank(); a-- > 0;)
       body = {kernel::make_for({a, ids.shape[a], kernel::LoopKind::Serial, body})};
+    if (!table.shape[0].is_constant())  // nor in a table that has none when it is called
+      body = {kernel::make_for({k.vars++, Index::min(1, table.shape[0]), kernel::LoopKind::Serial, body})};
     for (int a = table.rank() - 1; a >= 1; --a)
       body = {kernel::make_for({bound + a, table.shape[a], kernel::LoopKind::Axis, body})};
     k.body = std::move(body);

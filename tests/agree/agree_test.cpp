@@ -373,6 +373,37 @@ func @f(%p: f32[48,48], %q: f32[48,48], %c: bool[]) -> (f32[48,48], f32[48,48]) 
   }
 }
 
+// Nothing is added to a table without rows, nor read from one.
+TEST(Agreement, TablesWithoutRows) {
+  const graph::Module m = graph::parse(R"(
+func @none(%x: f32[0,2], %i: i32[3], %u: f32[3,2]) -> (f32[0,2]) {
+  %y = scatter_add(%x, %i, %u)
+  return %y
+}
+func @add[B <= 8 plan 8](%x: f32[B,2], %i: i32[3], %u: f32[3,2]) -> (f32[B,2]) {
+  %y = scatter_add(%x, %i, %u)
+  return %y
+}
+func @read[B <= 8 plan 8](%x: f32[B,2], %i: i32[3]) -> (f32[3,2]) {
+  %y = gather(%x, %i)
+  return %y
+}
+)");
+  for (const char* name : {"none", "add"}) {
+    const graph::Function& f = m.at(name);
+    for (const int64_t rows : {0, 5}) {
+      if (rows > 0 && name == std::string("none")) continue;
+      const std::vector<Tensor> args = random_arguments(f, {{"B", rows}}, 3);
+      for (const int threads : {1, 3})
+        expect_equal(interpret(m, f, args), CompiledFunction(m, f, {}).run(args, threads), name);
+    }
+  }
+  const graph::Function& f = m.at("read");
+  const CompiledFunction read(m, f, {});
+  read.run(random_arguments(f, {{"B", 1}}, 3), 1);
+  EXPECT_THROW(read.run(random_arguments(f, {{"B", 0}}, 3), 1), std::runtime_error);
+}
+
 // Over no axes a reduction is its operand, alone and in a group, over symbolic extents too.
 TEST(Agreement, ReductionsOverNoAxes) {
   for (const char* op : {"reduce_sum", "reduce_prod", "reduce_max", "reduce_min"}) {

@@ -181,7 +181,7 @@ class Cli(Folder):
         self.assertEqual(len(kernels), 3)
         shares = [float(m[2]) for m in kernels]
         self.assertEqual(shares, sorted(shares, reverse=True))
-        self.assertGreater(min(int(m[3]) for m in kernels), 5)
+        self.assertGreater(min(int(m[3]) for m in kernels), 0)  # how many depends on the time they take
         self.assertGreater(sum(int(m[4]) for m in kernels), 0)
         times = [l.split() for l in out if l.startswith(("  chosen", "  faster"))]
         self.assertEqual([float(t[3]) for t in times if t[0] == "chosen"], [1, 1, 1])

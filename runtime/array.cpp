@@ -1,6 +1,7 @@
 #include "runtime/array.h"
 
 #include <cstring>
+#include <limits>
 
 #include "runtime/error.h"
 
@@ -86,6 +87,13 @@ void Array::set_bytes(int64_t flat, std::span<const uint8_t> values) {
       to += sizeof element;
     }
   });
+}
+
+bool holds(DType dtype, int64_t v) {
+  return dtype == DType::I64 || (dtype == DType::Bool && v >= 0 && v <= 1) ||
+         (dtype == DType::U8 && v >= 0 && v <= 255) ||
+         (dtype == DType::I32 && v >= std::numeric_limits<int32_t>::min() &&
+          v <= std::numeric_limits<int32_t>::max());
 }
 
 Array make_array(DType dtype, std::vector<int64_t> shape) {

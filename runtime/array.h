@@ -25,6 +25,8 @@ struct Array {
   void set_bytes(int64_t flat, std::span<const uint8_t> values);  // numbers 0..255 from there on
 };
 
+bool holds(DType dtype, int64_t v);  // an integer dtype, or bool: whether v is one of its numbers
+
 // Zeroed. Throws Error when a dimension is negative, or the size overflows or is above 64 GB.
 Array make_array(DType dtype, std::vector<int64_t> shape);
 

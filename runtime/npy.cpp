@@ -237,11 +237,7 @@ class Places {
 };
 
 void check_fits(const ByteStream& from, DType t, int64_t v, int64_t element) {
-  const bool fits = t == DType::I64 || (t == DType::Bool && v >= 0 && v <= 1) ||
-                    (t == DType::U8 && v >= 0 && v <= 255) ||
-                    (t == DType::I32 && v >= std::numeric_limits<int32_t>::min() &&
-                     v <= std::numeric_limits<int32_t>::max());
-  if (!fits)
+  if (!holds(t, v))
     fail(from, "element " + std::to_string(element) + " is " + std::to_string(v) + ", which no " +
                    name_of(t) + " is");
 }

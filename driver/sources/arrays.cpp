@@ -1,8 +1,10 @@
-// Files of arrays, a field for each file or member: IDX, NPY, NPZ.
+// Files of arrays, a field for each file or member: IDX, NPY, NPZ, safetensors.
 #include "driver/element_type.h"
 #include "driver/sources/source.h"
+#include "runtime/error.h"
 #include "runtime/idx.h"
 #include "runtime/npy.h"
+#include "runtime/safetensors.h"
 #include "runtime/zip.h"
 #include "support/diagnostic.h"
 
@@ -83,11 +85,65 @@ std::optional<Type> numpy_example(const SourceRequest& r, const FieldSpec& f) {
   return example_of(numpy_type(r, f, compiler_type(info.dtype)), info.shape);
 }
 
+const runtime::Array& member(const runtime::SafeTensors& file, const std::string& path, const FieldSpec& f) {
+  const auto it = file.tensors.find(f.texts[0]);
+  if (it == file.tensors.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : file.tensors) names.push_back(name);
+    throw CompileError(
+        f.loc, fmt::format("{} has no tensor '{}'; it has {}", path, f.texts[0], fmt::join(names, ", ")));
+  }
+  if (it->second.shape.empty())
+    throw CompileError(
+        f.loc, fmt::format("{}: '{}' is one number, and not a row for each example", path, f.texts[0]));
+  return it->second;
+}
+
+// As NumPy's files are read.
+runtime::Array converted(const runtime::Array& a, runtime::DType wanted, const std::string& name) {
+  if (wanted == a.dtype) return a;
+  runtime::Array out = runtime::make_array(wanted, a.shape);
+  for (int64_t i = 0; i < a.count(); ++i) {
+    if (is_float(compiler_type(wanted))) {
+      out.set(i, a.at(i));
+      continue;
+    }
+    const int64_t v = a.whole_at(i);
+    if (!runtime::holds(wanted, v))
+      throw runtime::Error(runtime::Failure::Data, fmt::format("{}: element {} is {}, which no {} is", name,
+                                                               i, v, runtime::name_of(wanted)));
+    out.set_whole(i, v);
+  }
+  return out;
+}
+
+SourceData read_tensors(const SourceRequest& r) {
+  SourceData out;
+  const std::string path = r.find(r.spec.paths[0], r.spec.loc);
+  const runtime::SafeTensors file = runtime::read_safetensors(path);
+  for (const FieldSpec& f : r.spec.fields) {
+    const runtime::Array& a = member(file, path, f);
+    const std::string name = path + ": " + f.texts[0];
+    add(out, f, name, converted(a, runtime_type(numpy_type(r, f, compiler_type(a.dtype))), name));
+  }
+  set_places(out);
+  return out;
+}
+
+std::optional<Type> tensor_example(const SourceRequest& r, const FieldSpec& f) {
+  const std::string path = r.find(r.spec.paths[0], r.spec.loc);
+  const runtime::SafeTensors file = runtime::read_safetensors(path);
+  const runtime::Array& a = member(file, path, f);
+  return example_of(numpy_type(r, f, compiler_type(a.dtype)), a.shape);
+}
+
 }  // namespace
 
 std::span<const SourceReader> array_sources() {
-  static constexpr SourceReader rows[] = {
-      {"idx", read_idx, idx_type}, {"npy", read_numpy, numpy_example}, {"npz", read_numpy, numpy_example}};
+  static constexpr SourceReader rows[] = {{"idx", read_idx, idx_type},
+                                          {"npy", read_numpy, numpy_example},
+                                          {"npz", read_numpy, numpy_example},
+                                          {"safetensors", read_tensors, tensor_example}};
   return rows;
 }
 

@@ -70,7 +70,7 @@ const SourceReader& source_reader(std::string_view kind);
 
 // The kinds, in the order of the files.
 std::span<const SourceReader> table_sources();    // csv.cpp
-std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz
+std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz, safetensors
 std::span<const SourceReader> cifar_sources();    // cifar.cpp
 std::span<const SourceReader> picture_sources();  // pictures.cpp: image_folder, image_table
 std::span<const SourceReader> text_sources();     // text.cpp

@@ -51,6 +51,7 @@ const std::vector<SourceKind>& table() {
       {"idx", 0, 0, Fields::Texts, {}, {}, "idx(x = \"images.gz\", y = \"labels.gz\")"},
       {"npy", 0, 0, Fields::Texts, {}, {}, "npy(x = \"x.npy\", y = \"y.npy\")"},
       {"npz", 1, 1, Fields::Texts, {}, {}, "npz(\"data.npz\", x = \"x\", y = \"y\")"},
+      {"safetensors", 1, 1, Fields::Texts, {}, {}, "safetensors(\"data.safetensors\", x = \"x\", y = \"y\")"},
       {"cifar10",
        1,
        kAnyNumber,

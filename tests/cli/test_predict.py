@@ -243,6 +243,24 @@ class Predict(Folder):
         archive("less.npz", x=arrays["x"])
         self.assertIn("k.npy", self.predict("less.npz", code=1))
 
+    def test_safetensors(self):
+        x, k, y = ("F32", [3, 2], struct.pack("<6f", 1, 2, 3, 4, 5.5, 6)), ("I64", [3], struct.pack("<3q", 0, 0, 0)), ("I32", [3], struct.pack("<3i", 0, 1, 1))
+        write_tensors(self.dir / "t.safetensors", {"pictures.x": x, "k": k, "labels": y, "one": ("F32", [], bytes(4))})
+        self.train(self.ARRAYS.format('safetensors("t.safetensors", x = "pictures.x", k = "k", y = "labels")'))
+        write_tensors(self.dir / "in.safetensors", {"pictures.x": x, "k": k})
+        self.assertEqual([float(r["total"]) for r in self.table("in.safetensors")], [3, 7, 11.5])
+        half = ("F16", [3, 2], struct.pack("<6e", 1, 2, 3, 4, 5.5, 6))
+        write_tensors(self.dir / "in.safetensors", {"pictures.x": half, "k": k})
+        self.assertEqual([float(r["total"]) for r in self.table("in.safetensors")], [3, 7, 11.5])
+        for tensors, words in (
+            ({"pictures.x": ("F32", [3, 3], bytes(36)), "k": k}, r"x is f32\[3\] per example in \S*in\.safetensors: pictures\.x, model input is f32\[2\]"),
+            ({"pictures.x": x}, r"in\.safetensors has no tensor 'k'; it has pictures\.x"),
+            ({"pictures.x": x, "k": ("F32", [], bytes(4))}, r"'k' is one number, and not a row for each example"),
+            ({"pictures.x": x, "k": ("I64", [3], struct.pack("<3q", 0, 1 << 40, 0))}, r"k: element 1 is 1099511627776, which no i32 is"),
+            ({"pictures.x": x, "k": ("I64", [2], bytes(16))}, r"has \d examples, the field before has \d")):
+            write_tensors(self.dir / "bad.safetensors", tensors)
+            self.assertRegex(self.predict("bad.safetensors", code=1).replace("bad.", "in."), words)
+
     def test_idx(self):
         images = b"\x00\x00\x08\x03" + struct.pack(">3I", 2, 2, 2)
         (self.dir / "x.gz").write_bytes(gzip.compress(images + bytes([1, 2, 3, 4, 5, 6, 7, 8])))

@@ -244,14 +244,16 @@ void tell_changes(const std::string& run, const std::string& now) {
 }
 
 void check_before(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data) {
-  auto needs_val = [&](Loc loc, const std::string& what) {
+  auto needs_val = [&](Loc loc, const std::string& what, const std::string& otherwise = "") {
     if (!data.splits.val)
       throw CompileError(loc, what +
                                   " of 'val', and the data has no such split; write train, val = ... |> "
-                                  "split(90%, 10%), or go by a metric of train");
+                                  "split(90%, 10%)" +
+                                  otherwise);
   };
   for (const frontend::Keep* rule : t.rules())
-    if (rule->split == "val") needs_val(rule->loc, "keep, stop and plateau read metrics");
+    if (rule->split == "val")
+      needs_val(rule->loc, "keep, stop and plateau read metrics", ", or go by a metric of train");
   if (t.validate_every > 0) needs_val(t.loc, "validate computes metrics");
   if (a.save.empty() || a.dry_run) return;
   const std::filesystem::path target = runtime::check_target(a.save);

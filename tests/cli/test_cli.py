@@ -175,13 +175,13 @@ class Cli(Folder):
         self.assertAlmostEqual(sum(float(r[4]) for r in said), 100, delta=0.05 * len(said) + 0.1)
 
     def test_bench_of_plans(self):
-        out = gradc("bench", DIGITS, "--plans", "--seconds", "0.3", "--limit", 3, "--rounds", 11, "--threads", 1).splitlines()
+        out = gradc("bench", DIGITS, "--plans", "--seconds", "5", "--limit", 3, "--rounds", 11, "--threads", 1).splitlines()
         kernels = [re.match(r"\d+ (\S+)  ([\d.]+) %  .*; (\d+) plans, (\d+) refused", l) for l in out]
         kernels = [m for m in kernels if m]
         self.assertEqual(len(kernels), 3)
         shares = [float(m[2]) for m in kernels]
         self.assertEqual(shares, sorted(shares, reverse=True))
-        self.assertGreater(min(int(m[3]) for m in kernels), 0)  # how many depends on the time they take
+        self.assertGreater(min(int(m[3]) for m in kernels), 5)
         self.assertGreater(sum(int(m[4]) for m in kernels), 0)
         times = [l.split() for l in out if l.startswith(("  chosen", "  faster"))]
         self.assertEqual([float(t[3]) for t in times if t[0] == "chosen"], [1, 1, 1])

@@ -17,37 +17,22 @@ std::string shape_text(std::span<const int64_t> shape) {
   return "[" + s + "]";
 }
 
-// Every example of a file has one shape.
-[[noreturn]] void refuse_length(const Sources& sources, const frontend::Input& in, const FieldSpec& f,
-                                runtime::DType type, const std::vector<int64_t>& shape,
-                                const std::string& path, size_t axis) {
-  const LineColumn p = sources.position(in.loc.file, in.loc.begin);
-  const bool has = axis < shape.size();
-  throw CompileError(
-      f.loc,
-      fmt::format("axis {} of {} is {}, of any length ({}:{}), and {} gives {}{} per example; write {}", axis,
-                  in.name, in.type.shape[axis].str(), p.line, p.column, path, name_of(compiler_type(type)),
-                  shape_text(std::span<const int64_t>(shape.begin() + 1, shape.end())),
-                  has ? fmt::format("its length, {}, in the input", shape[axis]) : "an input of that shape"));
-}
-
 // Both shapes per example, and where the input is declared.
 void check(const Sources& sources, const frontend::Input& in, const FieldSpec& f, runtime::DType type,
-           const std::vector<int64_t>& shape, const std::string& path) {
-  std::vector<int64_t> want;
-  for (size_t i = 1; i < in.type.shape.size(); ++i) {
-    if (!in.type.shape[i].is_constant()) refuse_length(sources, in, f, type, shape, path, i);
-    want.push_back(in.type.shape[i].constant_part());
-  }
+           const std::vector<int64_t>& shape, const std::string& path, OpenAxis& open) {
+  const Shape want(in.type.shape.begin() + 1, in.type.shape.end());
   const std::span<const int64_t> have(shape.begin() + 1, shape.end());
-  const bool same = std::equal(have.begin(), have.end(), want.begin(), want.end());
-  if (same && compiler_type(type) == in.type.dtype) return;
+  const bool same =
+      std::equal(have.begin(), have.end(), want.begin(), want.end(),
+                 [](int64_t n, const Dim& d) { return !d.is_constant() || d.constant_part() == n; });
+  if (same && compiler_type(type) == in.type.dtype) return note_open_axis(open, in, f, shape);
   const LineColumn p = sources.position(in.loc.file, in.loc.begin);
   throw CompileError(
       f.loc,
       fmt::format("{} is {}{} per example in {}, model input is {}{} ({}:{}); reshape it or change the input",
                   in.name, name_of(compiler_type(type)), shape_text(have), path, name_of(in.type.dtype),
-                  shape_text(want), p.line, p.column));
+                  Type{in.type.dtype, want}.str().substr(std::string(name_of(in.type.dtype)).size()), p.line,
+                  p.column));
 }
 
 }  // namespace
@@ -64,12 +49,12 @@ std::optional<Type> input_type(const frontend::Unit& unit, const std::string& na
 }
 
 void check_shape(const frontend::Input& in, const FieldSpec& f, const SourceData& read,
-                 const runtime::Dataset& data, const Sources& sources) {
+                 const runtime::Dataset& data, const Sources& sources, OpenAxis& open) {
   if (const auto window = data.windows.find(f.name); window != data.windows.end())
     return check(sources, in, f, data.sequence.dtype, {data.rows, window->second.length},
-                 read.file_of(f.name));
+                 read.file_of(f.name), open);
   const runtime::Array& a = data.fields.at(f.name);
-  check(sources, in, f, a.dtype, a.shape, read.file_of(f.name));
+  check(sources, in, f, a.dtype, a.shape, read.file_of(f.name), open);
 }
 
 void check_picture(const frontend::PictureChangeSpec& c, const std::string& field, const runtime::Array& a,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "driver/open_axis.h"
 #include "driver/sources/source.h"
 #include "frontend/frontend.h"
 #include "support/source.h"
@@ -17,9 +18,9 @@ const frontend::Input* input_named(const frontend::Unit& unit, const std::string
 std::optional<Type> input_type(const frontend::Unit& unit, const std::string& name);
 
 // Throws CompileError that says both shapes per example, and where the input is declared. `data` is what
-// `read` brought.
+// `read` brought; `open` is what its fields before this one say of the open axis, and then this one too.
 void check_shape(const frontend::Input& in, const frontend::FieldSpec& f, const SourceData& read,
-                 const runtime::Dataset& data, const Sources& sources);
+                 const runtime::Dataset& data, const Sources& sources, OpenAxis& open);
 // Throws CompileError where a field holds no pictures [H, W] or [H, W, C], or a change could move one out of
 // sight.
 void check_picture(const frontend::PictureChangeSpec& c, const std::string& field, const runtime::Array& a,

@@ -47,15 +47,15 @@ class Loader {
     sets_.resize(static_cast<size_t>(spec.datasets));
     read_.resize(spec.sources.size());
     data_.resize(spec.sources.size());
+    open_.resize(spec.sources.size());
     for (const DataOp& op : spec.ops) carry_out(op);
-    auto take = [&](int n) { return n < 0 ? runtime::Split{} : set(n).split; };
     for (const DataOp& op : spec.ops)
       for (size_t i = 0; i < op.outputs.size(); ++i) check_rows(op, i);
     fit_vocabularies();
     fit_fills();
     for (const SourceData& read : read_)
       out_.remarks.insert(out_.remarks.end(), read.remarks.begin(), read.remarks.end());
-    out_.splits = {take(spec.train), take(spec.val), take(spec.test)};
+    out_.splits = {split_of(spec.train), split_of(spec.val), split_of(spec.test)};
     if (unit_.carries())
       for (auto [split, name] :
            {std::pair{&out_.splits.train, "train"}, {&out_.splits.val, "val"}, {&out_.splits.test, "test"}})
@@ -80,9 +80,21 @@ class Loader {
         return windows(op);
       case DataOp::Kind::Augment:
         return augment(op);
+      case DataOp::Kind::Buckets:
+        return buckets(op);
     }
   }
   Set& set(int n) { return sets_[static_cast<size_t>(n)]; }
+
+  runtime::Split split_of(int n) {
+    if (n < 0) return {};
+    const Set& s = set(n);
+    const auto source = static_cast<size_t>(s.source);
+    runtime::Split split = s.split;
+    if (split.buckets.extents.empty())
+      split.buckets = one_bucket(open_[source], unit_, unit_.data->sources[source].loc);
+    return split;
+  }
 
   void load(const DataOp& op) {
     const auto number = static_cast<size_t>(op.source);
@@ -96,7 +108,7 @@ class Loader {
     }
     data_[number] = std::make_unique<runtime::Dataset>(std::move(read.data));
     for (const auto& [field, columns] : read.columns) out_.columns[field] = columns;
-    for (const FieldSpec& f : s.fields) check_field(s, f, read, *data_[number]);
+    for (const FieldSpec& f : s.fields) check_field(s, f, read, *data_[number], open_[number]);
     Set& all = set(op.outputs[0]);
     all.source = op.source;
     all.split.data = data_[number].get();
@@ -109,10 +121,10 @@ class Loader {
   }
 
   void check_field(const SourceSpec& s, const FieldSpec& f, const SourceData& read,
-                   const runtime::Dataset& data) {
+                   const runtime::Dataset& data, OpenAxis& open) {
     const frontend::Input* in = input_named(unit_, f.name);
     if (in == nullptr) return;
-    check_shape(*in, f, read, data, sources_);
+    check_shape(*in, f, read, data, sources_, open);
     if (const std::string p = class_problem(*in, read, data); !p.empty()) throw CompileError(s.loc, p);
   }
 
@@ -191,7 +203,8 @@ class Loader {
 
   void fit_fill(const FieldSpec& f, size_t source) {
     const std::vector<std::string>& columns = read_[source].columns[f.name];
-    if (f.form == "is_missing" || f.form == "category" || f.form == "letters") out_.forms[f.name] = f.form;
+    if (f.form == "is_missing" || f.form == "category" || f.form == "letters" || f.form == "length")
+      out_.forms[f.name] = f.form;
     if (f.missing.policy == frontend::MissingCells::Policy::Fill)
       out_.fills.try_emplace(f.name, columns.size(), f.missing.fills[0]);
     const auto missing = read_[source].missing.find(f.name);
@@ -304,7 +317,7 @@ class Loader {
                                                from.text ? "symbols" : "rows", n));
       Set& part = set(op.outputs[i]);
       part = {from.source, {from.split.data, {}}, from.begin + at, from.begin + at + size, from.text};
-      part.split.changes = from.split.changes;
+      part.split.changes = from.split.changes, part.split.buckets = from.split.buckets;
       if (!from.text) part.split.rows = {from.split.rows.begin() + at, from.split.rows.begin() + at + size};
       at += size;
     }
@@ -339,6 +352,15 @@ class Loader {
     set(op.outputs[0]) = std::move(to);
   }
 
+  void buckets(const DataOp& op) {
+    const auto source = static_cast<size_t>(op.source);
+    if (unit_.carries())
+      throw CompileError(op.loc, "a state is carried from batch to batch, and buckets mix the rows");
+    Set to = set(op.input);
+    to.split.buckets = buckets_of(open_[source], op, unit_, *to.split.data, read_[source].file_of(op.field));
+    set(op.outputs[0]) = std::move(to);
+  }
+
   void augment(const DataOp& op) {
     Set to = set(op.input);
     for (const auto& [field, changes] : op.changes)
@@ -358,6 +380,7 @@ class Loader {
   std::vector<Set> sets_;
   std::vector<SourceData> read_;                         // by source, without the data
   std::vector<std::unique_ptr<runtime::Dataset>> data_;  // by source
+  std::vector<OpenAxis> open_;                           // by source
   LoadedData out_;
 };
 

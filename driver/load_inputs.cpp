@@ -95,9 +95,11 @@ class InputLoader {
     SourceData read = source_reader(spec.kind).read(
         {spec, as_given, as_given, [&](const std::string& field) { return input_type(unit_, field); },
          tokenizer_of(spec), true});
-    LoadedInputs out{std::move(read.data), {}, std::move(read.row_names), {}};
+    LoadedInputs out{std::move(read.data), {}, {}, std::move(read.row_names), {}};
+    OpenAxis open;
     for (const FieldSpec& f : spec.fields)
-      check_shape(*input_named(unit_, f.name), f, read, out.data, sources_);
+      check_shape(*input_named(unit_, f.name), f, read, out.data, sources_, open);
+    out.buckets = buckets(open, spec, read, out.data);
     number_names(spec, read, out.data);
     for (const FieldSpec& f : spec.fields)
       if (const std::string p = class_problem(*input_named(unit_, f.name), read, out.data); !p.empty())
@@ -124,6 +126,15 @@ class InputLoader {
                                          [&](const FieldSpec& f) { return f.name == in.name; }))
         throw CompileError(in.loc, fmt::format("nothing says which columns the input '{}' takes", in.name));
     return spec;
+  }
+
+  // As in training, where the lengths are an input.
+  runtime::Buckets buckets(const OpenAxis& open, const SourceSpec& spec, const SourceData& read,
+                           const runtime::Dataset& data) const {
+    for (const DataOp* op : chain_)
+      if (op->kind == DataOp::Kind::Buckets && data.fields.count(op->field) != 0)
+        return buckets_of(open, *op, unit_, data, read.file_of(op->field));
+    return one_bucket(open, unit_, spec.loc);
   }
 
   void take_fills(FieldSpec& f) const {

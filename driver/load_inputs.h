@@ -23,6 +23,7 @@ struct FittedFields {
 
 struct LoadedInputs {
   runtime::Dataset data;
+  runtime::Buckets buckets;
   std::vector<int64_t> rows;           // of a text: where its windows start
   std::vector<std::string> row_names;  // of rows that are files
   std::vector<std::string> remarks;

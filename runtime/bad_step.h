@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 
+#include "runtime/batches.h"
 #include "runtime/checkpoint.h"
 
 namespace gradc::runtime {
@@ -19,25 +19,10 @@ struct StepNumbers {
   std::map<std::string, double> rates = {};  // hyper-parameters that are others than the program's by now
 };
 // By @gather_step where the batch ends no update, unless `whole`: the same bits, at less work.
-void run_step(Runner& r, const StepNumbers& n, const Split& train, std::span<const int64_t> rows,
-              bool whole = false);
+void run_step(Runner& r, const StepNumbers& n, const Split& train, const Batch& batch, bool whole = false);
 
 // The first of a step's losses that is not finite; nothing where all are.
 std::optional<int64_t> bad_loss(const Array& losses);
-
-// The rows of a training's steps, in the order of each epoch.
-class RowOrder {
- public:
-  RowOrder(const Split& train, int64_t batch, int64_t seed) : train_(train), batch_(batch), seed_(seed) {}
-  int64_t steps_per_epoch() const;
-  int64_t epoch_of(int64_t step) const { return step / steps_per_epoch(); }
-  std::span<const int64_t> of_step(int64_t step);
-
- private:
-  const Split& train_;
-  int64_t batch_, seed_, epoch_ = -1;
-  std::vector<int64_t> rows_;
-};
 
 // Names in the file of a bad step of what is no state: the step's inputs, and the rows of its batch.
 inline constexpr const char* kStepInput = "__step__/";

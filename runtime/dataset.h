@@ -36,12 +36,21 @@ struct PictureChange {
   int64_t most = 0;
 };
 
+// Where a program leaves the first axis of examples open, rows of about one length share batches, and the
+// axis is as long in them as their bucket.
+struct Buckets {
+  std::vector<int64_t> extents;  // ascending; none where no axis is open
+  std::vector<uint32_t> number;  // by row of the data: which of them; none where there is but one
+  size_t of(int64_t row) const { return number.empty() ? 0 : number[static_cast<size_t>(row)]; }
+};
+
 struct Split {
   const Dataset* data = nullptr;  // null: there is no such split
   std::vector<int64_t> rows;
   // By field, each at least of rank 3 with its rows; made in training steps alone (augment.h).
   std::map<std::string, std::vector<PictureChange>> changes = {};
   bool in_order = false;  // what follows what matters: no epoch shuffles the rows
+  Buckets buckets = {};
   explicit operator bool() const { return data != nullptr; }
 };
 

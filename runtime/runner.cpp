@@ -78,18 +78,20 @@ Runner::Runner(const Program& program, int threads)
   state_ = Region(need.state), io_ = Region(need.io), scratch_ = Region(need.scratch);
 }
 
-Runner::ChoiceKey Runner::choice_key(const Entry& e, int64_t rows) const {
-  return {&e, e.max_dims.empty() ? 0 : std::bit_width(static_cast<uint64_t>(rows))};
+Runner::ChoiceKey Runner::choice_key(const Entry& e, const std::vector<int64_t>& dims) {
+  ChoiceKey key{&e, {}};
+  for (int64_t n : dims) key.second.push_back(std::bit_width(static_cast<uint64_t>(n)));
+  return key;
 }
 
 const ThreadChoice* Runner::thread_choice(const std::string& name) const {
   const Entry* e = program_.entry(name);
   if (e == nullptr) return nullptr;
-  const auto it = choices_.find(choice_key(*e, e->max_dims.empty() ? 0 : e->max_dims[0]));
+  const auto it = choices_.find(choice_key(*e, e->max_dims));
   return it == choices_.end() ? nullptr : &it->second;
 }
 
-void Runner::begin(const std::string& name, int64_t rows) {
+void Runner::begin(const std::string& name, int64_t rows, int64_t extent) {
   entry_ = program_.entry(name);
   if (entry_ == nullptr) throw Error(Failure::Usage, "the program has no entry '" + name + "'");
   dims_ = entry_->max_dims;
@@ -99,9 +101,13 @@ void Runner::begin(const std::string& name, int64_t rows) {
                                       std::to_string(entry_->max_dims[0]));
     dims_[0] = rows;
   }
-  if (choose_)
-    choice_ =
-        &choices_.try_emplace(choice_key(*entry_, dims_.empty() ? 0 : dims_[0]), team_.size()).first->second;
+  for (size_t i = 1; i < dims_.size() && extent > 0; ++i) {
+    if (extent > dims_[i])
+      throw Error(Failure::Usage, entry_->dims[i] + " = " + std::to_string(extent) +
+                                      ", compiled for at most " + std::to_string(dims_[i]));
+    dims_[i] = extent;
+  }
+  if (choose_) choice_ = &choices_.try_emplace(choice_key(*entry_, dims_), team_.size()).first->second;
   rows_.clear();
   table_ = dims_;
   table_.insert(table_.end(), entry_->offsets.begin(), entry_->offsets.end());
@@ -126,11 +132,16 @@ void Runner::set_rows(const std::string& input, const Array& from, std::span<con
   const Tensor* t = entry_->field(input);
   if (t == nullptr) return;
   const std::vector<int64_t> shape = at(t->shape, dims_);
-  if (t->dtype != from.dtype || shape.size() != from.shape.size() ||
-      !std::equal(shape.begin() + 1, shape.end(), from.shape.begin() + 1))
+  std::vector<int64_t> taken =
+      from.shape;  // what stands in front of an open axis, the bytes of which are one run
+  if (shape.size() > 1 && taken.size() > 1 && t->shape[1].dim > 0) taken[1] = std::min(taken[1], shape[1]);
+  if (t->dtype != from.dtype || shape.size() != taken.size() ||
+      !std::equal(shape.begin() + 1, shape.end(), taken.begin() + 1))
     throw Error(Failure::Data, "field '" + input + "' is " + name_of(from.dtype) + shape_text(from.shape) +
                                    ", the program reads " + name_of(t->dtype) + shape_text(shape));
-  Packing(t->layout, shape, size_of(t->dtype)).pack_rows(from.bytes.data(), rows, place(*t));
+  int64_t apart = size_of(from.dtype);
+  for (size_t i = 1; i < from.shape.size(); ++i) apart *= from.shape[i];
+  Packing(t->layout, shape, size_of(t->dtype)).pack_rows(from.bytes.data(), rows, place(*t), apart);
 }
 
 void Runner::set_windows(const std::string& input, const Array& sequence, const Window& window,
@@ -252,15 +263,13 @@ void Runner::init(int64_t seed) {
 
 namespace {
 
-// Runs an entry over a split in order and adds up its sums.
+// Runs an entry over a split in order, bucket by bucket where it has some, and adds up its sums.
 template <class Each>
 std::vector<double> sum_over(const Split& split, int64_t batch, Each each) {
   std::vector<double> sums;
-  const int64_t n = static_cast<int64_t>(split.rows.size());
-  for (int64_t from = 0; from < n; from += batch) {
-    const Array part = each(from / batch, std::span(split.rows)
-                                              .subspan(static_cast<size_t>(from),
-                                                       static_cast<size_t>(std::min(batch, n - from))));
+  const Batches batches(split.buckets, split.rows, batch);
+  for (int64_t i = 0; i < batches.size(); ++i) {
+    const Array part = each(i, batches[i]);
     sums.resize(static_cast<size_t>(part.count()));
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += part.at(static_cast<int64_t>(i));
   }
@@ -272,14 +281,13 @@ std::vector<double> sum_over(const Split& split, int64_t batch, Each each) {
 void Runner::fit(const Split& train, int64_t batch) {
   for (int phase = 0; phase < program_.fit_phases; ++phase) {
     const std::string name = "fit_" + std::to_string(phase);
-    const std::vector<double> sums =
-        sum_over(train, batch, [&](int64_t number, std::span<const int64_t> rows) {
-          begin(name, static_cast<int64_t>(rows.size()));
-          set_batch_number(number);
-          set_rows(*train.data, rows);
-          call();
-          return output("sums");
-        });
+    const std::vector<double> sums = sum_over(train, batch, [&](int64_t number, const Batch& rows) {
+      begin(name, rows);
+      set_batch_number(number);
+      set_rows(*train.data, rows.rows);
+      call();
+      return output("sums");
+    });
     begin(name + "_finish");
     set("sums", sums);
     call();
@@ -331,10 +339,10 @@ std::vector<double> Runner::evaluate(const Split& split, int64_t batch) {
   begin_split();
   const bool keeps = !program_.of_all_rows.empty();
   std::vector<double> rows_kept;
-  const std::vector<double> sums = sum_over(split, batch, [&](int64_t number, std::span<const int64_t> rows) {
-    begin("eval_step", static_cast<int64_t>(rows.size()));
+  const std::vector<double> sums = sum_over(split, batch, [&](int64_t number, const Batch& rows) {
+    begin("eval_step", rows);
     set_batch_number(number);
-    set_rows(*split.data, rows);
+    set_rows(*split.data, rows.rows);
     call();
     if (keeps) {
       const Array kept = output("rows");

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/batches.h"
 #include "runtime/dataset.h"
 #include "runtime/memory.h"
 #include "runtime/program.h"
@@ -35,12 +36,17 @@ class Runner {
   const ThreadChoice* thread_choice(const std::string& entry) const;
   int64_t arena_bytes() const { return io_.size() + scratch_.size(); }
 
-  // Prepares a call of an entry for a batch of `rows` (0 where the entry has no batch).
-  void begin(const std::string& entry, int64_t rows = 0);
+  // Prepares a call of an entry for a batch of `rows` (0 where the entry has no batch); axes that it leaves
+  // open besides are `extent` long, where it is given, or as long as they may be.
+  void begin(const std::string& entry, int64_t rows = 0, int64_t extent = 0);
+  void begin(const std::string& entry, const Batch& batch) {
+    begin(entry, static_cast<int64_t>(batch.rows.size()), batch.extent);
+  }
   void set(const std::string& input, double value);
   void set(const std::string& input, std::span<const double> values);
   // For models that draw random numbers outside training: each batch has its own.
   void set_batch_number(int64_t number);
+  // Of an open axis, the first of an example, what stands in front.
   void set_rows(const std::string& input, const Array& from, std::span<const int64_t> rows);
   // All fields of the data; of those in `instead` what the rows hold there.
   void set_rows(const Dataset& data, std::span<const int64_t> rows,
@@ -96,9 +102,10 @@ class Runner {
                    std::span<const int64_t> rows);
   std::byte* place(const Tensor& t) { return io_.data() + t.offset; }
 
-  // Batches of about as many rows take about as long: one choice for all between two powers of two.
-  using ChoiceKey = std::pair<const Entry*, int>;
-  ChoiceKey choice_key(const Entry& e, int64_t rows) const;
+  // Batches of about as many rows and places take about as long: one choice for all between two powers of
+  // two.
+  using ChoiceKey = std::pair<const Entry*, std::vector<int>>;
+  static ChoiceKey choice_key(const Entry& e, const std::vector<int64_t>& dims);
 
   const Program& program_;
   bool choose_;

@@ -21,17 +21,14 @@ Aim deciding(const Runner& r, const TrainOptions& o) {
   return o.keep ? o.keep->on : Aim{"val", r.program().metrics.at(0), false};
 }
 
-int64_t steps_per_epoch(const Splits& data, const TrainOptions& o) {
-  return (static_cast<int64_t>(data.train.rows.size()) + o.batch - 1) / o.batch;
-}
 int64_t planned_steps(const Splits& data, const TrainOptions& o) {
-  return o.steps > 0 ? o.steps : steps_per_epoch(data, o) * o.epochs;
+  return o.steps > 0 ? o.steps : count_batches(data.train, o.batch) * o.epochs;
 }
 
 Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o) {
   return {r,
           o.run_dir,
-          {std::max<int64_t>(1, steps_per_epoch(data, o)), o.batch, o.seed,
+          {std::max<int64_t>(1, count_batches(data.train, o.batch)), o.batch, o.seed,
            static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o),
            data.val || o.keep ? deciding(r, o).name() : "", o.run, o.metadata,
            o.numbered ? o.numbered->last : 0}};
@@ -57,7 +54,7 @@ class Trainer {
         o_(o),
         out_(out),
         live_(!o.quiet && isatty(fileno(out)) != 0),
-        per_epoch_(steps_per_epoch(data, o)),
+        per_epoch_(count_batches(data.train, o.batch)),
         total_(planned_steps(data, o)),
         order_(data_.train, o.batch, o.seed),
         files_(files_of(r, data, o)) {}
@@ -277,10 +274,10 @@ class Trainer {
     }
   }
 
-  void step(std::span<const int64_t> rows) {
+  void step(const Batch& batch) {
     if (rate_changed_ || now() - remembered_ > kRememberSeconds) remember();
     run_step(r_, {result_.step, total_, o_.seed, order_.epoch_of(result_.step), rates(plateaus_)},
-             data_.train, rows);
+             data_.train, batch);
     if (!o_.quiet && !threads_told_) tell_threads();
     Array losses = r_.output("loss");
     if (const auto bad = bad_loss(losses)) {
@@ -332,16 +329,10 @@ class Trainer {
       diverge("'" + s->tensor.name + "' is no longer finite after step " + std::to_string(result_.step - 1));
     const double from = now();
     const int64_t done = result_.step - (epoch - 1) * per_epoch_;
-    const auto rows = static_cast<int64_t>(data_.val.rows.size());
-    Report report{result_,
-                  train,
-                  epoch,
-                  within,
-                  from - epoch_started_ - within_seconds_,
-                  0,
-                  done - epoch_from_,
-                  (rows + o_.batch - 1) / o_.batch};
+    Report report{
+        result_, train, epoch, within, from - epoch_started_ - within_seconds_, 0, done - epoch_from_, 0};
     if (data_.val) {
+      report.val_steps = count_batches(data_.val, o_.batch);
       result_.val = r_.evaluate(data_.val, o_.batch);
       report.val_seconds = now() - from;
     }
@@ -587,7 +578,7 @@ class Trainer {
   bool live_;
   TrainResult result_;
   int64_t per_epoch_ = 0, total_ = 0;
-  RowOrder order_;
+  TrainBatches order_;
   std::vector<double> epoch_sums_;
   Array last_losses_;
   static constexpr double kRememberSeconds = 10;

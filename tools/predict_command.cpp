@@ -44,18 +44,47 @@ std::vector<size_t> chosen_results(const Arguments& a, const Compiled& c) {
   return out;
 }
 
-ResultColumn column_of(const Compiled& c, size_t result, const FittedFields& fitted) {
+// A result along an open axis is as long as the longest bucket, with 0 behind what a shorter one gives.
+ResultColumn column_of(const Compiled& c, size_t result, const FittedFields& fitted,
+                       const runtime::Buckets& buckets) {
   const Type type = c.unit.module.at("predict").result_types()[result];
   const std::string& name = c.unit.outputs[result];
-  const bool by_row =
-      type.rank() > 0 && type.shape[0] == c.unit.inputs.at(0).type.shape.at(0) &&
-      std::all_of(type.shape.begin() + 1, type.shape.end(), [](const Dim& d) { return d.is_constant(); });
-  if (!by_row)
+  if (type.rank() == 0 || !(type.shape[0] == c.unit.inputs.at(0).type.shape.at(0)))
     throw CompileError(
         {}, fmt::format("the result '{}' is {}: it has no row for each row of the input", name, type.str()));
   ResultColumn column{name, {}, class_names(c.unit, result, fitted)};
-  for (size_t i = 1; i < type.shape.size(); ++i) column.shape.push_back(type.shape[i].constant_part());
+  const int64_t longest = buckets.extents.empty() ? 0 : buckets.extents.back();
+  for (size_t i = 1; i < type.shape.size(); ++i)
+    column.shape.push_back(
+        type.shape[i].evaluate([](int) { return 0; }, [&](const std::string&) { return longest; }));
   return column;
+}
+
+// The rows of one batch: at most so many, and of one bucket.
+runtime::Batch next_batch(const LoadedInputs& in, size_t from, size_t most) {
+  const auto left = std::span(in.rows).subspan(from, std::min(most, in.rows.size() - from));
+  if (left.empty() || in.buckets.extents.empty()) return {left, 0};
+  const size_t bucket = in.buckets.of(left[0]);
+  const auto end =
+      std::find_if(left.begin(), left.end(), [&](int64_t row) { return in.buckets.of(row) != bucket; });
+  return {left.first(static_cast<size_t>(end - left.begin())), in.buckets.extents[bucket]};
+}
+
+// The array with 0 behind the end of each axis, up to this shape.
+runtime::Array filled_up(const runtime::Array& a, std::vector<int64_t> shape) {
+  if (a.shape == shape) return a;
+  runtime::Array out = runtime::make_array(a.dtype, std::move(shape));
+  const auto rank = a.shape.size();
+  std::vector<int64_t> at(rank);
+  const auto run = static_cast<size_t>(a.shape[rank - 1] * runtime::size_of(a.dtype));
+  for (size_t from = 0; from < a.bytes.size(); from += run) {
+    int64_t to = 0;
+    for (size_t d = 0; d < rank; ++d) to = to * out.shape[d] + at[d];
+    std::copy_n(a.bytes.begin() + static_cast<long>(from), run,
+                out.bytes.begin() + to * runtime::size_of(a.dtype));
+    for (size_t d = rank - 1; d-- > 0 && ++at[d] == a.shape[d];) at[d] = 0;
+  }
+  return out;
 }
 
 }  // namespace
@@ -102,26 +131,32 @@ int predict(const Arguments& a, const Compiled& c, const Sources& sources) {
   runner.init(0);
   runner.load(weights.file, weights.path);
   const FittedFields fitted = fitted_of(weights);
+  LoadedInputs in = load_inputs(c.unit, files, fitted, sources);
   std::vector<ResultColumn> columns;
-  for (size_t r : results) columns.push_back(column_of(c, r, fitted));
+  for (size_t r : results) columns.push_back(column_of(c, r, fitted, in.buckets));
   std::optional<PictureGrid> pictures;
   if (a.format == "png") pictures.emplace(columns[0].name, columns[0].shape);
-  LoadedInputs in = load_inputs(c.unit, files, fitted, sources);
   for (const std::string& remark : in.remarks) fmt::print(stderr, "{}\n", printable(remark));
   if (a.rows > 0 && a.rows < static_cast<int64_t>(in.rows.size()))
     in.rows.resize(static_cast<size_t>(a.rows));
-  ResultText text(format_of(a), std::move(columns), in.row_names);
+  ResultText text(format_of(a), columns, in.row_names);
   const auto batch = static_cast<size_t>(c.program.entry("predict")->max_dims.at(0));
   // Without a row there is still the type of the results.
-  for (size_t from = 0; from == 0 || from < in.rows.size(); from += batch) {
-    const auto rows = std::span(in.rows).subspan(from, std::min(batch, in.rows.size() - from));
-    const auto n = static_cast<int64_t>(rows.size());
-    runner.begin("predict", n);
-    runner.set_batch_number(static_cast<int64_t>(from / batch));
-    runner.set_rows(in.data, rows);
+  int64_t number = 0;
+  for (size_t from = 0; from < in.rows.size() || number == 0; ++number) {
+    const runtime::Batch rows = next_batch(in, from, batch);
+    const auto n = static_cast<int64_t>(rows.rows.size());
+    from += rows.rows.size();
+    runner.begin("predict", rows);
+    runner.set_batch_number(number);
+    runner.set_rows(in.data, rows.rows);
     runner.call();
     std::vector<runtime::Array> values;
-    for (size_t r : results) values.push_back(runner.output(c.unit.outputs[r]));
+    for (size_t i = 0; i < results.size(); ++i) {
+      std::vector<int64_t> shape = {n};
+      shape.insert(shape.end(), columns[i].shape.begin(), columns[i].shape.end());
+      values.push_back(filled_up(runner.output(c.unit.outputs[results[i]]), std::move(shape)));
+    }
     if (pictures)
       pictures->add(values[0], n);
     else

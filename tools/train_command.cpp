@@ -121,10 +121,6 @@ class RunLog {
   runtime::RunRecord record_;
 };
 
-int64_t steps_per_epoch(const frontend::TrainSpec& t, const LoadedData& data) {
-  return (static_cast<int64_t>(data.splits.train.rows.size()) + t.batch - 1) / t.batch;
-}
-
 runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, const LoadedData& data,
                              const runtime::Runner& runner) {
   runtime::RunRecord r;
@@ -139,7 +135,7 @@ runtime::RunRecord record_of(const Arguments& a, const frontend::TrainSpec& t, c
   r.cpu = codegen::resolve(target).cpu;
   r.cores = runtime::available_cores(), r.threads = runner.threads(), r.pid = getpid();
   r.seed = t.seed, r.batch = t.batch;
-  r.planned_steps = t.steps > 0 ? t.steps : steps_per_epoch(t, data) * t.epochs;
+  r.planned_steps = t.steps > 0 ? t.steps : runtime::count_batches(data.splits.train, t.batch) * t.epochs;
   r.metric =
       t.keep ? t.keep->split + "." + t.keep->metric : (data.splits.val ? "val." : "train.") + t.metrics.at(0);
   r.maximize = t.keep && t.keep->maximize;
@@ -367,7 +363,7 @@ int train(const Arguments& a, const Compiled& c, const Sources& sources) {
     const std::filesystem::path from(o.resume ? o.resume->file : "");
     metrics.emplace(folder.path(), c.program, bool(data.splits.val),
                     from.has_parent_path() ? from.parent_path().string() : ".",
-                    MetricsLog::Past{r.epochs, r.step, steps_per_epoch(t, data)});
+                    MetricsLog::Past{r.epochs, r.step, runtime::count_batches(data.splits.train, t.batch)});
     if (o.resume && !o.quiet)
       fmt::print("resumed {} after step {} of epoch {}\n", printable(o.resume->file), r.step, r.epochs + 1);
   };

@@ -117,9 +117,8 @@ void read_names(const runtime::CsvTable& table, const FieldSpec& f, SourceData& 
         fmt::format("{}: {}: {} missing, filled by '{}'", table.name(), f.name, filled, f.missing.name));
 }
 
-// The characters of a cell, by their numbers among `names`.
-std::vector<int64_t> letters_of(const runtime::CsvTable& table, int64_t row, int column, const FieldSpec& f,
-                                Names& names, std::map<std::string, int64_t>& known) {
+// The characters of a cell, at least one and at most so many as the field takes.
+runtime::Coded letters_of(const runtime::CsvTable& table, int64_t row, int column, const FieldSpec& f) {
   const std::string text = table.cell(row, column);
   auto refuse = [&](const std::string& what) -> runtime::Error {
     return {runtime::Failure::Data,
@@ -131,19 +130,13 @@ std::vector<int64_t> letters_of(const runtime::CsvTable& table, int64_t row, int
   } catch (const runtime::Error&) {
     throw refuse("the cell is no UTF-8");
   }
-  const int64_t n = letters.ids.count(), most = f.numbers.at("length");
+  const int64_t n = letters.ids.count();
+  const auto most = f.numbers.find("length");
   if (n == 0) throw refuse("the cell is empty, and letters are at least one");
-  if (n > most)
+  if (most != f.numbers.end() && n > most->second)
     throw refuse(fmt::format("'{}' has {} letters, the field {} takes {}; write length={}",
-                             printable(text, 64), n, f.name, most, n));
-  std::vector<int64_t> out;
-  for (int64_t i = 0; i < n; ++i) {
-    const std::string& letter = letters.names[static_cast<size_t>(letters.ids.whole_at(i))];
-    const auto [at, fresh] = known.emplace(letter, std::ssize(names));
-    if (fresh) names.push_back(letter);
-    out.push_back(at->second);
-  }
-  return out;
+                             printable(text, 64), n, f.name, most->second, n));
+  return letters;
 }
 
 // Behind the last letter stands "", which is number 0 in every vocabulary.
@@ -154,12 +147,27 @@ void read_letters(const runtime::CsvTable& table, const FieldSpec& f, SourceData
   Names names = {""};
   std::map<std::string, int64_t> known;
   for (int64_t row = 0; row < table.rows(); ++row) {
-    int64_t at = row * length;
-    for (int64_t letter : letters_of(table, row, column, f, names, known)) ids.set_whole(at++, letter);
+    const runtime::Coded letters = letters_of(table, row, column, f);
+    for (int64_t i = 0; i < letters.ids.count(); ++i) {
+      const std::string& letter = letters.names[static_cast<size_t>(letters.ids.whole_at(i))];
+      const auto [at, fresh] = known.emplace(letter, std::ssize(names));
+      if (fresh) names.push_back(letter);
+      ids.set_whole(row * length + i, at->second);
+    }
   }
   to.names[f.name] = std::move(names);
   to.padded.insert(f.name);
   to.data.fields.emplace(f.name, std::move(ids));
+}
+
+void read_lengths(const runtime::CsvTable& table, const FieldSpec& f, DType t, SourceData& to) {
+  if (t != DType::I32 && t != DType::I64)
+    throw CompileError(f.loc, fmt::format("length is i32 or i64, the input {} is {}", f.name, name_of(t)));
+  const int column = table.require(to.columns.at(f.name)[0]);
+  runtime::Array lengths = runtime::make_array(runtime_type(t), {table.rows()});
+  for (int64_t row = 0; row < table.rows(); ++row)
+    lengths.set_whole(row, letters_of(table, row, column, f).ids.count());
+  to.data.fields.emplace(f.name, std::move(lengths));
 }
 
 void read_indicator(const runtime::CsvTable& table, const FieldSpec& f, DType t, SourceData& to) {
@@ -255,6 +263,8 @@ void read_table_field(const runtime::CsvTable& table, const FieldSpec& f, DType 
     read_names(table, f, to);
   else if (f.form == "letters")
     read_letters(table, f, to);
+  else if (f.form == "length")
+    read_lengths(table, f, t, to);
   else if (f.form == "is_missing")
     read_indicator(table, f, t, to);
   else

@@ -11,7 +11,7 @@ namespace gradc {
 
 // The table of a source without the rows that missing=drop leaves out, which are counted in `to`.
 std::shared_ptr<const runtime::CsvTable> read_table(const SourceRequest& r, SourceData& to);
-// column, columns, is_missing, label, category and letters.
+// column, columns, is_missing, label, category, letters and their length.
 void read_table_field(const runtime::CsvTable& table, const frontend::FieldSpec& f, DType t, SourceData& to);
 // The path of the file that a cell names, of the table's folder or below it: a table may name no others.
 std::string listed_file(const runtime::CsvTable& table, int64_t row, int column);

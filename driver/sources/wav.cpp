@@ -51,7 +51,7 @@ class Recordings {
       refuse_rate(row, wav.rate, fmt::format("the field {} takes {}", t.field->name, given->second));
     if (!rate_) rate_ = wav.rate;
     if (*rate_ != wav.rate) refuse_rate(row, wav.rate, fmt::format("the recordings before have {}", *rate_));
-    const int64_t width = t.to->shape[1],
+    const int64_t width = t.field->numbers.at("length"),
                   n = std::min<int64_t>(width, static_cast<int64_t>(wav.samples.size()));
     for (int64_t i = 0; i < n; ++i) t.to->set(row * width + i, wav.samples[static_cast<size_t>(i)] / 32768.0);
   }
@@ -89,7 +89,8 @@ SourceData read(const SourceRequest& r) {
                          fmt::format("{} of a recording is {}, the input {} is {}", f.form,
                                      f.form == "audio" ? "f32 or f64" : "i32 or i64", f.name, name_of(t)));
     std::vector<int64_t> shape = {table->rows()};
-    if (f.form == "audio") shape.push_back(f.numbers.at("length"));
+    if (f.form == "audio")
+      for (const Dim& d : f.type->shape) shape.push_back(d.constant_part());
     auto [at, fresh] = out.data.fields.insert_or_assign(f.name, runtime::make_array(runtime_type(t), shape));
     out.columns[f.name] = f.texts;
     takes[f.texts[0]].push_back({&f, &at->second});

@@ -81,13 +81,14 @@ class DataReader {
     if (f == "split") return split(e);
     if (f == "windows") return windows(e);
     if (f == "augment") return {augment(e)};
+    if (f == "buckets") return buckets(e);
     unknown_function(e.kids[0]);
   }
 
   [[noreturn]] void unknown_function(const Expr& name) {
     std::vector<std::string> known;
     for (const SourceKind& k : source_kinds()) known.emplace_back(k.name);
-    known.insert(known.end(), {"only", "shuffle", "split", "windows", "augment"});
+    known.insert(known.end(), {"only", "shuffle", "split", "windows", "augment", "buckets"});
     std::string list = known[0];
     for (size_t i = 1; i < known.size(); ++i) list += (i + 1 == known.size() ? " and " : ", ") + known[i];
     const std::string near = nearest(name.text, known);
@@ -137,16 +138,42 @@ class DataReader {
     op.loc = e.loc;
     if (e.arguments.size() != 2 || e.arguments[1].name.empty())
       e_.fail(e.loc, "only takes one field and the whole numbers that it may be: only(y = [0, 1, 2])");
-    const Argument& a = e.arguments[1];
-    const SourceSpec& source = spec_.sources[static_cast<size_t>(sources_[static_cast<size_t>(op.input)])];
+    by_numbers(e.arguments[1], op);
+    return add(op);
+  }
+
+  void by_numbers(const Argument& a, DataOp& op) {
+    op.source = sources_[static_cast<size_t>(op.input)];
+    const SourceSpec& source = spec_.sources[static_cast<size_t>(op.source)];
     if (source_kind(source.kind)->fields == SourceKind::Fields::Windows)
-      e_.fail(a.loc, fmt::format("{} gives a text, and only looks at numbers of rows", source.kind));
+      e_.fail(a.loc, fmt::format("{} gives a text, and {} looks at numbers of rows", source.kind,
+                                 op.kind == DataOp::Kind::Only ? "only" : "buckets"));
     check_field(source, a);
     op.field = a.name;
     const Value v = e_.evaluate(a.value, scope_);
     for (const Value& n : v.is(Kind::List) ? v.items : std::vector<Value>{v})
       op.values.push_back(e_.constant_int(n, fmt::format("a value of {}", a.name), a.value.loc));
-    return add(op);
+  }
+
+  // buckets(n = [4, 8, 12]): rows whose n is at most 4, above that at most 8, ... share batches.
+  std::vector<int> buckets(const Expr& e) {
+    if (e.arguments.size() != 2 || !e.arguments[0].name.empty() || e.arguments[1].name.empty())
+      e_.fail(e.loc, "buckets takes a field of lengths and where each bucket ends: buckets(n = [4, 8, 12])");
+    const Argument& a = e.arguments[1];
+    std::vector<int> sets;
+    for (int set : evaluate(e.arguments[0].value)) {
+      DataOp op;
+      op.kind = DataOp::Kind::Buckets;
+      op.input = set;
+      op.loc = a.value.loc;
+      by_numbers(a, op);
+      for (size_t i = 0; i < op.values.size(); ++i)
+        if (op.values[i] <= (i == 0 ? 0 : op.values[i - 1]))
+          e_.fail(a.value.loc, fmt::format("a bucket that ends at {} behind one that ends at {}",
+                                           op.values[i], i == 0 ? 0 : op.values[i - 1]));
+      sets.push_back(add(op));
+    }
+    return sets;
   }
 
   int shuffle(const Expr& e) {

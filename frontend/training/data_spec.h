@@ -72,10 +72,10 @@ struct PictureChangeSpec {
 
 // One step of the chain from sources to splits, over numbered datasets.
 struct DataOp {
-  enum class Kind { Source, Only, Shuffle, Split, Windows, Augment } kind = Kind::Source;
+  enum class Kind { Source, Only, Shuffle, Split, Windows, Augment, Buckets } kind = Kind::Source;
   int input = -1;     // dataset that the others read
   int source = -1;    // index into sources
-  std::string field;  // only: the rows whose field is one of these
+  std::string field;  // only: the rows whose field is one of these; buckets: the lengths, and where each ends
   std::vector<int64_t> values;
   int64_t seed = 0;                // shuffle
   std::vector<double> parts;       // split: fractions (percent / 100) or counts

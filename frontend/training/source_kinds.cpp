@@ -35,7 +35,7 @@ const std::vector<SourceKind>& table() {
       label{.name = "label", .real = false, .cells = true},
       category{.name = "category", .real = false, .cells = true, .unknown = true},
       letters{.name = "letters", .real = false, .settings = {"length"}, .needed = "length"},
-      audio{.name = "audio", .settings = {"length", "rate"}, .needed = "length"},
+      audio{.name = "audio", .settings = {"length", "rate", "frame"}, .needed = "length"},
       length{.name = "length", .real = false, .settings = {"length"}},
       picture{.name = "image", .picture = true};
   static const FieldSpec image = fixed("x", DType::F32, {32, 32, 3}), label_of = fixed("y", DType::I32, {}),
@@ -45,7 +45,7 @@ const std::vector<SourceKind>& table() {
        1,
        1,
        Fields::Forms,
-       {column, columns, label, category, is_missing, letters},
+       {column, columns, label, category, is_missing, letters, length},
        {},
        "csv(\"rows.csv\", x = columns(except=\"y\"), y = column(\"y\"))"},
       {"idx", 0, 0, Fields::Texts, {}, {}, "idx(x = \"images.gz\", y = \"labels.gz\")"},
@@ -97,7 +97,7 @@ const std::vector<SourceKind>& table() {
        1,
        1,
        Fields::Forms,
-       {picture, label, category, column, columns, letters},
+       {picture, label, category, column, columns, letters, length},
        {},
        "image_table(\"train.csv\", x = image(\"file\"), y = label(\"kind\"))"},
       {"points", 0, 0, Fields::Drawn, {}, {}, "points(10000, x = uniform(0, 1), seed=1)"},
@@ -252,6 +252,10 @@ class SourceReader {
       e_.fail(e.loc, fmt::format("{} takes names or except=, not both", row.name));
     if (!row.needed.empty() && f.numbers.count(std::string(row.needed)) == 0)
       e_.fail(e.loc, fmt::format("{} needs {}=: {}", row.name, row.needed, kind_.usage));
+    if (const auto frame = f.numbers.find("frame"); frame != f.numbers.end())
+      if (const int64_t n = f.numbers.at("length"); n % frame->second != 0)
+        e_.fail(e.loc, fmt::format("{} samples are no whole frames of {}; write length={}", n, frame->second,
+                                   (n / frame->second + 1) * frame->second));
     check_missing(row, e, f);
     f.type = type_of(row, f);
   }
@@ -338,7 +342,13 @@ class SourceReader {
     if (!row.one && (f.texts.empty() || std::any_of(f.texts.begin(), f.texts.end(), open)))
       return std::nullopt;
     if (!row.one) t.shape.push_back(Dim(static_cast<int64_t>(f.texts.size())));
-    if (!row.needed.empty()) t.shape.push_back(Dim(f.numbers.at(std::string(row.needed))));
+    if (row.needed.empty()) return t;
+    const int64_t n = f.numbers.at(std::string(row.needed));
+    const auto frame = f.numbers.find("frame");
+    if (frame == f.numbers.end())
+      t.shape.push_back(Dim(n));
+    else
+      t.shape = {Dim(n / frame->second), Dim(frame->second)};
     return t;
   }
 

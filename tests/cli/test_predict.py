@@ -305,6 +305,57 @@ class Predict(Folder):
         (self.dir / "in.tsv").write_text("file\nb.wav\nc.wav\n")
         self.assertIn("in.tsv:3:1", self.predict("in.tsv", code=1))
 
+    WORDS = """model m(x: i32[B, T <= 9], n: i32[B]) -> (p: [B], each: i32[B, 2 * T], by: i64[B]) {
+  h = x |> Embed{6, 3} |> Bi{GRU, 4}(n)
+  p = sum(h, over=1) / reshape(f32(n), [B, 1]) |> Dense{1} |> squeeze(over=1)
+  each = concat(x, x, over=1)
+  by = sum(x * 0 + 1, over=1)
+}
+data words { train = csv("words.csv", x = letters("word", length=9), n = length("word"), y = column("y")) |> buckets(n = [3, 9]) }
+train m on words { loss = mse(p, y); optimizer = adam{}; lr = 0.01; batch = 4; epochs = 5 }
+"""
+
+    def test_buckets(self):
+        words = ["ab", "abcdeabcd", "c", "bcd", "deeee", "e", "ba", "eda", "cccccc"]
+        (self.dir / "words.csv").write_text("word,y\n" + "".join(f"{w},{w.count('a')}\n" for w in words))
+        self.train(self.WORDS)
+        rows = self.table("words.csv", more=["--results=p", "--results=each", "--results=by"])
+        for word, row in zip(words, rows, strict=True):  # in the order of the file, filled up with 0
+            width = 3 if len(word) <= 3 else 9
+            letters = ["abcde".index(c) + 1 for c in word] + [0] * (width - len(word))
+            self.assertEqual([int(row[f"each.{i}"]) for i in range(18)], letters * 2 + [0] * (18 - 2 * width))
+            self.assertEqual(float(row["by"]), width)
+        # Lengths mask what is behind a word, so that all of it at once gives the same numbers.
+        (self.dir / "m.grad").write_text(self.WORDS.replace(" |> buckets(n = [3, 9])", ""))
+        for a, b in zip(rows, self.table("words.csv", more=["--results=p"]), strict=True):
+            self.assertAlmostEqual(float(a["p"]), float(b["p"]), 5)
+        # A training whose words are all short is that of a model of this length.
+        (self.dir / "words.csv").write_text("word,y\n" + "".join(f"{w},{w.count('a')}\n" for w in words if len(w) <= 3))
+        self.train(self.WORDS)
+        bucket = tensors(self.dir / "w.safetensors")
+        self.train(self.WORDS.replace("T <= 9", "3").replace("2 * T", "6").replace("length=9", "length=3").replace(" |> buckets(n = [3, 9])", ""))
+        cut = tensors(self.dir / "w.safetensors")
+        self.assertEqual(set(bucket), set(cut))
+        for name in bucket:
+            self.assertEqual(bucket[name], cut[name], name)
+
+    def test_frames_of_recordings(self):
+        for name, n in {"a": 3, "b": 9, "c": 6}.items():
+            with wave.open(str(self.dir / f"{name}.wav"), "wb") as w:
+                w.setnchannels(1), w.setsampwidth(2), w.setframerate(8000)
+                w.writeframes(struct.pack(f"<{n}h", *(4096 * (i % 7) for i in range(n))))
+        (self.dir / "t.tsv").write_text("file\tword\na.wav\tyes\nb.wav\tno\nc.wav\tno\n")
+        self.train(
+            "model m(x: f32[B, F <= 3, 4], n: i32[B]) -> (logits: [B, 2], total: [B, 4], frames: [B]) {\n"
+            "  total = sum(x, over=1)\n  logits = total |> Dense{2}\n  frames = sum(x[:, :, 0] * 0 + 1, over=1)\n}\n"
+            'data d { train = wav("t.tsv", x = audio("file", length=12, frame=4), n = length("file"), y = label("word")) |> buckets(n = [4, 7, 12]) }\n'
+            "train m on d { loss = cross_entropy(logits, y); optimizer = adam{}; lr = 0.1; epochs = 2 }\n")
+        rows = self.table("t.tsv", more=["--results=frames", "--results=total"])
+        self.assertEqual([float(r["frames"]) for r in rows], [1, 3, 2])
+        for r, n in zip(rows, (3, 9, 6), strict=True):
+            x = [i % 7 / 8 for i in range(n)] + [0] * (12 - n)
+            self.assertEqual([float(r[f"total.{c}"]) for c in range(4)], [x[c] + x[4 + c] + x[8 + c] for c in range(4)])
+
     PICTURES = SOURCE / "tests/readers/pictures"
 
     def test_the_pictures_of_the_language_page(self):

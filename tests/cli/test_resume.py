@@ -39,6 +39,16 @@ PICTURES = (TABLE.replace("x: f32[B, 3]", "x: u8[B, 6, 5]").replace("x |> Standa
 STEPS = (TABLE.replace("Dense{8} |> tanh", 'Dense{8} as "first" |> tanh').replace("Dense{1}", 'Dense{1} as "second" |> BatchNorm{}')
          .replace("loss = mse(p, y)", """step a { params = first; loss = mse(p, y); optimizer = sgd{momentum = 0.9} }
   step b { params = [second, batch_norm]; loss = mse(p, y) + 0.1 * mean(p**2); lr = 1e-2 }""").replace("val.r2", "val.b.loss").replace("max =", "min ="))
+# Batches of rows of about one length, each as long as it needs.
+BUCKETS = """model m(x: i32[B, T <= 9], n: i32[B]) -> (p: [B]) {
+  h = x |> Embed{6, 3} |> Bi{GRU, 4}(n) |> Dropout{0.2}
+  p = sum(h, over=1) / reshape(f32(n), [B, 1]) |> BatchNorm{} |> Dense{1} |> squeeze(over=1)
+}
+data rows {
+  all = csv("words.csv", x = letters("word", length=9), n = length("word"), y = column("y")) |> buckets(n = [3, 5, 9])
+  train, val, test = all |> shuffle(seed=1) |> split(70%, 15%, 15%)
+}
+""" + TABLE[TABLE.index("train m on"):]
 # Neither chooses nor stops; whole epochs have one batch.
 PLAIN = TABLE.replace("  keep = best(max = val.r2)\n", "").replace("batch = 8", "batch = 64")
 
@@ -80,6 +90,8 @@ class Resume(Folder):
         (self.dir / "t.txt").write_text("".join(random.Random(6).choices("abcde", k=400)))
         rows = [[draw.uniform(-1, 1) for _ in range(3)] for _ in range(61)]
         (self.dir / "rows.csv").write_text("a,b,c,y\n" + "".join(f"{a:.4f},{b:.4f},{c:.4f},{a * b + math.sin(3 * c):.4f}\n" for a, b, c in rows))
+        words = ["".join(draw.choices("abcde", k=draw.randint(1, 9))) for _ in range(61)]
+        (self.dir / "words.csv").write_text("word,y\n" + "".join(f"{w},{w.count('a') - w.count('b') / 2}\n" for w in words))
         (self.dir / "x.npy").write_bytes(npy("|u1", (61, 6, 5), bytes(draw.randrange(256) for _ in range(61 * 30))))
         (self.dir / "y.npy").write_bytes(npy("<f4", (61,), struct.pack("<61f", *(draw.uniform(-1, 1) for _ in range(61)))))
 
@@ -126,7 +138,7 @@ class Resume(Folder):
 
     def test_any_stop_gives_the_same_bits(self):
         draw = random.Random(2)
-        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, STEPS, PLAIN, CARRY, PLATEAU, TRAINED, WHOLE):
+        for text in (TABLE, NORM, EVERY, UPDATES, PICTURES, BUCKETS, STEPS, PLAIN, CARRY, PLATEAU, TRAINED, WHOLE):
             self.model(text)
             result = self.run_("-q", "--run", "whole", "--overwrite")[0]
             total = self.step("whole")

@@ -95,6 +95,11 @@ std::string functions(int n, const std::string& before, const std::string& betwe
 }
 
 TEST(Limits, CallsThatDouble) {
+  EXPECT_EQ(messages(functions(14, "", " + ", "")), "");
+#if defined(__SANITIZE_THREAD__)
+  // It keeps the stack of every allocation, and each of a million calls has one of its own: 60 GB.
+  GTEST_SKIP();
+#endif
   EXPECT_NE(messages(functions(40, "", " + ", "")).find("more than 1000000 statements, repeats and calls"),
             std::string::npos);
 }

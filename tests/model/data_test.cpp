@@ -68,10 +68,36 @@ TEST_F(Data, MessagesNameTheColumnOfSeveralAndAnAxisOfAnyLength) {
   write("t.csv", "a,b,y\n1,2,0\n3,4,1\n0,5,1\n");
   const std::string text = refusal(model(source, "x: i32[B, 2]", "mean(Embed{5, 3}(x), over=1)"));
   EXPECT_NE(text.find("t.csv:4:3: x = 5, but the model needs 0..4"), std::string::npos) << text;
-  const std::string any = refusal(model(source, "x: f32[B, T <= 9]", "sum(x, over=1, keep=true)"));
-  EXPECT_NE(any.find("axis 1 of x is T, of any length (1:9), and "), std::string::npos) << any;
-  EXPECT_NE(any.find("gives f32[2] per example; write its length, 2, in the input"), std::string::npos)
-      << any;
+  // An axis that the model leaves open is as long as the data's.
+  EXPECT_EQ(refusal(model(source, "x: f32[B, T <= 9]", "sum(x, over=1, keep=true)")), "");
+  const std::string long_ = refusal(model(source, "x: f32[B, T <= 1]", "sum(x, over=1, keep=true)"));
+  EXPECT_NE(long_.find("T is 2 long in x, and the model takes at most 1; write T <= 2"), std::string::npos)
+      << long_;
+}
+
+TEST_F(Data, BucketsGoByALength) {
+  write("t.csv", "a,b,c,n,word,y\n1,2,3,3,abc,0\n4,5,0,2,xy,1\n6,0,0,1,z,2\n7,0,0,1,z,2\n");
+  auto text = [&](const std::string& buckets, const char* inputs = "x: f32[B, T <= 3], n: i32[B]") {
+    return model(
+        "  train = csv(\"t.csv\", x = columns(\"a\", \"b\", \"c\"), n = length(\"word\"), y = "
+        "column(\"y\", i32)) |> " +
+            buckets,
+        inputs, "sum(x, over=1, keep=true)");
+  };
+  const TestModel m(text("buckets(n = [1, 3])"));
+  const LoadedData d = load_data(m.compiled.unit, {dir.string(), (dir / "root").string()}, m.sources);
+  EXPECT_EQ(d.splits.train.buckets.extents, (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(d.splits.train.buckets.number, (std::vector<uint32_t>{1, 1, 0, 0}));
+  EXPECT_EQ(d.splits.train.data->fields.at("n").at(1), 2);
+  const std::string few = refusal(text("buckets(n = [1, 2])"));
+  EXPECT_NE(few.find("t.csv: n = 3 in row 1, and the last bucket ends at 2"), std::string::npos) << few;
+  const std::string closed = refusal(text("buckets(n = [1, 3])", "x: f32[B, 3], n: i32[B]"));
+  EXPECT_NE(closed.find("buckets need an input that leaves its first axis open"), std::string::npos)
+      << closed;
+  const std::string real = refusal(text("buckets(n = [1, 3])", "x: f32[B, T <= 3], n: f32[B]"));
+  EXPECT_NE(real.find("length is i32 or i64, the input n is f32"), std::string::npos) << real;
+  const std::string several = refusal(text("buckets(x = [1, 3])"));
+  EXPECT_NE(several.find("x is f32[4, 3] in"), std::string::npos) << several;
 }
 
 TEST_F(Data, AColumnOfI64KeepsAllBits) {
@@ -378,7 +404,7 @@ TEST_F(Pictures, ChangedOnesReachTrainingStepsAlone) {
     return runner.input(*m.compiled.program.entry("train_step")->field(name));
   };
   for (int64_t epoch : {0, 1}) {
-    runtime::run_step(runner, {epoch * 2, 4, 9, epoch}, train, rows);
+    runtime::run_step(runner, {epoch * 2, 4, 9, epoch}, train, {rows});
     EXPECT_EQ(input("x").bytes,
               runtime::augment_rows(train.data->fields.at("x"), changes, 9, epoch, rows).bytes);
     for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(input("y").at(i), static_cast<double>(rows[size_t(i)] % 3));
@@ -397,7 +423,7 @@ TEST_F(Pictures, EveryEpochChangesThemAnew) {
   o.batch = 5, o.epochs = 3, o.seed = 8, o.quiet = true;
   runtime::Runner trained(m.compiled.program, 1), stepped(m.compiled.program, 1);
   runtime::train(trained, d.splits, o, stdout);
-  runtime::RowOrder order(d.splits.train, 5, 8);
+  runtime::TrainBatches order(d.splits.train, 5, 8);
   stepped.init(8);
   for (int64_t step = 0; step < 9; ++step)
     runtime::run_step(stepped, {step, 9, 8, step / 3}, d.splits.train, order.of_step(step));

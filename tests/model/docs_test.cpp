@@ -26,7 +26,7 @@ TEST(Docs, EveryExampleOfTheLanguagePageCompiles) {
     if (m.compiled.unit.train)
       expect_same_training(m.compiled, 2, 3, std::min<int64_t>(6, m.compiled.unit.train->batch));
   }
-  EXPECT_EQ(blocks, 15);
+  EXPECT_EQ(blocks, 16);
 }
 
 TEST(Docs, EveryExampleFileCompiles) {

@@ -90,14 +90,15 @@ inline Tensor to_tensor(const runtime::Array& a) {
   return t;
 }
 
-// Rows of made-up data for a model's inputs and fields; labels stay below their bound.
+// Rows of made-up data for a model's inputs and fields; labels stay below their bound, open axes are so long.
+constexpr int64_t kOpenExtent = 3;
 inline runtime::Dataset made_up(const frontend::Unit& unit, int64_t rows, uint64_t seed) {
   runtime::Dataset d;
   d.rows = rows;
   for (const frontend::Input& in : unit.inputs) {
     std::vector<int64_t> shape = {rows};
     for (size_t i = 1; i < in.type.shape.size(); ++i)
-      shape.push_back(in.type.shape[i].constant().value_or(3));
+      shape.push_back(in.type.shape[i].constant().value_or(kOpenExtent));
     runtime::Array a = runtime::make_array(static_cast<runtime::DType>(in.type.dtype), shape);
     for (int64_t i = 0; i < a.count(); ++i) {
       seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -124,7 +125,7 @@ inline void expect_same_training(const Compiled& c, int threads, int steps, int6
     const int64_t n = std::max<int64_t>(1, rows_at_most - step % 3);
     std::vector<int64_t> rows;
     for (int64_t i = 0; i < n; ++i) rows.push_back((i * 7 + step) % rows_at_most);
-    runner.begin("train_step", n);
+    runner.begin("train_step", n, kOpenExtent);
     std::map<std::string, Tensor> inputs;
     for (const auto& [name, field] : data.fields) {
       runner.set_rows(name, field, rows);

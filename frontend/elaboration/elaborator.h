@@ -228,7 +228,7 @@ class Elaborator {
     std::map<std::string, graph::NodeId> stored;
     std::map<graph::NodeId, Loc> softmaxes;
     int draws = 0;
-    size_t layers = 0, index_sites = 0, accumulators = 0;
+    size_t layers = 0, index_sites = 0, metrics = 0;
   };
   void scan(const Stmt& st, Scope& scope);  // scan.cpp
   void scan_step(const Stmt& st, Scope& scope, const Value& number, int64_t iteration);

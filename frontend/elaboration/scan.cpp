@@ -129,14 +129,15 @@ Elaborator::Rehearsal Elaborator::remember(Scope& scope) {
   r.draws = stack_.empty() ? 0 : stack_.back()->draws;
   r.layers = layers.size();
   r.index_sites = index_sites.size();
-  r.accumulators = accumulators.size();
+  r.metrics = accumulators.size() + shifts.size() + row_values.size();
   r.softmaxes = softmaxes_;
   return r;
 }
 
 // What changes from step to step, by the rehearsal; or why no loop can hold the body.
 std::string Elaborator::find_carries(const Stmt& st, const Rehearsal& before, std::vector<Carry>& carries) {
-  if (deferring || accumulators.size() != before.accumulators) return "a metric is summed inside";
+  if (accumulators.size() + shifts.size() + row_values.size() != before.metrics)
+    return "a metric is summed inside";
   if (!st.name.empty() && uses(st.body, st.name)) return st.name + " is used as a number";
   if (index_sites.size() != before.index_sites) return "a row is chosen by a number inside";
   for (const auto& [path, slot] : slots_) {

@@ -50,7 +50,7 @@ TEST(Docs, ExamplesOnLargeDataTrain) {
       // what no loss so early is above
       {"lenet", 10},        {"gpt", 10},  {"resnet", 10},   {"autoencoder", 1},
       {"vae", 1000},        {"pinn", 10}, {"charlstm", 10}, {"speech_words", 20},
-      {"speech_ctc", 1000}, {"gan", 100}, {"finetune", 10}};
+      {"speech_ctc", 1000}, {"speech_buckets", 1000}, {"gan", 100}, {"finetune", 10}};
   for (const auto& [name, most] : losses) {
     SCOPED_TRACE(name);
     const TestModel m(read_example(std::string(name) + ".grad"));

@@ -66,6 +66,27 @@ class Cli(Folder):
         self.assertEqual(len(got), 100)
         self.assertGreater(sum(g["digit"] == r["digit"] for g, r in zip(got, rows)), 90)
 
+    def test_tables_name_the_classes(self):
+        (self.dir / "m.grad").write_text(
+            "model m(x: f32[B, 2]) -> (logits: [B, 3], k: i32[B]) { logits = x |> Dense{3}; k = i32(x[:, 0]) }\n"
+            'data d { train = csv("t.csv", x = columns("a", "b"), y = label("kind")); test = csv("v.csv", x = columns("a", "b"), y = label("kind")) }\n'
+            "train m on d { loss = cross_entropy(logits, y); metric matrix = confusion_matrix(k, y, classes=3); metric plain = confusion_matrix(k, i32(x[:, 1]), classes=3); optimizer = sgd{}; lr = 0.1 }\n")
+        names = ["b,c", "zoo", "\u00e4rger"]  # as sorted
+        rows = [(i % 3, i * i % 3, names[i * 7 // 3 % 3]) for i in range(40)]
+        text = "a,b,kind\n" + "".join(f'{a},{b},"{k}"\n' for a, b, k in rows)
+        (self.dir / "t.csv").write_text(text), (self.dir / "v.csv").write_text(text)
+        gradc("train", "m.grad", "-q", "--save", "w.safetensors", cwd=self.dir)
+        said = gradc("eval", "m.grad", "--load", "w.safetensors", cwd=self.dir).splitlines()
+        (at,) = [i for i, line in enumerate(said) if line.startswith("matrix")]
+        self.assertEqual(said[at].split(), ["matrix", *names])
+        for i, name in enumerate(names):
+            count = [sum(k == name and a == j for a, _, k in rows) for j in range(3)]
+            self.assertEqual(said[at + 1 + i].split(), [name, *map(str, count)])
+        # Of numbers that no label names it has the numbers.
+        self.assertEqual(said[at + 4].split(), ["plain", "0", "1", "2"])
+        for i in range(3):
+            self.assertEqual(said[at + 5 + i].split(), [str(i), *(str(sum(b == i and a == j for a, b, _ in rows)) for j in range(3))])
+
     def test_weights_know_the_vocabulary(self):
         (self.dir / "m.grad").write_text(
             "model m(x: i32[B, 4]) -> (logits: [B, 4, 5]) { logits = Embed{5, 5}(x) }\n"

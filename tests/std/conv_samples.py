@@ -136,6 +136,13 @@ def conv_transpose(x, w, stride, low, size, dilation):
     return y[(slice(None), *[slice(low, low + s) for s in size])]
 
 
+def grouped_transpose(x, w, groups, *options):
+    """Each group of channels by itself: the weights of group g are those of its own input channels."""
+    d = x.shape[-1] // groups
+    parts = [conv_transpose(x[..., g * d : (g + 1) * d], w[..., g * d : (g + 1) * d, :], *options) for g in range(groups)]
+    return jnp.concatenate(parts, axis=-1)
+
+
 def laid_over(cases):
     for layer, shape, n, options in cases:
         rank, k, stride, dilation = len(shape) - 2, options.get("k", 3), options.get("stride", 1), options.get("dilation", 1)
@@ -145,9 +152,10 @@ def laid_over(cases):
         else:
             low = 0 if padding == "valid" else padding
             size = [(m - 1) * stride - 2 * low + span + options.get("output_padding", 0) for m in shape[1:-1]]
-        x, w, b = some(*shape), some(*[k] * rank, shape[-1], n), some(n)
-        f = lambda a, u: conv_transpose(a, u, stride, low, size, dilation)
-        if stride == 1 and not low:  # XLA's own transposed convolution, where it has the same size rule
+        groups = options.get("groups", 1)
+        x, w, b = some(*shape), some(*[k] * rank, shape[-1], n // groups), some(n)
+        f = lambda a, u: grouped_transpose(a, u, groups, stride, low, size, dilation)
+        if stride == 1 and not low and groups == 1:  # XLA's own transposed convolution, where it has the same size rule
             np.testing.assert_allclose(f(x, w), jax.lax.conv_transpose(x, w[(slice(None, None, -1),) * rank], (1,) * rank, "VALID",
                                                                        dimension_numbers=LAYOUT[rank]), rtol=1e-12, atol=1e-12)
         name = "conv_transpose" + layer[-2:]
@@ -225,6 +233,14 @@ def further_windows():
     value("global_max_pool", "global_max_pool(x)", {"x": x}, f(jnp.asarray(x)))
     trained("global_max_pool", "r = sum(global_max_pool(a) * k) + 0 * z[0]", {"z": np.zeros(2)}, {"a": x, "k": some(2, 5)},
             "r + 0 * mean(z)", lambda p, _: jnp.sum(f(p["a"]) * p["k"]))
+
+
+def transposed_groups():
+    laid_over([
+        ("ConvTranspose1d", (2, 5, 4), 6, {"k": 4, "stride": 2, "padding": 1, "groups": 2}),
+        ("ConvTranspose2d", (1, 3, 4, 3), 3, {"k": 3, "stride": 2, "padding": 1, "output_padding": 1, "groups": 3}),
+        ("ConvTranspose3d", (1, 2, 3, 2, 4), 2, {"k": 2, "stride": 2, "groups": 2}),
+    ])
 
 
 def window_layers():

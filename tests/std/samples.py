@@ -4,7 +4,7 @@ programs of the language, which samples_test.cpp compares with compiled code; --
 be written. A sample is model text, what the model is given (inputs, parameters, scalars), and what must come out."""
 
 import model_text
-from conv_samples import further_windows, window_layers, without_padding
+from conv_samples import further_windows, transposed_groups, window_layers, without_padding
 from gradient_samples import gradients
 from kept_file import keep
 from language_samples import programs
@@ -18,7 +18,7 @@ from std_samples import activations, along_axes, factored, initialisers, layers,
 
 start = model_text.random.bit_generator.state
 for family in [activations, along_axes, layers, losses, schedules, factored, initialisers, known_draws, programs, gradients, window_layers, norms,
-               sequence_layers, further_losses, without_padding, speech, spectra_with_holes, orthogonalised, further_windows, perplexities]:
+               sequence_layers, further_losses, without_padding, speech, spectra_with_holes, orthogonalised, further_windows, perplexities, transposed_groups]:
     model_text.random.bit_generator.state = start  # so that a family does not move when another changes
     family()
 text = "\n".join(out)

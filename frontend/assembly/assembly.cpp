@@ -71,7 +71,8 @@ class TrainingStep {
       std::vector<NodeId> gradients = differentiate(s, i == 0);
       if (parts_.accumulate > 1) accumulate(gradients);
       if (gathers_) continue;
-      if (s.clip > 0) clip(gradients, s.clip);
+      if (s.clip.norm > 0) clip_norm(gradients, s.clip.norm);
+      if (s.clip.value > 0) clip_values(gradients, s.clip.value);
       optimise(s, rates_[i], gradients);
     }
     // A step that found an index outside its range changes no state.
@@ -248,9 +249,18 @@ class TrainingStep {
     return due_ == kNone ? updated : b_.select(b_.splat(due_, b_.shape(updated)), updated, otherwise);
   }
 
-  // Scales all gradients so that their common norm is at most `clip`, as PyTorch's clip_grad_norm_ does. In
+  // As PyTorch's clip_grad_value_ does; NaN stays.
+  void clip_values(std::vector<NodeId>& gradients, double most) {
+    for (NodeId& g : gradients) {
+      if (g == kNone) continue;
+      auto bound = [&](double v) { return b_.splat(b_.constant(v, b_.dtype(g)), b_.shape(g)); };
+      g = b_.make("max", {bound(-most), b_.make("min", {bound(most), g})});
+    }
+  }
+
+  // Scales all gradients so that their common norm is at most `most`, as PyTorch's clip_grad_norm_ does. In
   // f64: the square of an f32 may be beyond f32.
-  void clip(std::vector<NodeId>& gradients, double most) {
+  void clip_norm(std::vector<NodeId>& gradients, double most) {
     std::vector<size_t> order;  // by path, so that a norm does not depend on where a parameter is declared
     for (size_t i = 0; i < gradients.size(); ++i)
       if (gradients[i] != kNone) order.push_back(i);

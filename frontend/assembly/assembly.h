@@ -52,6 +52,11 @@ struct SchedulePart {
 };
 
 // One update of a training step: its loss, and what that loss trains.
+struct Clip {        // of gradients; 0: as they are
+  double norm = 0;   // of all of a step's together, at most
+  double value = 0;  // of each number, up or down
+};
+
 struct StepPart {
   LossPart loss;
   std::vector<UpdatePart> updates;
@@ -61,7 +66,7 @@ struct StepPart {
   std::vector<SchedulePart> schedules;
   std::vector<int> schedule_of;  // by state: which of `schedules`, or -1: the step's input `rate`
   std::string name, rate = "lr";
-  double clip = 0;  // the largest norm of all its gradients together; 0: any
+  Clip clip;
   // In the names of slots of an optimiser over all of its parameters: no parameter's begins so.
   std::string whole_path() const { return "/" + (name.empty() ? "all" : name); }
 };

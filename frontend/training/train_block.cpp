@@ -299,12 +299,15 @@ struct Reader {
     return all;
   }
 
-  double clip(const Expr& c) {
-    if (!c.is(Expr::Kind::Call) || !c.kids[0].is_name("norm") || c.arguments.size() != 1)
-      e.fail(c.loc, "write clip = norm(1)");
-    const double norm = e.constant_real(e.evaluate(c.arguments[0].value, scope), "the norm", c.loc);
-    if (!(norm > 0)) e.fail(c.loc, "the norm to clip to is positive");
-    return norm;
+  Clip clip(const Expr& c) {
+    const bool norm = c.is(Expr::Kind::Call) && c.kids[0].is_name("norm"),
+               value = c.is(Expr::Kind::Call) && c.kids[0].is_name("value");
+    if ((!norm && !value) || c.arguments.size() != 1)
+      e.fail(c.loc, "write clip = norm(1), of all gradients together, or clip = value(0.5), of each number");
+    const std::string what = norm ? "the norm" : "the value";
+    const double most = e.constant_real(e.evaluate(c.arguments[0].value, scope), what, c.loc);
+    if (!(most > 0)) e.fail(c.loc, what + " to clip to is positive");
+    return norm ? Clip{most, 0} : Clip{0, most};
   }
 
   // The updates of the block. Without `step` its own fields are the only one.

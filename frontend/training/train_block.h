@@ -1,6 +1,7 @@
 // The train block's fields, checked for their form and read as far as they are plain.
 #pragma once
 
+#include "frontend/assembly/assembly.h"
 #include "frontend/elaboration/elaborator.h"
 
 namespace gradc::frontend {
@@ -20,7 +21,7 @@ struct StepFields {
   const Expr* optimizer = nullptr;
   const Expr* lr = nullptr;
   std::string rate = "lr";  // what hosts call a rate that is a number
-  double clip = 0;          // largest norm of its gradients together; 0: none
+  Clip clip;                // of its gradients
 
   std::string loss_name() const { return name.empty() ? "loss" : name + ".loss"; }
   // What its functions are called.

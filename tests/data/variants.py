@@ -47,7 +47,7 @@ def gradients(p, rows):
     return {"w": x.T @ e, "k": (0.5 * x.T @ e).reshape(p["k"].shape), "b": e.sum(0)}
 
 
-def trained(rules, rate, accumulate=1, clip=0.0, ema=0.0, batch=BATCH, shown=SHOWN):
+def trained(rules, rate, accumulate=1, clip=0.0, value=0.0, ema=0.0, batch=BATCH, shown=SHOWN):
     p = {"w": np.full((N, M), 0.5), "k": np.full((2, N // 2, M), 0.25), "b": np.zeros(M)}
     average, sums, held, out, updates = dict(p), {}, 0, [], 0
     planned = math.ceil(max(shown) / accumulate)
@@ -60,6 +60,8 @@ def trained(rules, rate, accumulate=1, clip=0.0, ema=0.0, batch=BATCH, shown=SHO
             if clip:
                 norm = math.sqrt(sum((v * v).sum() for v in g.values()))
                 g = {name: v * min(1, clip / (norm + 1e-6)) for name, v in g.items()}
+            if value:
+                g = {name: np.clip(v, -value, value) for name, v in g.items()}
             p = {name: rules[name].step(p[name], g[name], rate(name, updates, planned), updates + 1) for name in p}
             average = {name: ema * average[name] + (1 - ema) * p[name] if updates else p[name] for name in p}
             sums, held, updates = {}, 0, updates + 1
@@ -91,6 +93,7 @@ CASES = [
      lambda n, s, t: cosine(0.02 if n == "b" else 0.1, s, t), {"accumulate": 2, "ema": 0.5}),
     ('optimizer = sgd{momentum = 0.5 if param.path == "b" else 0, weight_decay = 0.3 if matches(param.path, "*w*") else 0}; lr = 0.1',
      {"w": Sgd(decay=0.3), "k": Sgd(), "b": Sgd(momentum=0.5)}, lambda n, s, t: 0.1, {}),
+    ("optimizer = sgd{momentum=0.9}; lr = 0.1; accumulate = 2; clip = value(0.05)", momentum(), lambda n, s, t: 0.1, {"accumulate": 2, "value": 0.05}),
 ]
 
 # Of rows that divide, N batches are one batch of N times as many.

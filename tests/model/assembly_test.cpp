@@ -91,7 +91,7 @@ Unit by_hand(bool schedule, double clip) {
   step.update_of = {0, -1};
   if (schedule) step.schedules = {{"rate", {}}};
   step.schedule_of = {schedule ? 0 : -1, -1};
-  step.clip = clip;
+  step.clip.norm = clip;
   frontend::assemble_training_step(u, parts);
   frontend::assemble_init(u, "values", {}, &parts, "checks");
   return u;

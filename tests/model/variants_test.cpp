@@ -100,7 +100,7 @@ TEST(Variants, EqualNumPyTo1e12StepByStepInF64) {
     std::string rest;
     EXPECT_FALSE(values >> rest) << rest;
   }
-  EXPECT_EQ(cases, 8);
+  EXPECT_EQ(cases, 9);
   EXPECT_EQ(averaged, 3 * 7);
 }
 

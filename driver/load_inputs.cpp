@@ -163,7 +163,8 @@ class InputLoader {
       spec.kind = "image_folder";
     const frontend::SourceKind& kind = *frontend::source_kind(spec.kind);
     if (kind.most_paths > 0) {
-      if (!kind.many_inputs && static_cast<int>(files.size()) > kind.most_paths)
+      if (!kind.many_inputs && !are_recordings(spec, files) &&
+          static_cast<int>(files.size()) > kind.most_paths)
         throw failure(Failure::Usage, "--input is given {} times, {} takes one file", files.size(),
                       kind.name);
       spec.paths = files;

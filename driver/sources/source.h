@@ -68,6 +68,10 @@ struct SourceReader {
 
 const SourceReader& source_reader(std::string_view kind);
 
+// Whether a source of recordings takes nothing but the files of one column, and these are such: no table has
+// to list them where they are predicted.
+bool are_recordings(const frontend::SourceSpec& spec, const std::vector<std::string>& files);
+
 // The kinds, in the order of the files.
 std::span<const SourceReader> table_sources();    // csv.cpp
 std::span<const SourceReader> array_sources();    // arrays.cpp: idx, npy, npz, safetensors

@@ -304,6 +304,16 @@ class Predict(Folder):
         self.assertEqual([(float(r["total"]), r["long"], r["word"]) for r in self.table("in.tsv", more=["--results=total", "--results=long", "--results=word"])], [(1, "4", "no"), (0.25, "3", "yes")])
         (self.dir / "in.tsv").write_text("file\nb.wav\nc.wav\n")
         self.assertIn("in.tsv:3:1", self.predict("in.tsv", code=1))
+        # Where recordings are all that the model takes, no table has to list them.
+        rows = list(csv.DictReader(io.StringIO(gradc("predict", "m.grad", "b.wav", "./a.wav", "--load", "w.safetensors", cwd=self.dir))))
+        self.assertEqual([(r["file"], float(r["total"]), r["long"], r["word"]) for r in rows], [("b.wav", 1, "4", "no"), ("./a.wav", 0.25, "3", "yes")])
+        self.assertIn("c.wav", gradc("predict", "m.grad", "b.wav", "c.wav", "--load", "w.safetensors", cwd=self.dir, code=1))
+        (self.dir / "d.wav").write_bytes((self.dir / "a.wav").read_bytes()[:-3])
+        self.assertIn("d.wav", gradc("predict", "m.grad", "d.wav", "--load", "w.safetensors", cwd=self.dir, code=1))
+        with wave.open(str(self.dir / "e.wav"), "wb") as w:
+            w.setnchannels(1), w.setsampwidth(2), w.setframerate(16000)
+            w.writeframes(bytes(8))
+        self.assertIn("e.wav has 16000 samples a second", gradc("predict", "m.grad", "b.wav", "e.wav", "--load", "w.safetensors", cwd=self.dir, code=1))
 
     WORDS = """model m(x: i32[B, T <= 9], n: i32[B]) -> (p: [B], each: i32[B, 2 * T], by: i64[B]) {
   h = x |> Embed{6, 3} |> Bi{GRU, 4}(n)

@@ -1,7 +1,7 @@
 """Trainings that stop and go on, begin with other weights, and end early. usage: test_resume.py GRADC SOURCE_DIR [TEST]..."""
 import csv, json, math, os, pathlib, random, signal, struct, subprocess, sys, time, unittest
 
-from test_cli import GRADC, Folder, gradc, metadata, tell, tensors, write_tensors
+from test_cli import GRADC, Folder, gradc, metadata, tell, tensors, write_tensors, SOURCE
 from test_predict import npy
 
 KILLS = int(os.environ.get("GRADC_KILLS", "25"))
@@ -155,6 +155,28 @@ class Resume(Folder):
             # What is finished stays as it is, and says its result again.
             self.assertEqual(self.run_("-q", "--resume=parts")[0], result)
             self.same("whole", "parts")
+
+    def test_every_program_goes_on(self):
+        """examples/*.grad on their data: five steps, and seven more at another number of threads, are twelve."""
+        root = pathlib.Path(os.environ.get("GRADC_DATA", SOURCE / "../shared/data"))
+        env = dict(os.environ, GRADC_CACHE=str(self.cache), GRADC_DATA=str(root))
+
+        def train(*args):
+            r = subprocess.run([GRADC, "train", file, "-q", "--batch", "8", "--set", "steps=12", *args], cwd=self.dir, env=env, capture_output=True, text=True)
+            self.assertEqual(r.returncode, 0, (file, r.stderr))
+
+        trained = 0
+        for file in sorted((SOURCE / "examples").glob("*.grad")):
+            if not root.exists() and '"data/' not in file.read_text():
+                continue
+            begin = ["--from-scratch"] if "\ninit " in file.read_text() else []
+            train(*begin, "--run", "./whole", "--overwrite", "--threads", "2")
+            train(*begin, "--run", "./parts", "--overwrite", "--threads", "2", "--max-steps", "5")
+            train("--resume=./parts", "--threads", "1")
+            whole, parts = (tensors(self.dir / run / "last.safetensors") for run in ("whole", "parts"))
+            self.assertEqual(whole, parts, file)
+            trained += 1
+        self.assertGreaterEqual(trained, 15 if root.exists() else 2)
 
     def test_kills_give_the_same_bits(self):
         """Signals at random instants until the training has ended; with GRADC_KILLS SIGKILL alone."""

@@ -40,7 +40,7 @@ std::optional<std::vector<int>> rows_of(const Meaning& m, size_t operands, int a
   }
   for (const ScalarNode& n : m.body)
     if (n.op == ScalarOp::Axis && n.index == axis) return std::nullopt;
-  if (uses(m.values, axis) || uses(m.where, axis)) return std::nullopt;
+  if (uses(m.values, axis)) return std::nullopt;
   std::replace(rows.begin(), rows.end(), kUnread, kAll);
   return rows;
 }
@@ -92,7 +92,10 @@ bool same_row(const Meaning& whole, const Meaning& row, int axis) {
 std::optional<Narrowed> narrowed(const Function& f, const Module& m, NodeId n, int axis) {
   const Node& node = f[n];
   if (!has_meaning(node)) return std::nullopt;
-  const Meaning whole = without_unit_axes(meaning_of(f, n), axis);
+  Meaning whole = without_unit_axes(meaning_of(f, n), axis);
+  // Terms that a mask makes zero are left out of whole tensors (pass skip). For one row they are added: zeros.
+  const bool leaves_out = uses(whole.where, axis);
+  if (leaves_out) whole.where.clear();
   const auto rows = rows_of(whole, node.operands.size(), axis);
   if (!rows) return std::nullopt;
   std::vector<Type> types;
@@ -101,6 +104,7 @@ std::optional<Narrowed> narrowed(const Function& f, const Module& m, NodeId n, i
     if ((*rows)[i] >= 0) types.back().shape[static_cast<size_t>((*rows)[i])] = 1;
   }
   Narrowed out{of_one_row(node, axis), *rows};
+  if (leaves_out) out.attrs = out.attrs.without("where");
   try {
     const NodeView view{types, out.attrs, &m};
     const std::vector<Type> results = node.op->infer(view);

@@ -2,6 +2,7 @@
 // (`where`) say which remain. They are no terms at all from here on: zero times infinity is not among them.
 // The interpreters skip them, and loops over what is summed begin and end where the conditions say.
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "ir/ops/einsum_spec.h"
@@ -12,26 +13,20 @@ namespace {
 
 using namespace graph;
 
-// Conditions over a tensor's axes (variable a is axis a): an element for which one is negative is zero.
-using Region = std::vector<Index>;
-
 constexpr size_t kMostConditions = 8;
 constexpr double kPays = 0.75;  // of the terms remain at most
 constexpr int64_t kFewest = 4;  // iterations of a loop that lanes or rows of a tile run along
+constexpr int64_t kBlock = 16;  // elements of an output axis that have the same terms
+constexpr int64_t kMostPairs = int64_t(1) << 16;
+constexpr double kSmall = 0x1p30;
 
-// What is zero because the values are moved from what is, or from padding.
-Region region_of(const Function& f, NodeId n, const std::vector<Region>& known) {
-  if (!has_meaning(f[n]) || f[n].operands.size() != 1) return {};
-  const Meaning m = meaning_of(f, n);
-  if (m.combine != Combiner::None || m.reads.size() != 1 || m.body.size() != 1) return {};
-  const Read& read = m.reads[0];
-  Region out;
-  if (read.fill == 0) out = read.guards;
-  for (const Index& e : known[f[n].operands[0]])
-    out.push_back(e.substitute([&](int a) { return read.at[static_cast<size_t>(a)]; }));
-  if (out.size() > kMostConditions) out.clear();
-  return out;
-}
+// Conditions over a tensor's axes (variable a is axis a): an element for which one is negative has this
+// value.
+struct Region {
+  std::vector<Index> within;
+  double outside = 0;
+  bool masked = false;  // by a comparison of places, not by padding alone
+};
 
 // A sum of axes times constants, and a constant.
 bool is_affine(const Index& e) {
@@ -40,19 +35,135 @@ bool is_affine(const Index& e) {
   });
 }
 
+// What is known of the elements of a function's tensors by where they stand.
+class Survey {
+ public:
+  explicit Survey(const Function& f) : f_(f), regions_(f.nodes.size()), numbers_(f.nodes.size()) {}
+
+  void note(NodeId n) {
+    const std::string_view op = f_[n].op->name;
+    count(n, op);
+    if (moves(n)) return move(n);
+    const auto& o = f_[n].operands;
+    if (op == "le" || op == "lt" || op == "ge" || op == "gt")
+      return compare(n, op[0] == 'l' ? o[0] : o[1], op[0] == 'l' ? o[1] : o[0], op[1] == 't');
+    if (op == "and" || op == "mul") return either(n);
+    if (op == "select") return select(n);
+    const Region& first = o.empty() ? none_ : regions_[o[0]];
+    if (first.within.empty()) return;
+    // A masked score is no score: what is subtracted from it, or divides its weight, moves nothing.
+    const bool low = std::isinf(first.outside) && first.outside < 0;
+    if (low && op == "exp") regions_[n] = {first.within, 0, first.masked};
+    if (low && op == "sub") regions_[n] = first;
+    if (first.outside == 0 && (op == "div" || op == "neg" || op == "convert")) regions_[n] = first;
+  }
+  const Region& of(NodeId n) const { return regions_[n]; }
+
+ private:
+  // Places, constants, and sums of them.
+  void count(NodeId n, std::string_view op) {
+    const auto& o = f_[n].operands;
+    const DType t = f_[n].types.empty() ? DType::Bool : f_.type(n).dtype;
+    if (t != DType::I32 && t != DType::I64) return;
+    std::optional<Index> e;
+    if (op == "iota") e = Index::var(static_cast<int>(f_[n].attrs.integer("axis")));
+    if (op == "constant" && std::fabs(f_[n].attrs.number("value")) < kSmall)
+      e = Index(static_cast<int64_t>(f_[n].attrs.number("value")));
+    if ((op == "add" || op == "sub") && numbers_[o[0]] && numbers_[o[1]])
+      e = op == "add" ? *numbers_[o[0]] + *numbers_[o[1]] : *numbers_[o[0]] - *numbers_[o[1]];
+    if (e && is_small(*e, f_.type(n).shape)) numbers_[n] = std::move(e);
+  }
+  // Whether it is what the tensor holds, which wraps around where numbers grow large.
+  static bool is_small(const Index& e, const Shape& shape) {
+    if (!is_affine(e)) return false;
+    double most = std::fabs(static_cast<double>(e.constant_part()));
+    for (const Index::Term& term : e.terms()) {
+      const Dim& extent = shape[static_cast<size_t>(term.factors[0].var)];
+      if (!extent.is_constant()) return false;
+      most += std::fabs(static_cast<double>(term.coefficient)) * static_cast<double>(extent.constant_part());
+    }
+    return most < kSmall;
+  }
+
+  std::optional<Meaning> moved(NodeId n) const {
+    if (!has_meaning(f_[n]) || f_[n].operands.size() != 1) return {};
+    Meaning m = meaning_of(f_, n);
+    if (m.combine != Combiner::None || m.reads.size() != 1 || m.body.size() != 1) return {};
+    return m;
+  }
+  bool moves(NodeId n) const { return moved(n).has_value(); }
+
+  // Values that are moved from what is known, or from padding.
+  void move(NodeId n) {
+    const Meaning m = *moved(n);
+    const Read& read = m.reads[0];
+    const NodeId from = f_[n].operands[0];
+    const auto there = [&](const Index& e) {
+      return e.substitute([&](int a) { return read.at[static_cast<size_t>(a)]; });
+    };
+    if (numbers_[from] && read.guards.empty()) numbers_[n] = there(*numbers_[from]);
+    Region out = regions_[from];
+    for (Index& e : out.within) e = there(e);
+    if (out.within.empty()) out.outside = read.fill;
+    if (read.fill == out.outside)
+      out.within.insert(out.within.begin(), read.guards.begin(), read.guards.end());
+    else if (!read.guards.empty())
+      return;
+    if (out.within.size() <= kMostConditions) regions_[n] = std::move(out);
+  }
+
+  // Numbers of places, a < b or a <= b: false where b - a is negative.
+  void compare(NodeId n, NodeId a, NodeId b, bool strict) {
+    if (numbers_[a] && numbers_[b])
+      regions_[n] = {{*numbers_[b] - *numbers_[a] - Index(strict ? 1 : 0)}, 0, true};
+  }
+
+  // 0, or false, where one of both is.
+  void either(NodeId n) {
+    Region out;
+    for (const NodeId o : f_[n].operands)
+      if (const Region& r = regions_[o]; r.outside == 0) {
+        out.within.insert(out.within.end(), r.within.begin(), r.within.end());
+        out.masked |= r.masked;
+      }
+    if (out.within.size() <= kMostConditions) regions_[n] = std::move(out);
+  }
+
+  void select(NodeId n) {
+    const auto& o = f_[n].operands;
+    const Region& mask = regions_[o[0]];
+    const std::optional<double> other = constant(o[2]);
+    if (!mask.within.empty() && other) regions_[n] = {mask.within, *other, mask.masked};
+  }
+  std::optional<double> constant(NodeId n) const {
+    while (f_[n].op->name == "broadcast") n = f_[n].operands[0];
+    if (f_[n].op->name != "constant") return {};
+    return f_[n].attrs.number("value");
+  }
+
+  const Function& f_;
+  std::vector<Region> regions_;
+  std::vector<std::optional<Index>> numbers_;  // of tensors of whole numbers, what each element is
+  const Region none_;
+};
+
 class Skipper {
  public:
-  Skipper(const Function& f, const std::vector<Region>& regions, NodeId e)
+  Skipper(const Function& f, const Survey& survey, NodeId e)
       : f_(f), e_(e), spec_(parse_einsum(f[e].attrs.text("spec"))), labels_(spec_.out + spec_.reduced()) {
     for (const char c : labels_) extents_.push_back(extent(c));
     for (int side = 0; side < 2; ++side)
-      for (const Index& condition : regions[f[e].operands[static_cast<size_t>(side)]])
-        add(condition, side ? spec_.b : spec_.a);
+      if (const Region& r = survey.of(f[e].operands[static_cast<size_t>(side)]); r.outside == 0) {
+        for (const Index& condition : r.within) add(condition, side ? spec_.b : spec_.a);
+        masked_ |= r.masked;
+      }
   }
 
   // The conditions, if they pay.
-  std::optional<std::string> where() const {
-    if (conditions_.empty() || free_outputs() < 2 || kept() > kPays) return {};
+  std::optional<std::string> where() {
+    if (conditions_.empty() || free_outputs() < 2) return {};
+    if (masked_ && !by_blocks()) return {};
+    if (kept() > kPays) return {};
     return where_text(conditions_, labels_);
   }
 
@@ -86,6 +197,28 @@ class Skipper {
     return n;
   }
 
+  // Blocks of elements take the terms that one of them has, so that tiles of them share their loop. Of few
+  // pairs, whose rows lie near the core as a whole: larger ones are computed block by block.
+  bool by_blocks() {
+    int64_t pairs = 1;
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      if (!used(i)) continue;
+      if (!extents_[i].is_constant()) return false;
+      pairs *= extents_[i].constant_part();
+      if (i < spec_.out.size() && extents_[i].constant_part() % kBlock != 0) return false;
+    }
+    if (pairs > kMostPairs) return false;
+    for (Index& e : conditions_) {
+      const Index whole = e;
+      e = e.substitute([&](int v) {
+        if (v >= static_cast<int>(spec_.out.size())) return Index::var(v);
+        const std::optional<Index> c = whole.coefficient_of(v);
+        return Index::var(v).floor_div(kBlock) * kBlock + (c && c->constant_part() > 0 ? kBlock - 1 : 0);
+      });
+    }
+    return true;
+  }
+
   // The part of the terms that remain; 1 where that is not known.
   double kept() const {
     std::vector<int64_t> extents;
@@ -102,14 +235,15 @@ class Skipper {
   std::string labels_;
   std::vector<Dim> extents_;
   std::vector<Index> conditions_;
+  bool masked_ = false;
 };
 
 Function skip_in(const Function& f, const Module& m) {
-  std::vector<Region> regions(f.nodes.size());
+  Survey survey(f);
   return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-    regions[i] = region_of(f, i, regions);
+    survey.note(i);
     if (!is_plain_contraction(f[i])) return std::nullopt;
-    const std::optional<std::string> where = Skipper(f, regions, i).where();
+    const std::optional<std::string> where = Skipper(f, survey, i).where();
     if (!where) return std::nullopt;
     return std::vector<NodeId>{
         b.make(*f[i].op, {made[f[i].operands[0]], made[f[i].operands[1]]}, f[i].attrs.with("where", *where))};

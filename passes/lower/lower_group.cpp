@@ -26,22 +26,49 @@ class GroupLowerer {
     declare_parameters();
     std::vector<Index> outer;
     std::vector<int> vars;
-    for (size_t a = 0; a < group_.axes.size(); ++a) {
+    auto axis = [&](const Index& extent) {
       vars.push_back(new_var());
-      outer.push_back(Index::var(vars.back()));
-      extents_[vars.back()] = group_.axes[a].extent;
+      extents_[vars.back()] = extent;
+      return Index::var(vars.back());
+    };
+    for (size_t a = 0; a < group_.axes.size(); ++a) {
+      const Index& extent = group_.axes[a].extent;
+      const int64_t block = block_of(a);
+      if (block == 0) {
+        outer.push_back(axis(extent));
+        continue;
+      }
+      const Index blocks = axis(Index(extent.constant_part() / block));
+      outer.push_back(blocks * block + axis(block));
     }
     Body body = scoped([&] {
       for (const Member& m : group_.members) lower_member(m, outer);
     });
-    for (size_t a = vars.size(); a-- > 0;)
-      body = {make_for({vars[a], group_.axes[a].extent, LoopKind::Axis, body})};
+    for (size_t v = vars.size(); v-- > 0;)
+      body = {make_for({vars[v], extents_.at(vars[v]), LoopKind::Axis, body})};
     k_.body = std::move(body);
     for (Buffer& b : locals_) k_.buffers.push_back(b);
     return {std::move(k_), std::move(parameters_)};
   }
 
  private:
+  // How many elements along a shared axis have the same terms of a sum, where that is what its conditions say
+  // (pass skip): then the axis is a loop over such blocks and one over their elements. Else 0.
+  int64_t block_of(size_t axis) const {
+    const Index& extent = group_.axes[axis].extent;
+    for (const Member& m : group_.members)
+      for (const Index& e : graph::meaning_of(f_, m.node).where)
+        for (const Index::Term& t : e.terms())
+          for (const Atom& atom : t.factors) {
+            if (atom.kind != Atom::Kind::FloorDiv || !atom.args->second.is_constant()) continue;
+            const int64_t block = atom.args->second.constant_part();
+            if (atom.args->first == Index::var(static_cast<int>(axis)) && extent.is_constant() &&
+                extent.constant_part() % block == 0)
+              return block;
+          }
+    return 0;
+  }
+
   // --- buffers -------------------------------------------------------------------------------------------
   NodeId storage(NodeId n) const {
     auto it = in_.storage_of.find(n);

@@ -232,6 +232,7 @@ def conditional_contractions():
     draw = np.random.default_rng(5)
     for spec, a, b, where, joined in [
         ("ik,kj->ij", (7, 7), (7, 3), "%i - %k", lambda i, k, j: i >= k),
+        ("ik,kj->ij", (32, 32), (32, 3), "16*floordiv(%i, 16) - %k + 15", lambda i, k, j: k <= i // 16 * 16 + 15),
         ("ik,kj->ij", (5, 9), (9, 20), "2*%k - %i - 1, 7 - %k", lambda i, k, j: 2 * k - i - 1 >= 0 and k <= 7),
         ("iku,kuj->ij", (4, 5, 3), (5, 3, 2), "%i + %u - %k, %k - %i", lambda i, k, u, j: 0 <= k - i <= u),
     ]:

@@ -44,7 +44,7 @@ class Survey {
   void note(NodeId n) {
     const std::string_view op = f_[n].op->name;
     count(n, op);
-    if (moves(n)) return move(n);
+    if (const std::optional<Meaning> m = moved(n)) return move(n, m->reads[0]);
     const auto& o = f_[n].operands;
     if (op == "le" || op == "lt" || op == "ge" || op == "gt")
       return compare(n, op[0] == 'l' ? o[0] : o[1], op[0] == 'l' ? o[1] : o[0], op[1] == 't');
@@ -92,12 +92,8 @@ class Survey {
     if (m.combine != Combiner::None || m.reads.size() != 1 || m.body.size() != 1) return {};
     return m;
   }
-  bool moves(NodeId n) const { return moved(n).has_value(); }
-
   // Values that are moved from what is known, or from padding.
-  void move(NodeId n) {
-    const Meaning m = *moved(n);
-    const Read& read = m.reads[0];
+  void move(NodeId n, const Read& read) {
     const NodeId from = f_[n].operands[0];
     const auto there = [&](const Index& e) {
       return e.substitute([&](int a) { return read.at[static_cast<size_t>(a)]; });
@@ -130,11 +126,18 @@ class Survey {
     if (out.within.size() <= kMostConditions) regions_[n] = std::move(out);
   }
 
+  // The other value where the mask is false, and where what it lets through is that value too.
   void select(NodeId n) {
     const auto& o = f_[n].operands;
-    const Region& mask = regions_[o[0]];
     const std::optional<double> other = constant(o[2]);
-    if (!mask.within.empty() && other) regions_[n] = {mask.within, *other, mask.masked};
+    if (!other) return;
+    Region out = regions_[o[0]].outside == 0 ? regions_[o[0]] : Region{};
+    out.outside = *other;
+    if (const Region& chosen = regions_[o[1]]; chosen.outside == *other) {
+      out.within.insert(out.within.end(), chosen.within.begin(), chosen.within.end());
+      out.masked |= chosen.masked;
+    }
+    if (out.within.size() <= kMostConditions) regions_[n] = std::move(out);
   }
   std::optional<double> constant(NodeId n) const {
     while (f_[n].op->name == "broadcast") n = f_[n].operands[0];

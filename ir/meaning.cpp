@@ -64,28 +64,54 @@ ScalarOp joining(Combiner c) {
 
 namespace {
 
-// Of the points of some axes, those for which all conditions hold, which use no other axis.
+// How many of 0 .. extent-1 satisfy c * i + rest >= 0.
+struct Stretch {
+  int64_t first, end;
+  void bound(int64_t c, int64_t rest) {
+    if (c == 0 && rest < 0) end = first;
+    if (c > 0) first = std::max(first, -(rest >= 0 ? rest / c : -((-rest + c - 1) / c)));
+    if (c < 0) end = std::min(end, rest < 0 ? 0 : rest / -c + 1);
+  }
+  int64_t length() const { return std::max<int64_t>(0, end - first); }
+};
+
+// Of the points of some axes, those for which all conditions hold, which use no other axis and are sums of
+// multiples of the last one and what the others say. Counted by lines along that one.
 double share_of_points(std::span<const Index> conditions, std::span<const size_t> axes,
                        std::span<const int64_t> extents) {
   constexpr double kMost = 1 << 16;
-  double points = 1;
-  for (const size_t a : axes) points *= static_cast<double>(extents[a]);
-  const double step = std::max(1.0, points / kMost);
+  if (axes.empty())
+    return std::all_of(conditions.begin(), conditions.end(),
+                       [](const Index& e) { return e.constant_part() >= 0; })
+               ? 1
+               : 0;
+  const size_t last = axes.back();
+  const int line = static_cast<int>(last);
+  std::vector<std::pair<int64_t, Index>> terms;  // how often the last axis, and the rest
+  for (const Index& e : conditions) {
+    const std::optional<Index> c = e.coefficient_of(line);
+    GRADC_CHECK(c && c->is_constant(), "a condition that is not affine: {}", e.str());
+    terms.emplace_back(c->constant_part(), e - *c * Index::var(line));
+  }
+  double lines = 1;
+  for (const size_t a : axes.first(axes.size() - 1)) lines *= static_cast<double>(extents[a]);
+  const double step = std::max(1.0, lines / kMost);
   double within = 0, all = 0;
   std::vector<int64_t> at(extents.size(), 0);
-  for (double p = 0; p < points; p += step, ++all) {
+  for (double p = 0; p < lines; p += step, ++all) {
     double rest = std::floor(p);
-    for (const size_t a : axes) {
+    for (const size_t a : axes.first(axes.size() - 1)) {
       const auto extent = static_cast<double>(extents[a]), whole = std::floor(rest / extent);
       at[a] = static_cast<int64_t>(rest - whole * extent);
       rest = whole;
     }
-    within += std::all_of(conditions.begin(), conditions.end(), [&](const Index& e) {
-      return e.evaluate([&](int v) { return at[static_cast<size_t>(v)]; },
-                        [](const std::string&) -> int64_t { return 0; }) >= 0;
-    });
+    Stretch left{0, extents[last]};
+    for (const auto& [c, e] : terms)
+      left.bound(c, e.evaluate([&](int v) { return at[static_cast<size_t>(v)]; },
+                               [](const std::string&) -> int64_t { return 0; }));
+    within += static_cast<double>(left.length());
   }
-  return all > 0 ? within / all : 1;
+  return all > 0 && extents[last] > 0 ? within / (all * static_cast<double>(extents[last])) : 1;
 }
 
 }  // namespace

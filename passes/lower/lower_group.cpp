@@ -56,7 +56,8 @@ class GroupLowerer {
   // (pass skip): then the axis is a loop over such blocks and one over their elements. Else 0.
   int64_t block_of(size_t axis) const {
     const Index& extent = group_.axes[axis].extent;
-    for (const Member& m : group_.members)
+    for (const Member& m : group_.members) {
+      if (!f_[m.node].attrs.has("where")) continue;
       for (const Index& e : graph::meaning_of(f_, m.node).where)
         for (const Index::Term& t : e.terms())
           for (const Atom& atom : t.factors) {
@@ -66,6 +67,7 @@ class GroupLowerer {
                 extent.constant_part() % block == 0)
               return block;
           }
+    }
     return 0;
   }
 

@@ -184,7 +184,8 @@ class Skipper {
     });
     if (!is_affine(e) || e.max_var() < static_cast<int>(spec_.out.size())) return;
     const auto bound = [&](int v) { return extents_[static_cast<size_t>(v)]; };
-    if (!provably_nonnegative(e, bound)) conditions_.push_back(e);
+    const bool known = std::find(conditions_.begin(), conditions_.end(), e) != conditions_.end();
+    if (!known && !provably_nonnegative(e, bound)) conditions_.push_back(e);
   }
 
   bool used(size_t label) const {

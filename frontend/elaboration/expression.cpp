@@ -151,6 +151,10 @@ Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
     for (const auto& [n, v] : s->names) known.push_back(n);
   if (auto it = absent_.find(name); it != absent_.end())
     fail(loc, fmt::format("'{}' has no value when {}; bind it in both branches", name, it->second));
+  if (name == "step" || name == "total")
+    fail(loc, fmt::format("'{}' has no value here; a schedule is a function of both: fn rate(step, total) = "
+                          "1e-3 * 0.99 ** step, and then lr = rate",
+                          name));
   const std::string near = nearest(name, known);
   fail(loc, near.empty() ? fmt::format("'{}' has no value here", name)
                          : fmt::format("'{}' has no value here; did you mean '{}'?", name, near));

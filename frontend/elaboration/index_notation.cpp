@@ -255,7 +255,11 @@ class IndexNotation {
 
   void check_range(const SumSite& s) const {
     for (const auto& [name, c] : s.sum.terms)
-      if (!ranges_.count(name)) e_.fail(s.loc, fmt::format("nothing says how far the index {} runs", name));
+      if (!ranges_.count(name))
+        e_.fail(s.loc,
+                fmt::format("nothing says how far the index {0} runs; it runs as far as an axis at which "
+                            "it stands alone, as in w[{0}], or is a sum's of a window: sum[u] x[i+u] * w[u]",
+                            name));
     const Index low = *reach(s.sum, "", false), high = *reach(s.sum, "", true);
     if (graph::can_be_negative(low) || graph::can_be_negative(s.extent - 1 - high))
       e_.fail(s.loc, fmt::format("this subscript runs from {} to {} in an axis of {}; pad the tensor before",

@@ -185,6 +185,13 @@ class Lexer {
       ++at_;
       return;
     }
+    if (s_[at_] == '%') {
+      d_.error(place(at_, at_ + 1),
+               "'%' has no meaning here: a share is 90%, and what is left of x by n is x - n * (x // n)");
+      add(Token::Kind::Op, at_, at_ + 1).text = "//";
+      ++at_;
+      return;
+    }
     const bool was_bad = bad_utf8_;
     skip_character();
     if (bad_utf8_ && !was_bad) return;

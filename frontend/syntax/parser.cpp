@@ -1,6 +1,7 @@
 // Declarations and statements.
 #include "frontend/syntax/parser.h"
 
+#include <algorithm>
 #include <array>
 
 #include "frontend/syntax/expression_parser.h"
@@ -140,10 +141,24 @@ class Parser : public ExpressionParser {
       if (at_type())
         f.type = type();
       else
-        f.type_name = name("a type").text;
+        f.type_name = type_name();
     }
     if (defaults && accept("=")) f.otherwise = expr();
     return f;
+  }
+
+  std::string type_name() {
+    const Token& t = name("a type");
+    if (at("["))
+      fail(t.loc,
+           fmt::format("unknown element type '{}'; there are f32, f64, i32, i64, u8 and bool", t.text));
+    return std::string(t.text);
+  }
+
+  // Whether a whole division stands between a token and here.
+  bool divides(size_t from) const {
+    return std::any_of(tokens_.begin() + static_cast<long>(from), tokens_.begin() + static_cast<long>(at_),
+                       [](const Token& t) { return t.is("//"); });
   }
 
   TypeExpr type() {
@@ -191,7 +206,8 @@ class Parser : public ExpressionParser {
         body.push_back(statement());
         const Token& t = peek();
         if (t.kind != Token::Kind::Newline && !t.is(";") && !t.is("}"))
-          fail(t.loc, fmt::format("expected the end of the statement, found {}", shown(t)));
+          fail(t.loc, fmt::format("expected the end of the statement, found {}{}", shown(t),
+                                  divides(first) ? "; a comment begins with #" : ""));
       } catch (const CompileError& e) {
         report(e);
         lines_.resize(level);

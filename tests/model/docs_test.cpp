@@ -5,6 +5,9 @@
 #include "model/model.h"
 
 namespace gradc {
+namespace frontend {
+std::vector<std::string> builtin_names();  // elaboration/builtin.cpp
+}
 namespace {
 
 std::string read_file(const std::filesystem::path& path) {
@@ -26,7 +29,20 @@ TEST(Docs, EveryExampleOfTheLanguagePageCompiles) {
     if (m.compiled.unit.train)
       expect_same_training(m.compiled, 2, 3, std::min<int64_t>(6, m.compiled.unit.train->batch));
   }
-  EXPECT_EQ(blocks, 16);
+  EXPECT_EQ(blocks, 17);
+}
+
+TEST(Docs, EveryBuiltInFunctionIsListed) {
+  const std::string page = read_file(std::string(GRADC_SOURCE_DIR) + "/docs/language.md");
+  const size_t from = page.find("## Built-in functions"), to = page.find("```", from);
+  ASSERT_NE(from, std::string::npos);
+  const std::string table = page.substr(from, to - from);
+  const std::vector<std::string> names = frontend::builtin_names();
+  EXPECT_GT(names.size(), 50u);
+  for (const std::string& name : names)
+    EXPECT_TRUE(table.find("`" + name + "(") != std::string::npos ||
+                table.find("`" + name + "`") != std::string::npos)
+        << name;
 }
 
 TEST(Docs, EveryExampleFileCompiles) {
@@ -48,9 +64,9 @@ TEST(Docs, ExamplesOnLargeDataTrain) {
   if (!std::filesystem::is_directory(root)) GTEST_SKIP() << "no data below " << root;
   const std::pair<const char*, double> losses[] = {
       // what no loss so early is above
-      {"lenet", 10},        {"gpt", 10},  {"resnet", 10},   {"autoencoder", 1},
-      {"vae", 1000},        {"pinn", 10}, {"charlstm", 10}, {"speech_words", 20},
-      {"speech_ctc", 1000}, {"speech_buckets", 1000}, {"gan", 100}, {"finetune", 10}};
+      {"lenet", 10}, {"gpt", 10},      {"resnet", 10},       {"autoencoder", 1},   {"vae", 1000},
+      {"pinn", 10},  {"charlstm", 10}, {"speech_words", 20}, {"speech_ctc", 1000}, {"speech_buckets", 1000},
+      {"gan", 100},  {"finetune", 10}};
   for (const auto& [name, most] : losses) {
     SCOPED_TRACE(name);
     const TestModel m(read_example(std::string(name) + ".grad"));

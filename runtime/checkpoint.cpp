@@ -13,7 +13,8 @@
 namespace gradc::runtime {
 namespace {
 
-constexpr int64_t kMostSteps = int64_t(1) << 53;  // a step is a number of f64 in the program
+constexpr const char* kBuckets = "gradc.buckets";  // where there are some
+constexpr int64_t kMostSteps = int64_t(1) << 53;   // a step is a number of f64 in the program
 
 // In base 16, which loses nothing and knows NaN.
 std::string list_text(const std::vector<double>& values) {
@@ -101,6 +102,10 @@ void Checkpoints::check(const SafeTensors& file, const std::string& path) const 
     if (it == file.metadata.end() || it->second == ours) continue;
     text += std::string(text.empty() ? "" : ", ") + key + " " + it->second + " (now " + ours + ")";
   }
+  const auto buckets = file.metadata.find(kBuckets);
+  if (const std::string had = buckets == file.metadata.end() ? "none" : buckets->second;
+      had != facts_.buckets)
+    text += std::string(text.empty() ? "" : ", ") + "buckets " + had + " (now " + facts_.buckets + ")";
   if (!text.empty())
     throw Error(Failure::Mismatch, path + ": the training would not go on as it began; it has " + text +
                                        "; --init-from takes the weights alone");
@@ -165,6 +170,7 @@ void Checkpoints::write(const std::string& path, const Kept& k,
   say("seed", facts_.seed);
   say("batch", facts_.batch);
   say("rows", facts_.rows);
+  if (facts_.buckets != "none") file.metadata[kBuckets] = facts_.buckets;
   file.metadata["gradc.model_hash"] = std::to_string(runner_.program().model_hash);
   if (k.value) {
     file.metadata["gradc.metric"] = facts_.metric;

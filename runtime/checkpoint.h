@@ -70,7 +70,8 @@ class Checkpoints {
     int64_t per_epoch = 1, batch = 1, seed = 0, rows = 0, total = 0;
     std::string metric, run;  // "val.loss"; what names the training
     std::map<std::string, std::string> metadata;
-    int64_t numbered = 0;  // so many files of the kind step-00012000 stay, 0: all
+    int64_t numbered = 0;          // so many files of the kind step-00012000 stay, 0: all
+    std::string buckets = "none";  // how long each makes its batches: "4 8 12"
   };
   Checkpoints(const Runner& runner, std::string folder, Facts facts)
       : runner_(runner), folder_(std::move(folder)), facts_(std::move(facts)) {}

@@ -25,13 +25,19 @@ int64_t planned_steps(const Splits& data, const TrainOptions& o) {
   return o.steps > 0 ? o.steps : count_batches(data.train, o.batch) * o.epochs;
 }
 
+std::string text_of(const Buckets& b) {
+  std::string text;
+  for (int64_t extent : b.extents) text += (text.empty() ? "" : " ") + std::to_string(extent);
+  return b.extents.size() > 1 ? text : "none";
+}
+
 Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o) {
   return {r,
           o.run_dir,
           {std::max<int64_t>(1, count_batches(data.train, o.batch)), o.batch, o.seed,
            static_cast<int64_t>(data.train.rows.size()), planned_steps(data, o),
            data.val || o.keep ? deciding(r, o).name() : "", o.run, o.metadata,
-           o.numbered ? o.numbered->last : 0}};
+           o.numbered ? o.numbered->last : 0, text_of(data.train.buckets)}};
 }
 
 // Adds the time that it lives.

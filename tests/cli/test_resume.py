@@ -310,6 +310,11 @@ class Resume(Folder):
         self.assertEqual(sorted(p.name for p in (self.dir / "runs/m").iterdir()), ["a", "latest"])
         # Another rate is allowed, and said.
         self.assertIn("+   lr ", self.run_("--resume", "--set", "train.lr=1e-3", "-q")[1].replace("  + ", "+ "))
+        self.model(BUCKETS)
+        self.run_("-q", "--run", "buckets", "--max-steps", 9)
+        for ends, now in (("[3, 6, 9]", "3 6 9"), ("[9]", "none")):
+            self.model(BUCKETS.replace("[3, 5, 9]", ends))
+            self.assertIn(f"buckets 3 5 9 (now {now})", self.run_("--resume=buckets", code=4)[1])
 
     def test_a_file_goes_on_in_another_folder(self):
         self.model()

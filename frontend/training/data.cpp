@@ -167,6 +167,7 @@ class DataReader {
       op.input = set;
       op.loc = a.value.loc;
       by_numbers(a, op);
+      if (op.values.empty()) e_.fail(a.value.loc, "buckets end somewhere: buckets(n = [4, 8, 12])");
       for (size_t i = 0; i < op.values.size(); ++i)
         if (op.values[i] <= (i == 0 ? 0 : op.values[i - 1]))
           e_.fail(a.value.loc, fmt::format("a bucket that ends at {} behind one that ends at {}",

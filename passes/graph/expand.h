@@ -23,7 +23,7 @@ graph::Function prune_function(const graph::Function& f, const graph::Module& m)
 graph::Module hoist(const graph::Module& m);
 // Rewrites contractions where that saves work or memory; what algebra.cpp lists.
 graph::Module algebra(const graph::Module& m);
-// Contractions leave out the terms that padding makes zero.
+// Contractions leave out the terms that padding or a mask of places makes zero.
 graph::Module skip(const graph::Module& m);
 // Decides every rounding that is still open: multiply-adds, the order of reductions. From here on the text
 // says each one, and every later pass is exact.

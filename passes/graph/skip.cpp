@@ -1,4 +1,5 @@
-// Contractions leave out the terms that padding makes zero, where they are many: the conditions of the sum
+// Contractions leave out the terms that padding or a mask of places makes zero, where they are many: the
+// conditions of the sum
 // (`where`) say which remain. They are no terms at all from here on: zero times infinity is not among them.
 // The interpreters skip them, and loops over what is summed begin and end where the conditions say.
 #include <algorithm>

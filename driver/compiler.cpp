@@ -179,10 +179,27 @@ runtime::Entry make_entry(const step::Step& s) {
 
 namespace {
 
+bool is_wanted(const std::string& entry, const ModelOptions& o) {
+  const auto among = [&](const std::vector<std::string>& list) {
+    return std::find(list.begin(), list.end(), entry) != list.end();
+  };
+  return (o.only.empty() || among(o.only)) && !among(o.leave_out);
+}
+
+// The functions after the graph passes, without entries that nobody asked for and what only they need.
+graph::Module primitives(const graph::Module& m, const ModelOptions& o) {
+  if (o.only.empty() && o.leave_out.empty()) return passes::run_graph_passes(m, o.pipeline);
+  graph::Module part;
+  for (const auto& [name, f] : m.functions)
+    if (!passes::is_entry(name) || is_wanted(name, o)) part.functions.emplace(name, f);
+  part.drop_unnamed();
+  return passes::run_graph_passes(part, o.pipeline);
+}
+
 // Behind the front end, without machine code.
 void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   Stopwatch watch;
-  c.primitive = passes::run_graph_passes(c.unit.module, o.pipeline);
+  c.primitive = primitives(c.unit.module, o);
   if (o.extend) {
     c.extended = extend_predict(c.primitive, c.unit, sources);
     note_extension(c.unit, c.extended);
@@ -191,11 +208,7 @@ void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
   std::map<std::string, runtime::Entry> entries;
   for (const auto& [name, f] : c.primitive.functions) {
-    const auto names = [&](const std::vector<std::string>& list) {
-      return std::find(list.begin(), list.end(), name) != list.end();
-    };
-    const bool wanted = (o.only.empty() || names(o.only)) && !names(o.leave_out);
-    if (!passes::is_entry(name) || !wanted) continue;
+    if (!passes::is_entry(name) || !is_wanted(name, o)) continue;
     c.reports.emplace_back();
     state.row_of_param = state_rows(c.unit, f);
     c.steps.push_back(lower_function(c.primitive, f, o.compile, state, &c.reports.back()));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "ir/graph/text.h"
 #include "passes/fuse/arrange.h"
@@ -140,30 +141,42 @@ void check_without(const std::vector<std::string>& without) {
 
 graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o) {
   const Window window(o.from, o.after);
-  graph::Module now = m;
+  std::optional<graph::Module> made;
   for (const PassInfo& p : kPasses) {
     if (p.stage != Stage::Graph || !window.holds(p)) continue;
+    const graph::Module& now = made ? *made : m;
     graph::Module next;
     guarded(
         p.name, [&] { return graph::print(now); },
         [&] {
           next = p.graph(now);
+          next.drop_unnamed();
           graph::verify(next);
         });
-    now = std::move(next);
+    made = std::move(next);
   }
-  return now;
+  return made ? std::move(*made) : m;
 }
 
 void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report) {
   const Window window(o.from, o.after);
+  const step::Step first = s;
+  auto apply = [&](const PassInfo& p, step::Step& to, StepReport* told) {
+    p.step(to, o, told, contains(o.without, p.name));
+  };
+  // A pass works in place: what it was given is made once more.
+  auto given = [&](const PassInfo& failed) {
+    step::Step before = first;
+    for (const PassInfo& p : kPasses)
+      if (p.stage == Stage::Step && window.holds(p) && &p < &failed) apply(p, before, nullptr);
+    return step::print(before);
+  };
   for (const PassInfo& p : kPasses) {
     if (p.stage != Stage::Step || !window.holds(p)) continue;
-    const step::Step before = s;
     guarded(
-        p.name, [&] { return step::print(before); },
+        p.name, [&] { return given(p); },
         [&] {
-          p.step(s, o, report, contains(o.without, p.name));
+          apply(p, s, report);
           step::verify(s);
         });
   }

@@ -118,7 +118,8 @@ const step::Step& step_named(const Compiled& c, const std::string& name) {
   for (const step::Step& s : c.steps)
     if (s.name == name) return s;
   std::vector<std::string> known;
-  for (const step::Step& s : c.steps) known.push_back(s.name);
+  for (const auto& [entry, f] : c.unit.module.functions)
+    if (passes::is_entry(entry)) known.push_back(entry);
   throw CompileError(
       {}, fmt::format("the program has no function '{}'; there are {}", name, fmt::join(known, ", ")));
 }
@@ -136,6 +137,7 @@ int compile(const Arguments& a, ModelOptions o, uint32_t file, Sources& sources,
     return write_text(a.output, graph::print(passes::run_graph_passes(unit.module, {"", pass}))), kOk;
   }
   o.extend = a.function == "extend";
+  if (!a.object && a.emit != "graph") o.only = {a.function, o.extend ? "predict" : a.function};
   const Compiled c = lower_model(sources, file, o, d);
   if (!c.extended.refusal.empty())
     throw CompileError({}, fmt::format("@predict has no @extend: {}", c.extended.refusal));

@@ -50,7 +50,8 @@ class Attrs {
 
   bool operator==(const Attrs& o) const;
   size_t hash() const { return list_ ? list_->hash : 0; }
-  std::string str() const;  // {dims=[1], shape=[B,128]}, or "" when empty
+  const void* identity() const { return list_.get(); }  // equal for copies of one list
+  std::string str() const;                              // {dims=[1], shape=[B,128]}, or "" when empty
 
  private:
   struct Hashed {

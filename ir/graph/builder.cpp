@@ -25,14 +25,14 @@ size_t Builder::key_hash(const Node& n) const {
 
 NodeId Builder::param(std::string_view name, Type type) {
   const NodeId id = static_cast<NodeId>(function_.nodes.size());
-  function_.nodes.push_back({&op("parameter"), {}, {}, {std::move(type)}});
+  function_.nodes.push_back({&op("parameter"), {}, {}, *types_.insert({std::move(type)}).first});
   function_.params.push_back(id);
   if (loc_) function_.locs.set(id, loc_);
   this->name(id, name);
   return id;
 }
 
-NodeId Builder::make(std::string_view op_name, std::vector<NodeId> operands, Attrs attrs) {
+NodeId Builder::make(std::string_view op_name, Operands operands, Attrs attrs) {
   return make(op(op_name), std::move(operands), std::move(attrs));
 }
 
@@ -60,17 +60,18 @@ void Builder::intern(NodeId id, size_t hash) {
   interned_[at] = {hash, id};
 }
 
-NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs) {
+NodeId Builder::make(const OpDef& def, Operands operands, Attrs attrs) {
   Node n{&def, std::move(operands), std::move(attrs), {}};
   const size_t h = key_hash(n);
   if (const NodeId old = find(n, h); old != kNone) return old;
+  if (!n.attrs.empty()) n.attrs = *attrs_.insert(std::move(n.attrs)).first;
   for (NodeId q : n.operands)
     GRADC_CHECK(q < function_.nodes.size(), "{} reads a node that does not exist", def.name);
   try {
     const int count = static_cast<int>(n.operands.size());
     if (count < def.min_operands || (def.max_operands >= 0 && count > def.max_operands))
       throw CompileError({}, fmt::format("{} takes {} operands, not {}", def.name, def.min_operands, count));
-    n.types = def.infer({{function_, n.operands}, n.attrs, module_});
+    n.types = *types_.insert(def.infer({{function_, n.operands}, n.attrs, module_})).first;
   } catch (CompileError& e) {
     if (!e.diagnostic.loc) e.diagnostic.loc = loc_;
     throw;
@@ -78,7 +79,7 @@ NodeId Builder::make(const OpDef& def, std::vector<NodeId> operands, Attrs attrs
   return append(std::move(n), h);
 }
 
-NodeId Builder::copy(const Function& from, NodeId id, std::vector<NodeId> operands) {
+NodeId Builder::copy(const Function& from, NodeId id, Operands operands) {
   const Node& old = from[id];
   for (size_t i = 0; i < operands.size(); ++i)
     if (!(function_[operands[i]].types == from[old.operands[i]].types))
@@ -102,7 +103,7 @@ NodeId Builder::get(NodeId tuple, int index) {
   if (function_[tuple].types.size() == 1 && index == 0) return tuple;
   const Type t = function_[tuple].types[index];
   const NodeId id = make("get", {tuple}, {{"index", int64_t{index}}});
-  function_.nodes[id].types = {t};
+  function_.nodes[id].types = *types_.insert({t}).first;
   return id;
 }
 
@@ -175,13 +176,12 @@ NodeId Builder::einsum(NodeId a, NodeId b, const std::string& spec) {
 }
 
 NodeId copy_node(Builder& b, const Function& from, NodeId id, std::span<const NodeId> map) {
-  std::vector<NodeId> operands;
-  for (NodeId q : from[id].operands) operands.push_back(map[q]);
+  const Operands operands = from[id].operands.through(map);
   const Loc saved = b.location();
   if (const Loc* loc = from.locs.find(id)) b.set_location(*loc);
   const NodeId n = from[id].op->name == "get"
                        ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
-                       : b.copy(from, id, std::move(operands));
+                       : b.copy(from, id, operands);
   b.set_location(saved);
   if (const std::string* name = from.names.find(id)) b.name(n, *name);
   return n;

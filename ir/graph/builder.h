@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "ir/graph/graph.h"
@@ -22,10 +23,10 @@ class Builder {
   void dim(const std::string& name, DimInfo info) { function_.dims[name] = info; }
   NodeId param(std::string_view name, Type type);
   // The general form: interned, typed by the op's rule. Throws CompileError at location() on bad operands.
-  NodeId make(std::string_view op, std::vector<NodeId> operands, Attrs attrs = {});
-  NodeId make(const OpDef& op, std::vector<NodeId> operands, Attrs attrs = {});
+  NodeId make(std::string_view op, Operands operands, Attrs attrs = {});
+  NodeId make(const OpDef& op, Operands operands, Attrs attrs = {});
   // A node of `from` with other operands; its types are inferred anew only where theirs differ.
-  NodeId copy(const Function& from, NodeId id, std::vector<NodeId> operands);
+  NodeId copy(const Function& from, NodeId id, Operands operands);
   NodeId get(NodeId tuple, int index);
   void result(NodeId node, std::string name = "", NodeId into = kNone);
   Function finish();
@@ -91,6 +92,12 @@ class Builder {
   };
   std::vector<Place> interned_;
   size_t taken_ = 0;
+  // Equal types and attributes are one list, which nodes and their copies share.
+  struct Hash {
+    size_t operator()(const auto& list) const { return list.hash(); }
+  };
+  std::unordered_set<Types, Hash> types_;
+  std::unordered_set<Attrs, Hash> attrs_;
 };
 
 // Copies a node of `from` into `b` with operands mapped through `map`, keeping name and place.

@@ -1,10 +1,21 @@
 #include "ir/graph/graph.h"
 
+#include <set>
+
 #include "ir/graph/op_def.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
 
 namespace gradc::graph {
+
+size_t Types::hash() const {
+  size_t h = size();
+  for (const Type& t : *this) {
+    h = h * 31 + static_cast<size_t>(t.dtype);
+    for (const Dim& d : t.shape) h = h * 1099511628211ULL + d.hash();
+  }
+  return h;
+}
 
 bool Function::is_donated(NodeId param) const {
   for (const Result& r : results)
@@ -38,6 +49,24 @@ const Function& Module::at(std::string_view name) const {
   const Function* f = find(name);
   if (!f) throw CompileError({}, fmt::format("no function @{}", name));
   return *f;
+}
+
+void Module::drop_unnamed() {
+  std::vector<const Function*> work;
+  std::set<std::string_view> named;
+  auto name = [&](const Function& f) {
+    if (named.insert(f.name).second) work.push_back(&f);
+  };
+  for (const auto& [key, f] : functions)
+    if (f.notes.count("private") == 0) name(f);
+  while (!work.empty()) {
+    const Function& f = *work.back();
+    work.pop_back();
+    for (const Node& n : f.nodes)
+      for (const auto& [attr, value] : n.attrs.list())
+        if (const auto* r = std::get_if<FunctionRef>(&value)) name(at(r->name));
+  }
+  std::erase_if(functions, [&](const auto& f) { return named.count(f.first) == 0; });
 }
 
 const OpDef& op(std::string_view name) {

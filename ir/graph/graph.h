@@ -14,14 +14,13 @@
 #include <vector>
 
 #include "ir/graph/attr.h"
+#include "ir/graph/operands.h"
 #include "ir/type.h"
 #include "support/source.h"
 
 namespace gradc::graph {
 
 struct OpDef;
-using NodeId = uint32_t;
-inline constexpr NodeId kNone = ~0u;
 
 // The types of a node's results. Immutable and shared: a copy of a node copies a pointer.
 class Types {
@@ -37,6 +36,8 @@ class Types {
   auto begin() const { return list().begin(); }
   auto end() const { return list().end(); }
   bool operator==(const Types& o) const { return list_ == o.list_ || list() == o.list(); }
+  size_t hash() const;
+  const void* identity() const { return list_.get(); }  // equal for copies of one list
 
  private:
   const std::vector<Type>& list() const {
@@ -48,7 +49,7 @@ class Types {
 
 struct Node {
   const OpDef* op = nullptr;
-  std::vector<NodeId> operands;
+  Operands operands;
   Attrs attrs;
   Types types;  // one, except for control flow and value_and_grad
 
@@ -109,6 +110,8 @@ struct Module {
 
   const Function* find(std::string_view name) const;
   const Function& at(std::string_view name) const;
+  // Functions marked private (a note) go where no other function names them any more.
+  void drop_unnamed();
 };
 
 std::string print(const Function& f);

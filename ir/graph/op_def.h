@@ -93,8 +93,8 @@ struct OpDef {
   GradientRule gradient = nullptr;
   bool elementwise = false;  // element i of the result depends on element i of each operand alone
   bool moves_masks = false;  // the rule only moves or sums the cotangent: given a bool mask it moves the mask
-  bool updates = false;      // own kernel: the first operand with some elements changed, in its place if nothing
-                             // needs the old ones
+  bool updates = false;  // own kernel: the first operand with some elements changed, in its place if nothing
+                         // needs the old ones
   std::optional<ScalarOp> scalar;  // elementwise ops: the scalar operation of the same name
 };
 

@@ -97,9 +97,7 @@ class Extender {
   }
 
   NodeId whole(NodeId i) {
-    std::vector<NodeId> operands;
-    for (NodeId q : f_[i].operands) operands.push_back(wholes_[q]);
-    return named(i, b_.make(*f_[i].op, operands, f_[i].attrs));
+    return named(i, b_.make(*f_[i].op, f_[i].operands.through(wholes_), f_[i].attrs));
   }
 
   NodeId row(NodeId i, const Narrowed& narrow) {

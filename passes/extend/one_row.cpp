@@ -34,8 +34,7 @@ Function at_one(const Function& f, const Module& m) {
       made.push_back(b.param(f.names.at(i), {n.type().dtype, at_one(n.type().shape)}));
       continue;
     }
-    std::vector<NodeId> operands;
-    for (NodeId q : n.operands) operands.push_back(made[q]);
+    const Operands operands = n.operands.through(made);
     if (n.op->name == "get")
       made.push_back(b.get(operands[0], static_cast<int>(n.attrs.integer("index"))));
     else

@@ -73,7 +73,7 @@ class Prover {
   }
 
   ByAxis stepped(const Stacked& s) {
-    const std::vector<NodeId>& operands = f_[s.scan].operands;
+    const Operands& operands = f_[s.scan].operands;
     for (size_t q = s.consts + s.carries; q < operands.size(); ++q)
       if (operands[q] != sequence_.tokens) require_settled(operands[q], 0);
     return {};

@@ -23,7 +23,7 @@ std::optional<Stacked> stacked(const Function& f, NodeId n, int64_t places) {
 }
 
 Places places_of(const Function& f, const Stacked& s, std::span<const Places> known) {
-  const std::vector<NodeId>& operands = f[s.scan].operands;
+  const Operands& operands = f[s.scan].operands;
   const Places everywhere{true, {}}, by_place{true, {{0, 0}}};
   Places out;
   for (size_t i = 0; i < operands.size(); ++i) {

@@ -104,8 +104,7 @@ Function lay_lanes_side_by_side(const Function& f, const Module& m) {
     const auto it = found.find(i);
     if (it == found.end()) return std::nullopt;
     EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
-    std::vector<NodeId> operands;
-    for (NodeId q : f[i].operands) operands.push_back(made[q]);
+    std::vector<NodeId> operands = f[i].operands.through(made).list();
     for (const size_t side : {0, 1}) {
       if (!it->second[side]) continue;
       std::string& labels = side == 0 ? s.a : s.b;

@@ -106,7 +106,7 @@ class Decider {
 Donation decide_donation(const Function& f, const ReadTable& reads) { return Decider(f, reads).run(); }
 
 bool updates_in_place(const Function& f, NodeId n, NodeId param) {
-  const std::vector<NodeId>& from = f[n].operands;
+  const graph::Operands& from = f[n].operands;
   return f[n].op->updates && from[0] == param && std::count(from.begin(), from.end(), param) == 1;
 }
 

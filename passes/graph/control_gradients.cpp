@@ -206,7 +206,7 @@ NodeId Differentiator::open_cond(Open& o, const Node& n, const std::vector<bool>
   o.control[cond] = [this, cond, n, wrt](Builder& b, const std::vector<NodeId>& g) {
     const std::string then = branch_gradient(n.attrs.function("then"), wrt),
                       otherwise = branch_gradient(n.attrs.function("otherwise"), wrt);
-    std::vector<NodeId> operands = n.operands;
+    std::vector<NodeId> operands = n.operands.list();
     for (size_t r = 0; r < n.types.size(); ++r)
       if (is_float(n.types[r].dtype))
         operands.push_back(r < g.size() && g[r] != kNone ? g[r]

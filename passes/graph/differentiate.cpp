@@ -69,10 +69,8 @@ Differentiator::Open Differentiator::open(const Function& f, const std::vector<N
     } else if (reached[i] && n.op->differentiable == Differentiable::Control) {
       Node mapped = n;
       std::vector<bool> needed;
-      for (NodeId& q : mapped.operands) {
-        needed.push_back(reached[q] && is_float(f.type(q).dtype));
-        q = o.map[q];
-      }
+      for (NodeId q : n.operands) needed.push_back(reached[q] && is_float(f.type(q).dtype));
+      mapped.operands = n.operands.through(o.map);
       if (const Loc* loc = f.locs.find(i)) o.b.set_location(*loc);
       o.map[i] = op == "scan"    ? open_scan(o, mapped, needed)
                  : op == "cond"  ? open_cond(o, mapped, needed)

@@ -129,9 +129,7 @@ class Decider {
       const NodeId sum = parted(*n.op, s, x, y);
       return n.operands.size() == 3 ? b_.add(map_[n.operands[2]], sum) : sum;
     }
-    std::vector<NodeId> operands;
-    for (NodeId q : n.operands) operands.push_back(map_[q]);
-    return b_.make(*n.op, operands, n.attrs.with("fma", f_.fuses()));
+    return b_.make(*n.op, n.operands.through(map_), n.attrs.with("fma", f_.fuses()));
   }
 
   // As a long sum: cut along the first of the summed axes, the axes behind it summed first where they are too

@@ -134,7 +134,7 @@ class Simplifier {
     }
     if (!p.op) return is_number(n, p.number);
     if (b_[n].op != p.op) return false;
-    const std::vector<NodeId>& q = b_[n].operands;
+    const Operands& q = b_[n].operands;
     const Letters before = letters;
     auto in_order = [&](bool swapped) {
       for (size_t i = 0; i < q.size(); ++i)

@@ -418,7 +418,7 @@ struct StepBuilder::FunctionLowering {
   }
 
   void lower_cond(NodeId n, Body& out) {
-    const std::vector<NodeId>& operands = f[n].operands;
+    const graph::Operands& operands = f[n].operands;
     std::vector<View> args;
     for (size_t i = 1; i < operands.size(); ++i) args.push_back(view_of(operands[i]));
     const std::vector<View> r = result_buffers(n);
@@ -476,7 +476,7 @@ struct StepBuilder::FunctionLowering {
 
   // Rows of u are added in ascending order, in all columns at once or in some by each thread.
   void lower_scatter_add(NodeId n, Body& out) {
-    const std::vector<NodeId>& operands = f[n].operands;
+    const graph::Operands& operands = f[n].operands;
     const Type &table = f.type(n), &ids = f.type(operands[1]), &rows = f.type(operands[2]);
     const View target = view_of(n);
     b.copy(view_of(operands[0]), target, table, out);

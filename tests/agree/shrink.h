@@ -71,7 +71,7 @@ class Shrinker {
   bool cut(const std::string& name, graph::NodeId i) {
     const graph::Function& f = m_.at(name);
     if (f[i].op->name == "parameter" || f[i].types.size() != 1) return false;
-    const std::vector<graph::NodeId> operands = f[i].operands;
+    const graph::Operands operands = f[i].operands;
     for (graph::NodeId q : operands)
       if (f[q].types == f[i].types && attempt(name, i, q, kAll)) return true;
     return name == "f" && !f[i].operands.empty() && attempt(name, i, graph::kNone, kAll);

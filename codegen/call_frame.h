@@ -16,12 +16,15 @@ enum Frame : unsigned {
   kTid = 5,
   kThreads = 6,
   kBarrier = 7,
-  kParams = 8,  // values of kernel parameters, one for each that some run of the step passes
+  kParams = 8,  // values of kernel parameters, one for each that some run of the step computes
 };
 
 // The arguments of a run, 32 bits each: for a buffer its region and the place of its offset in the table,
-// then the places of the kernel's dimensions in the table, then the places of its parameters in the frame.
+// then the places of the kernel's dimensions in the table, then where its parameters lie, then parameters
+// that are constants, two words each.
 inline uint32_t buffer_argument(uint32_t region, uint32_t place) { return place << 2 | region; }
+inline uint32_t frame_parameter(uint32_t member) { return 8 * member << 1; }
+inline uint32_t constant_parameter(uint32_t argument) { return 4 * argument << 1 | 1; }
 
 inline llvm::Value* frame_member(llvm::IRBuilder<>& b, llvm::Value* frame, unsigned member,
                                  llvm::Type* type) {

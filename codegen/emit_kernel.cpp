@@ -122,7 +122,14 @@ void KernelEmitter::read_arguments() {
     }
   }
   for (const std::string& d : dims_of(k_)) index_.set_dim(d, element(table, argument(a++), i64));
-  for (int p : k_.params) index_.set_var(p, element(f_->getArg(0), argument(a++), i64));
+  for (int p : k_.params) index_.set_var(p, parameter(argument(a++)));
+}
+
+LValue KernelEmitter::parameter(LValue argument) {
+  LValue constant = b_.CreateTrunc(argument, b_.getInt1Ty());
+  LValue base = b_.CreateSelect(constant, f_->getArg(1), f_->getArg(0));
+  LValue at = b_.CreateInBoundsGEP(b_.getInt8Ty(), base, b_.CreateLShr(argument, 1));
+  return b_.CreateAlignedLoad(b_.getInt64Ty(), at, llvm::Align(4));
 }
 
 // The range of this thread; without a parallel loop thread 0 works alone.

@@ -65,11 +65,13 @@ class StepEmitter {
     b_.CreateAlignedStore(v, b_.CreateConstInBoundsGEP1_64(b_.getInt64Ty(), frame_, m), llvm::Align(8));
   }
 
-  // Each parameter that a run passes has a place of its own in the frame.
+  // Each parameter that a run computes has a place of its own in the frame.
   void number_params(const Body& body) {
     for (const Stmt& s : body) {
       if (auto* r = std::get_if<Run>(&s))
-        for (size_t p = 0; p < r->params.size(); ++p) param_place_[&r->params[p]] = members_++;
+        for (const Index& p : r->params) {
+          if (!p.is_constant()) param_place_[&p] = members_++;
+        }
       else if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
         number_params((*f)->body);
       else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s))
@@ -127,7 +129,8 @@ class StepEmitter {
     std::vector<llvm::Constant*> table;
     for (const Row& r : rows) {
       if (r.run)
-        for (const Index& p : r.run->params) set_member(param_place_.at(&p), index_.value(p));
+        for (const Index& p : r.run->params)
+          if (!p.is_constant()) set_member(param_place_.at(&p), index_.value(p));
       table.push_back(llvm::ConstantStruct::get(row, {r.function, arguments(r.run)}));
     }
     auto* type = llvm::ArrayType::get(row, table.size());
@@ -150,7 +153,15 @@ class StepEmitter {
         list.push_back(
             buffer_argument(static_cast<uint32_t>(s_.buffers[b].region), dims + static_cast<uint32_t>(b)));
       for (const std::string& d : kernel_dims(r->kernel)) list.push_back(dim_place_.at(d));
-      for (const Index& p : r->params) list.push_back(param_place_.at(&p));
+      const bool little = llvm::Triple(m_.getTargetTriple()).isLittleEndian();
+      uint32_t constants = static_cast<uint32_t>(list.size() + r->params.size());
+      for (const Index& p : r->params)
+        list.push_back(p.is_constant() ? constant_parameter(std::exchange(constants, constants + 2))
+                                       : frame_parameter(param_place_.at(&p)));
+      for (const Index& p : r->params)
+        if (p.is_constant())
+          for (int shift : {little ? 0 : 32, little ? 32 : 0})
+            list.push_back(static_cast<uint32_t>(static_cast<uint64_t>(p.constant_part()) >> shift));
     }
     if (list.empty()) return llvm::ConstantPointerNull::get(llvm::cast<llvm::PointerType>(ptr));
     llvm::Constant* data = llvm::ConstantDataArray::get(c_, list);

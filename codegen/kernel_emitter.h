@@ -41,6 +41,7 @@ class KernelEmitter {
   LValue member(unsigned m, llvm::Type* t) { return frame_member(b_, f_->getArg(0), m, t); }
   LValue element(LValue base, LValue place, llvm::Type* t);
   LValue argument(size_t i);
+  LValue parameter(LValue argument);  // what its argument says: in the frame, or behind the arguments
   void read_arguments();
   LValue share_of_work();
   LValue offset(LValue base, int64_t bytes);

@@ -29,6 +29,9 @@ std::vector<std::string> names_of(const std::vector<Formal>& formals) {
   for (const Formal& f : formals) names.push_back(f.name);
   return names;
 }
+bool is_among(const std::string& name, const std::vector<Formal>& formals) {
+  return std::any_of(formals.begin(), formals.end(), [&](const Formal& f) { return f.name == name; });
+}
 
 }  // namespace
 
@@ -158,7 +161,7 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
   const Expr& callee = e.kids[0];
   if (callee.is(Expr::Kind::Name) && callee.text == "fit")
     fail(e.loc, "fit(...) gives a state its value: state mu: [d] = fit(...)");
-  if (callee.is(Expr::Kind::Name) && !find_value(callee.text, scope)) {
+  if (callee.is(Expr::Kind::Name) && !is_known(callee.text, scope)) {
     const std::string near = nearest(callee.text, s_.known_names(scope.file));
     fail(callee.loc, fmt::format("unknown function '{}'{}", callee.text,
                                  near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
@@ -246,9 +249,8 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
     scope.names[p.name] = v;
   }
   for (const auto& [n, v] : named) {
-    const std::vector<std::string> known = names_of(c.formals);
-    if (std::find(known.begin(), known.end(), n) != known.end()) continue;
-    const std::string near = nearest(n, known);
+    if (is_among(n, c.formals)) continue;
+    const std::string near = nearest(n, names_of(c.formals));
     fail(loc, fmt::format("{} has no argument '{}'{}", c.name, n,
                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
@@ -351,9 +353,8 @@ std::map<std::string, Value> Elaborator::bind_config(const Callable& c, const Fi
              fmt::format("{} takes {} settings, not {}", c.name, c.config.size(), site.arguments.size()));
       name = c.config[position++].name;
     }
-    const std::vector<std::string> known = names_of(c.config);
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      const std::string near = nearest(name, known);
+    if (!is_among(name, c.config)) {
+      const std::string near = nearest(name, names_of(c.config));
       fail(a.loc, fmt::format("{} has no setting '{}'{}", c.name, name,
                               near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
     }
@@ -402,7 +403,7 @@ std::string Elaborator::child_path(Instance* parent, const std::string& type_nam
 
 Value Elaborator::evaluate_make(const Expr& e, Scope& scope, const std::string& bound_name) {
   const Expr& callee = e.kids[0];
-  if (callee.is(Expr::Kind::Name) && !find_value(callee.text, scope)) {
+  if (callee.is(Expr::Kind::Name) && !is_known(callee.text, scope)) {
     std::vector<std::string> known;
     for (const FileScope* f = scope.file; f != nullptr; f = f->outer)
       for (const auto& [n, c] : f->callables)

@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -94,6 +96,7 @@ class Elaborator {
   double constant_real(const Value& v, std::string_view what, Loc loc);
   Value lookup(const std::string& name, Scope& scope, Loc loc);
   std::optional<Value> find_value(const std::string& name, Scope& scope);  // lookup without a message
+  bool is_known(const std::string& name, Scope& scope);                    // whether that gives one
   Shape dims(const TypeExpr& t, Scope& scope);                             // every name bound
   DType element_type(const TypeExpr& t) const;
   void match_type(const TypeExpr& t, const Value& v, Scope& scope, const std::string& what, Loc loc,
@@ -101,8 +104,9 @@ class Elaborator {
 
   // ---- parameters and states
   Slot& slot(const std::string& path, StateSpec::Role role, const Type& type, Loc loc);
-  std::map<std::string, Slot>& slots() { return slots_; }
-  const std::map<std::string, Slot>& slots() const { return slots_; }
+  using Slots = std::unordered_map<std::string, Slot>;  // by path; slot_order says which order they have
+  Slots& slots() { return slots_; }
+  const Slots& slots() const { return slots_; }
   const std::vector<std::string>& slot_order() const { return slot_order_; }
 
   graph::NodeId carried_on(const Slot& s);  // carried.cpp
@@ -196,7 +200,7 @@ class Elaborator {
   Session& s_;
   Mode mode_;
   graph::Builder b_, finish_;
-  std::map<std::string, Slot> slots_;
+  Slots slots_;
   std::vector<std::string> slot_order_;
   std::vector<std::optional<Value>> returns_;
   std::vector<Instance*> stack_;     // layers under way
@@ -259,7 +263,7 @@ class Elaborator {
   Scan* scan_ = nullptr;
   std::vector<const Callable*> bodies_;        // functions, layers and models under way
   std::map<std::string, std::string> absent_;  // bound only in a branch that was not taken: when
-  std::set<std::string> paths_;
+  std::unordered_set<std::string> paths_;
   // What is under way, through expressions and calls, is bounded by the stack: a level is about 2 kB.
   class Level {
    public:

@@ -144,6 +144,21 @@ std::optional<Value> Elaborator::find_value(const std::string& name, Scope& scop
   return v;
 }
 
+bool Elaborator::is_known(const std::string& name, Scope& scope) {
+  if (const Value* v = scope.find(name)) {
+    if (v->is(Kind::Error)) silent();
+    return true;
+  }
+  if (name == "training" || is_builtin(name)) return true;
+  for (const FileScope* f = scope.file; f != nullptr; f = f->outer) {
+    if (f->constants.count(name) != 0) return true;
+    if (auto it = f->callables.find(name);
+        it != f->callables.end() && it->second->kind != Callable::Kind::Model)
+      return true;
+  }
+  return false;
+}
+
 Value Elaborator::lookup(const std::string& name, Scope& scope, Loc loc) {
   if (auto v = find_value(name, scope)) return *v;
   std::vector<std::string> known = s_.known_names(scope.file);

@@ -29,7 +29,7 @@ class IndexNotation {
   IndexNotation(Elaborator& e, Scope& scope) : e_(e), scope_(scope) {}
 
   void open(const std::string& name, Loc loc) {
-    if (e_.find_value(name, scope_) && scope_.find(name) != nullptr)
+    if (e_.is_known(name, scope_) && scope_.find(name) != nullptr)
       e_.fail(loc, fmt::format("{} is {} ({}); an index needs a new name", name,
                                e_.describe(*scope_.find(name)), at(e_.session(), scope_.find(name)->loc)));
     const auto v = e_.find_value(name, scope_);
@@ -157,7 +157,7 @@ class IndexNotation {
       }
       if (axis >= shape.size()) e_.fail(x.loc, fmt::format("{} subscripts for {}", plain, e_.describe(v)));
       if (s.kind == Subscript::Kind::Index && s.low->is(Expr::Kind::Name) &&
-          (contains(active_, s.low->text) || !e_.find_value(s.low->text, scope_))) {
+          (contains(active_, s.low->text) || !e_.is_known(s.low->text, scope_))) {
         if (!contains(active_, s.low->text)) active_.push_back(s.low->text);
         note(s.low->text, shape[axis], s.loc, v);
       } else if (s.kind == Subscript::Kind::Index && mentions_index(*s.low)) {
@@ -170,7 +170,7 @@ class IndexNotation {
 
   // ---- sums of indices
   bool is_index(const Expr& x) const {
-    return x.is(Expr::Kind::Name) && (contains(active_, x.text) || !e_.find_value(x.text, scope_));
+    return x.is(Expr::Kind::Name) && (contains(active_, x.text) || !e_.is_known(x.text, scope_));
   }
   bool mentions_index(const Expr& x) const {
     return is_index(x) ||

@@ -140,11 +140,13 @@ std::string Elaborator::find_carries(const Stmt& st, const Rehearsal& before, st
     return "a metric is summed inside";
   if (!st.name.empty() && uses(st.body, st.name)) return st.name + " is used as a number";
   if (index_sites.size() != before.index_sites) return "a row is chosen by a number inside";
+  std::string changed;  // the first by name
   for (const auto& [path, slot] : slots_) {
     auto it = before.stored.find(path);
     if ((slot.stored ? slot.stored->node : kNone) != (it == before.stored.end() ? kNone : it->second))
-      return "the state " + path + " is bound inside";
+      if (changed.empty() || path < changed) changed = path;
   }
+  if (!changed.empty()) return "the state " + changed + " is bound inside";
   // A name that is bound to what it was before may still change at a later step.
   std::set<std::string> bound;
   bound_names(st.body, bound);

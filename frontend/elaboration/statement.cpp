@@ -178,13 +178,13 @@ void Elaborator::assign(const Stmt& st, Scope& scope) {
 }
 
 Slot& Elaborator::slot(const std::string& path, StateSpec::Role role, const Type& type, Loc loc) {
-  auto it = slots_.find(path);
-  if (it != slots_.end()) return it->second;
-  Slot s;
+  auto [it, fresh] = slots_.try_emplace(path);
+  Slot& s = it->second;
+  if (!fresh) return s;
   s.spec = {role, path, type, loc};
   s.node = b_.param(s.spec.parameter(), type);
   slot_order_.push_back(path);
-  return slots_[path] = s;
+  return s;
 }
 
 void Elaborator::parameter(const Stmt& st, Scope& scope) {

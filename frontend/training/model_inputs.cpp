@@ -46,7 +46,7 @@ Dim ModelCompiler::input_dim(Elaborator& e, const DimExpr& d, int64_t batch) {
   Scope scope;
   scope.file = s_.main;
   if (d.ellipsis) e.fail(d.loc, "'...' in a model's input: write its dimensions");
-  const bool free = d.value->is(Expr::Kind::Name) && !e.find_value(d.value->text, scope);
+  const bool free = d.value->is(Expr::Kind::Name) && !e.is_known(d.value->text, scope);
   if (!free) {
     const int64_t n = e.constant_int(e.evaluate(*d.value, scope), "a dimension", d.loc);
     if (n < 1) e.fail(d.loc, fmt::format("a dimension of {}", n));

@@ -121,7 +121,7 @@ class SourceReader {
       else if (a.name.empty() && kind_.numbers && (a.value.is_name("u16") || a.value.is_name("u32")))
         s.token_bytes = a.value.is_name("u16") ? 2 : 4;
       else if (a.name.empty() && kind_.numbers && a.value.is(Expr::Kind::Name) &&
-               !e_.find_value(a.value.text, scope_))
+               !e_.is_known(a.value.text, scope_))
         misuse(a.loc);
       else if (a.name == "fit" && has_pictures())
         fit_ = fit(a.value);
@@ -304,7 +304,7 @@ class SourceReader {
           e_.fail(e.loc, fmt::format("{} has no '{}'; {}", row.name, word, usage_of_missing(row)));
         }
     const Value v =
-        e.is(Expr::Kind::Name) && !e_.find_value(e.text, scope_) ? Value{} : e_.evaluate(e, scope_);
+        e.is(Expr::Kind::Name) && !e_.is_known(e.text, scope_) ? Value{} : e_.evaluate(e, scope_);
     const bool text = v.is(Value::Kind::String);
     if (text != names || (text && v.text.empty()) ||
         !(text || v.is(Value::Kind::Integer) || v.is(Value::Kind::Real)))

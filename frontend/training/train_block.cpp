@@ -385,7 +385,7 @@ struct Reader {
     for (StepFields& step : out.steps)
       guarded([&] {
         if (step.lr != nullptr && step.lr->is(Expr::Kind::Call) && step.lr->kids[0].is_name("plateau") &&
-            !e.find_value("plateau", scope))
+            !e.is_known("plateau", scope))
           plateau(step);
       });
     auto field = [&](const char* n) { return field_of(fields, n); };

@@ -137,6 +137,8 @@ void verify(const Kernel& k);
 
 // Calls `visit` on every statement, outer ones first.
 void walk(const Body& body, const std::function<void(const Stmt&)>& visit);
+// Every statement but loops and branches, replaced.
+Body map_statements(const Body& body, const std::function<Stmt(const Stmt&)>& f);
 
 // A buffer bound to memory, for the interpreter.
 struct Memory {

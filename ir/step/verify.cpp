@@ -4,8 +4,6 @@
 // one writes the other; planned buffers are aligned and inside their region; a branch's condition is one
 // bool; all kernels have a schedule or none has. Not checked: that barriers suffice and that copies are what
 // their originals are (the interpreter does), that schedules fit their kernels (replaying them does).
-#include <set>
-
 #include "ir/step/addressable.h"
 #include "ir/step/step.h"
 #include "support/check.h"
@@ -66,18 +64,17 @@ void verify_body(const Step& s, const Body& body, bool in_tasks = false) {
 }
 
 void verify_copies(const Step& s) {
-  std::set<int> written;
+  std::vector<bool> written(s.buffers.size(), false);
   each_run(s.body, [&](const Run& r) {
     for (size_t i = 0; i < r.buffers.size(); ++i)
-      if (s.kernels[r.kernel].buffers[i].space != kernel::Space::In) written.insert(r.buffers[i]);
+      if (s.kernels[r.kernel].buffers[i].space != kernel::Space::In) written[r.buffers[i]] = true;
   });
-  for (const Buffer& b : s.buffers) {
-    const int copy = static_cast<int>(&b - s.buffers.data());
-    if (b.derived_from < 0 || written.count(copy) == written.count(b.derived_from)) continue;
-    const std::string &original = s.buffers[b.derived_from].name,
-                      &first = written.count(copy) ? b.name : original;
-    GRADC_CHECK(false, "@{} writes {} but not its {} {}", s.name, first,
-                written.count(copy) ? "original" : "copy", written.count(copy) ? original : b.name);
+  for (size_t copy = 0; copy < s.buffers.size(); ++copy) {
+    const Buffer& b = s.buffers[copy];
+    if (b.derived_from < 0 || written[copy] == written[b.derived_from]) continue;
+    const std::string& original = s.buffers[b.derived_from].name;
+    GRADC_CHECK(false, "@{} writes {} but not its {} {}", s.name, written[copy] ? b.name : original,
+                written[copy] ? "original" : "copy", written[copy] ? original : b.name);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "ir/ops/order_spec.h"
 #include "ir/ops/running_spec.h"
 #include "passes/lower/group_key.h"
+#include "passes/lower/lift_keys.h"
 #include "passes/lower/lower_argsort.h"
 #include "passes/lower/lower_running.h"
 #include "support/check.h"
@@ -119,9 +120,15 @@ class StepBuilder {
     return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].layout, v.prefix.size()};
   }
 
+  // A kernel's number, and what its first parameters are in this run.
+  struct Bound {
+    int kernel = 0;
+    std::vector<Index> keys;
+  };
   // Gives a kernel's parameter buffers the shapes and layouts of the views' buffers: slices become leading
-  // indices by kernel parameters. Returns its number.
-  int bind(kernel::Kernel k, const std::vector<View>& views) {
+  // indices by kernel parameters, which stand behind those for random keys.
+  Bound bind(kernel::Kernel k, const std::vector<View>& views) {
+    Bound bound{0, lift_keys(k)};
     std::map<int, std::vector<Index>> prefix;
     for (size_t b = 0; b < views.size(); ++b) {
       k.buffers[b].shape = s_.buffers[views[b].buffer].shape;
@@ -133,40 +140,31 @@ class StepBuilder {
     }
     if (!prefix.empty()) k.body = with_prefix(k.body, prefix);
     kernel::verify(k);
-    return intern(std::move(k));
+    bound.kernel = intern(std::move(k));
+    return bound;
   }
 
-  void run(int kernel, const std::vector<View>& views, const std::string& name, const std::string& members,
-           Body& out) {
-    step::Run run;
-    run.kernel = kernel;
+  void run(const Bound& bound, const std::vector<View>& views, const std::string& name,
+           const std::string& members, Body& out) {
+    step::Run run{bound.kernel, {}, bound.keys};
     for (const View& v : views) {
       run.buffers.push_back(v.buffer);
       run.params.insert(run.params.end(), v.prefix.begin(), v.prefix.end());
     }
-    if (report_) report_->kernels.push_back({name, members, kernel, {}});
+    if (report_) report_->kernels.push_back({name, members, bound.kernel, {}});
     out.push_back(std::move(run));
   }
 
   static kernel::Body with_prefix(const kernel::Body& body, const std::map<int, std::vector<Index>>& prefix) {
-    kernel::Body out;
     auto insert = [&](int buffer, std::vector<Index>& at) {
       if (auto it = prefix.find(buffer); it != prefix.end())
         at.insert(at.begin(), it->second.begin(), it->second.end());
     };
-    for (kernel::Stmt s : body) {
-      if (auto* f = std::get_if<std::shared_ptr<const kernel::For>>(&s)) {
-        s = kernel::make_for({(*f)->var, (*f)->extent, (*f)->kind, with_prefix((*f)->body, prefix)});
-      } else if (auto* i = std::get_if<std::shared_ptr<const kernel::If>>(&s)) {
-        s = kernel::make_if({(*i)->conditions, with_prefix((*i)->body, prefix)});
-      } else if (auto* l = std::get_if<kernel::Load>(&s)) {
-        insert(l->buffer, l->at);
-      } else if (auto* w = std::get_if<kernel::Store>(&s)) {
-        insert(w->buffer, w->at);
-      }
-      out.push_back(std::move(s));
-    }
-    return out;
+    return kernel::map_statements(body, [&](kernel::Stmt s) {
+      if (auto* l = std::get_if<kernel::Load>(&s)) insert(l->buffer, l->at);
+      if (auto* w = std::get_if<kernel::Store>(&s)) insert(w->buffer, w->at);
+      return s;
+    });
   }
 
   void emit(Lowered l, const std::vector<View>& views, const std::string& members, Body& out) {
@@ -204,7 +202,7 @@ class StepBuilder {
 struct StepBuilder::FunctionLowering {
   // What is kept of a lowered group: its kernel, and for each buffer the place of its node in the key.
   struct Known {
-    int kernel;
+    Bound bound;
     std::vector<size_t> buffers;
     std::string members;
   };
@@ -317,7 +315,7 @@ struct StepBuilder::FunctionLowering {
     if (it == known.end()) it = known.emplace(key.numbers, lower_new(in, g, key, name)).first;
     std::vector<View> views;
     for (size_t place : it->second.buffers) views.push_back(view_of(key.nodes[place]));
-    b.run(it->second.kernel, views, name, it->second.members, out);
+    b.run(it->second.bound, views, name, it->second.members, out);
   }
 
   Known lower_new(const LowerInput& in, const Group& g, const GroupKeys::Key& key, const std::string& name) {
@@ -331,7 +329,7 @@ struct StepBuilder::FunctionLowering {
     }
     for (const Member& m : g.members)
       made.members += (made.members.empty() ? "" : " ") + std::string(f[m.node].op->name);
-    made.kernel = b.bind(std::move(l.kernel), views);
+    made.bound = b.bind(std::move(l.kernel), views);
     return made;
   }
 

@@ -132,10 +132,11 @@ std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions
   if (o.layouts || o.compile.layouts) return std::nullopt;
   const Machine m = machine_of(o.compile.codegen.target);
   std::string key = fmt::format(
-      "{} {} {} {} {} {}\nwithout {}\nonly {} but {}\nextend {}\n{} {}\n{} {} {} {}\n", m.near_bytes, m.cores,
-      t.triple, t.cpu, t.features, t.lanes, fmt::join(o.compile.without, " "), fmt::join(o.only, " "),
-      fmt::join(o.leave_out, " "), o.extend, o.pipeline.from, o.pipeline.after, o.compile.parallel_threshold,
-      o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns);
+      "{} {} {} {} {} {}\nwithout {}\nonly {} but {}\nextend {}\n{} {}\n{} {} {} {} {}\n", m.near_bytes,
+      m.cores, t.triple, t.cpu, t.features, t.lanes, fmt::join(o.compile.without, " "),
+      fmt::join(o.only, " "), fmt::join(o.leave_out, " "), o.extend, o.pipeline.from, o.pipeline.after,
+      o.compile.parallel_threshold, o.compile.near_bytes, o.compile.force_rows, o.compile.force_columns,
+      o.compile.memory > 0 ? fmt::format("{} {}", o.compile.memory, o.compile.memory_threads) : "");
   for (const frontend::StateSpec& s : unit.state)
     key += fmt::format("{} {} {}\n", static_cast<int>(s.role), s.path, s.type.str());
   return key + graph::print(unit.module);

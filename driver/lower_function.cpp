@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "ir/graph/bounds.h"
+#include "runtime/memory.h"
 #include "support/diagnostic.h"
 
 namespace gradc {
@@ -47,17 +48,49 @@ passes::StepOptions step_options(const CompileOptions& o) {
   if (o.near_bytes > 0) s.schedule.machine.near_bytes = o.near_bytes;
   s.schedule.force_rows = o.force_rows;
   s.schedule.force_columns = o.force_columns;
+  s.schedule.segments = o.segments;
   s.layouts = o.layouts;
   s.without = o.without;
   return s;
 }
+
+int64_t memory_of(const step::Step& s, int threads) {
+  return s.state_bytes + s.io_bytes + codegen::scratch_bytes(s, threads);
+}
+
+namespace {
+
+// Into more and more segments, until it fits: each time a larger part of the forward pass is run twice.
+step::Step within_memory(const graph::Module& m, const graph::Function& f, passes::StepOptions s,
+                         const CompileOptions& o, passes::StepReport* report) {
+  int64_t least = 0;
+  for (const int64_t segments : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) {
+    s.schedule.segments = segments;
+    passes::StepReport made;
+    step::Step step = passes::build_step(m, f, s, &made);
+    const int64_t bytes = memory_of(step, o.memory_threads);
+    if (bytes <= o.memory) {
+      if (report) *report = std::move(made);
+      return step;
+    }
+    least = segments == 1 ? bytes : std::min(least, bytes);
+  }
+  throw CompileError(
+      {}, fmt::format("@{} takes at least {} with {} thread{}, the limit is {}; a smaller batch "
+                      "takes less",
+                      f.name, runtime::size_text(least), o.memory_threads, o.memory_threads == 1 ? "" : "s",
+                      runtime::size_text(o.memory)));
+}
+
+}  // namespace
 
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const passes::StateBinding& state, passes::StepReport* report) {
   check_dims(f);
   passes::StepOptions s = step_options(o);
   s.fuse.state = state;
-  return passes::build_step(primitive, f, s, report);
+  return o.memory > 0 ? within_memory(primitive, f, s, o, report)
+                      : passes::build_step(primitive, f, s, report);
 }
 
 }  // namespace gradc

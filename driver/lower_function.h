@@ -20,12 +20,20 @@ struct CompileOptions {
   int64_t near_bytes = 0;  // what a core is taken to keep near it; 0 for the machine's own number
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
   passes::BufferLayouts layouts;              // of buffers that are not state, for tests
+  // Bytes that a call may take: state, inputs, outputs and temporaries with those of `memory_threads`
+  // threads. 0: as many as are fastest.
+  int64_t memory = 0;
+  int memory_threads = 1;
+  int64_t segments = 0;  // into which the forward pass is cut, where `memory` is not given
 };
 
 // CompileError where a dimension has no maximum, for which memory is planned, or where a slice leaves its
 // operand at some size up to the maxima.
 void check_dims(const graph::Function& f);
 passes::StepOptions step_options(const CompileOptions& o);
+// What a call of it takes, as CompileOptions::memory counts.
+int64_t memory_of(const step::Step& s, int threads);
+// CompileError where it cannot be made to fit into the memory that is allowed.
 // `state`: where the parameters lie that are state; none is without.
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const passes::StateBinding& state = {}, passes::StepReport* report = nullptr);

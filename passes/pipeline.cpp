@@ -48,6 +48,11 @@ constexpr std::array kPasses{
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
                if (!off) recompute(s, o.schedule, report);
              }},
+    PassInfo{"checkpoint", Stage::Step, true, "when what costs little is made again already; for --memory",
+             nullptr,
+             [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
+               if (!off) checkpoint(s, o.schedule, report);
+             }},
     PassInfo{"block", Stage::Step, true, "over naive kernels, whose loops still stand for their indices",
              nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
@@ -173,12 +178,17 @@ void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report) {
   };
   for (const PassInfo& p : kPasses) {
     if (p.stage != Stage::Step || !window.holds(p)) continue;
-    guarded(
-        p.name, [&] { return given(p); },
-        [&] {
-          apply(p, s, report);
-          step::verify(s);
-        });
+    try {
+      guarded(
+          p.name, [&] { return given(p); },
+          [&] {
+            apply(p, s, report);
+            step::verify(s);
+          });
+    } catch (PassFailure& e) {
+      e.segments = o.schedule.segments;
+      throw;
+    }
   }
 }
 

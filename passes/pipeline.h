@@ -50,6 +50,7 @@ struct PassFailure : InternalError {
         input(std::move(text)),
         function(std::move(function_name)) {}
   std::string pass, input, function;
+  int64_t segments = 0;  // of --memory, for passes on steps
 };
 
 struct PipelineOptions {

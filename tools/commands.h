@@ -17,7 +17,7 @@ struct Arguments {
   std::string file, function = "train_step", output, emit = "step", from, after, cpu, prefix;
   std::vector<std::string> without;
   int lanes = 0, threads = 0, rounds = 200;
-  int64_t batch = 0;
+  int64_t batch = 0, memory = 0, segments = 0;
   bool object = false, quiet = false, no_fma = false, json = false, interpret = false;
   bool quick = false, clear = false, kernels = false, plans = false;
   double seconds = 3;  // of a kernel's plans

@@ -63,6 +63,12 @@ void model_options(CLI::App* app, Arguments& a) {
       ->type_name("FOLDER");
   app->add_option("--batch", a.batch, "rows of a batch, instead of what the file says")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  app->add_option("--memory", a.memory,
+                  "what weights, batch and temporaries may take: 800M, 2G; the forward pass is in part run "
+                  "twice to fit")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 50))
+      ->type_name("SIZE");
   machine_options(app, a);
 }
 
@@ -304,6 +310,8 @@ std::vector<Command> commands(CLI::App& app, Arguments& a) {
                   "the last pass to run; without --from numerics if absent, else the last there is")
       ->check(CLI::IsMember(pass_names(false)));
   opt->add_option("--function", a.function, "which function is fused and lowered")->capture_default_str();
+  opt->add_option("--segments", a.segments, "checkpoint: into how many segments the forward pass is cut")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   machine_options(opt, a);
   opt->add_option("-o,--output", a.output, "where to write; standard output if absent")->type_name("FILE");
   CLI::App* make = add("new", "write a model file for a table");
@@ -372,6 +380,7 @@ std::string reproducer(const passes::PassFailure& e, const Arguments& a) {
   if (a.cpu != plain.cpu) options += " --cpu=" + a.cpu;
   if (a.lanes != plain.lanes) options += fmt::format(" --lanes={}", a.lanes);
   for (const std::string& pass : a.without) options += " --without=" + pass;
+  if (e.segments > 1) options += fmt::format(" --segments={}", e.segments);
   return fmt::format("its input is kept: gradc opt {} {}\n", options, path);
 }
 

@@ -59,6 +59,7 @@ CompileOptions ir_options(const Arguments& a) {
   o.codegen.target.cpu = a.cpu;
   o.codegen.target.lanes = a.lanes;
   o.without = a.without;
+  o.segments = a.segments;
   return o;
 }
 

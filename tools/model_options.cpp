@@ -54,6 +54,8 @@ ModelOptions options_of(const Arguments& a) {
   o.compile.codegen.target.lanes = a.lanes;
   if (o.frontend.fma && emulates_fma(o.compile.codegen.target)) o.frontend.fma = false;
   o.compile.without = a.without;
+  o.compile.memory = a.memory;
+  o.compile.memory_threads = a.object ? 1 : threads_of(a) > 0 ? threads_of(a) : runtime::available_cores();
   o.cache_dir = cache_folder();
   return o;
 }

@@ -124,7 +124,7 @@ class Fuser {
     const NodeId c = uses_[p][0].consumer;
     if (!has_meaning(c) || !has_room(p, groups_[group_of_[c]])) return false;
     for (NodeId w : donation_.after[p])
-      if (!(c == w ? same_group_safe(p, c) : may_precede(c, w))) return false;
+      if (!(group_of_[c] == group_of_[w] ? same_group_safe(p, c, w) : may_precede(c, w))) return false;
     return element_count(meaning(c).axes) == element_count(meaning(p).axes) || pads_little(f_, c);
   }
   // Whether c, which reads what w overwrites once a producer is computed in it, runs before w or can be made
@@ -137,15 +137,17 @@ class Fuser {
   }
   void let_precede(NodeId c, NodeId w) {
     auto& after = donation_.after[c];
-    if (c == w || std::find(after.begin(), after.end(), w) != after.end()) return;
+    if (group_of_[c] == group_of_[w] || std::find(after.begin(), after.end(), w) != after.end()) return;
     after.push_back(w);
     order_.add_edge(group_of_[c], group_of_[w]);
   }
   bool has_room(NodeId p, const DraftGroup& g) const {
     return g.weight + reads_.weight(p) <= kMaxGroupWeight;
   }
-  // Reads of a donated buffer that move into its writer must be of the element written there.
-  bool same_group_safe(NodeId p, NodeId writer) {
+  // Reads of a donated buffer that move into a member of its writer's group must be of the element that is
+  // written there, and come before it.
+  bool same_group_safe(NodeId p, NodeId consumer, NodeId writer) {
+    if (position_[consumer] > position_[writer]) return false;
     if (!reads_own_element(reads_, p, donation_.into.at(writer))) return false;
     return element_count(meaning(writer).axes) == element_count(meaning(p).axes) &&
            is_identity(uses_[p][0].maps[0], static_cast<size_t>(meaning(p).outputs));
@@ -303,7 +305,9 @@ class Fuser {
     return std::move(fusion_);
   }
 
-  // Groups in dependency order, earliest member first among the ready ones.
+  // Groups in dependency order. Among those that are ready the one first whose earliest member, or that of a
+  // group that waits for it, stands first: a gradient updates its weight while it lies near, and the values
+  // that it is made of need not be kept for the end of the step.
   std::vector<int> order_groups() {
     const int n = static_cast<int>(groups_.size());
     std::vector<std::vector<int>> next(n);
@@ -317,20 +321,31 @@ class Fuser {
       for (const ResolvedRead& r : reads_.of(i)) edge(group_of_[r.node], g);
       for (NodeId w : donation_.after[i]) edge(g, group_of_[w]);
     }
+    std::vector<size_t> first;
+    for (const DraftGroup& g : groups_) first.push_back(g.first);
+    const std::vector<int> order = sorted(next, waiting, first);
+    for (auto g = order.rbegin(); g != order.rend(); ++g)
+      for (int b : next[*g]) first[*g] = std::min(first[*g], first[b]);
+    return sorted(next, waiting, first);
+  }
+
+  // The groups, the ready one with the least key first.
+  std::vector<int> sorted(const std::vector<std::vector<int>>& next, std::vector<int> waiting,
+                          const std::vector<size_t>& keys) const {
     using Key = std::pair<size_t, int>;
     std::priority_queue<Key, std::vector<Key>, std::greater<>> ready;
-    for (int g = 0; g < n; ++g)
-      if (waiting[g] == 0) ready.push({groups_[g].first, g});
-    std::vector<int> sorted;
+    for (size_t g = 0; g < keys.size(); ++g)
+      if (waiting[g] == 0) ready.push({keys[g], static_cast<int>(g)});
+    std::vector<int> out;
     while (!ready.empty()) {
       const int g = ready.top().second;
       ready.pop();
-      sorted.push_back(g);
+      out.push_back(g);
       for (int b : next[g])
-        if (--waiting[b] == 0) ready.push({groups_[b].first, b});
+        if (--waiting[b] == 0) ready.push({keys[b], b});
     }
-    GRADC_CHECK(static_cast<int>(sorted.size()) == n, "fused groups of @{} depend on each other", f_.name);
-    return sorted;
+    GRADC_CHECK(out.size() == keys.size(), "fused groups of @{} depend on each other", f_.name);
+    return out;
   }
 
   void emit_groups(const std::vector<int>& sorted) {

@@ -122,14 +122,17 @@ bool ReadTable::is_free(NodeId n, double times) const {
   return m.reads.size() <= 1;
 }
 
-// Comparisons of broadcast values, such as masks and one-hot rows: larger than all that they are made of, so
-// that storing one costs more than making it again.
+// Comparisons of broadcast values, such as masks and one-hot rows, and what is the same in every element, such
+// as a rate: larger than all that they are made of, so that storing one costs more than making it again.
 bool ReadTable::grows_cheaply(NodeId n) const {
   const Meaning& m = *meanings_[n];
-  if (f_.type(n).dtype != DType::Bool) return false;
+  const bool uniform = std::all_of(reads_[n].begin(), reads_[n].end(),
+                                   [&](const ResolvedRead& r) { return f_.type(r.node).shape.empty(); });
+  if (f_.type(n).dtype != DType::Bool && !uniform) return false;
   double read = 0;
   for (const ResolvedRead& r : reads_[n]) read += planned_count(f_.type(r.node).shape);
-  return std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) { return is_cheap(s.op); }) &&
+  return std::all_of(m.body.begin(), m.body.end(),
+                     [&](const ScalarNode& s) { return uniform ? is_quick(s.op) : is_cheap(s.op); }) &&
          read < planned_count(m.axes);
 }
 

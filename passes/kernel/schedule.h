@@ -15,6 +15,7 @@ struct ScheduleOptions {
   Machine machine;
   std::map<std::string, int64_t> plan;  // planned values of the dimensions
   int64_t force_rows = 0, force_columns = 0;
+  int64_t segments = 0;  // into which the forward pass is cut to save memory; 0 and 1: it is not
 };
 
 // The axis loops around a kernel's body, outermost first, and what is inside them.

@@ -16,6 +16,8 @@ using BufferLayouts = std::function<Layout(const Type&, step::Region)>;
 void pad_rows(step::Step& s, const BufferLayouts& layouts, StepReport* report);
 // What is large and cheap is made again for readers far behind.
 void recompute(step::Step& s, const ScheduleOptions& o, StepReport* report);
+// What crosses from the forward to the backward pass is made again but for checkpoints: `segments` of them.
+void checkpoint(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Kernels that hand large buffers to one another become tasks over blocks of what they share.
 void block_runs(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Loops of kernels that walk memory as one become one.

@@ -1,5 +1,5 @@
 """The command line as a user meets it: files in, files out, exit codes. usage: test_cli.py GRADC SOURCE_DIR"""
-import csv, json, os, pathlib, re, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
+import csv, json, os, pathlib, random, re, shutil, signal, struct, subprocess, sys, tempfile, time, unittest
 
 GRADC, SOURCE = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
 DIGITS = str(SOURCE / "examples/digits.grad")
@@ -440,6 +440,34 @@ class Faults(Folder):
         self.assertRegex(said, r"^error: not enough memory: .*need 10[0-9.]* GB, .* are available")
         self.assertFalse((self.dir / "runs").exists())
         self.assertIn("GB", gradc("summary", model, "--data", SOURCE / "examples", cwd=self.dir))
+
+    def test_training_fits_into_the_memory_that_it_is_allowed(self):
+        """The same weights: what does not fit is made again by the same kernels, random numbers and means included."""
+        block = "h = h + (h |> Dense{64} |> BatchNorm{} |> gelu |> Dropout{0.1})"
+        (self.dir / "deep.grad").write_text(
+            f"model m(x: [B, 4]) -> (p: [B, 1]) {{\n  h = x |> Dense{{64}}\n  repeat i in 12 {{ {block} }}\n  p = h |> Dense{{1}}\n}}\n"
+            'data d { train = csv("d.csv", x = columns("a", "b", "c", "d"), y = columns("y")) }\n'
+            "train m on d { loss = mse(p, y)\n optimizer = adam{}\n lr = 1e-3\n batch = 256\n epochs = 2 }\n"
+        )
+        draw = random.Random(1)
+        rows = [",".join(f"{draw.random():.3f}" for _ in range(5)) for _ in range(600)]
+        (self.dir / "d.csv").write_text("a,b,c,d,y\n" + "\n".join(rows) + "\n")
+
+        def bytes_of(*more):
+            text = gradc("compile", "deep.grad", "--threads", 1, *more, cwd=self.dir)
+            return sum(int(n) for n in re.search(r"@train_step.* state=(\d+) io=(\d+) scratch=(\d+)", text).groups())
+
+        whole = bytes_of()
+        said = gradc("compile", "deep.grad", "--threads", 1, "--memory", "1k", code=1, cwd=self.dir)
+        self.assertRegex(said, r"^error: @\w+ takes at least [0-9.]+ [kM]B with 1 thread, the limit is 1.0 kB; a smaller batch takes less")
+        gradc("train", "deep.grad", "-q", "--threads", 1, "--save", "plain.safetensors", cwd=self.dir)
+        for part in (0.8, 0.6, 0.4):
+            limit = int(whole * part)
+            self.assertLessEqual(bytes_of("--memory", limit), limit)
+            for threads in (1, 2):
+                gradc("train", "deep.grad", "-q", "--threads", threads, "--memory", f"{limit + 200000 * (threads - 1)}B", "--save", "w.safetensors", "--overwrite", cwd=self.dir)
+                self.assertEqual(tensors(self.dir / "w.safetensors"), tensors(self.dir / "plain.safetensors"))
+        gradc("train", "deep.grad", "--memory", "much", code=2, cwd=self.dir)
 
 
 if __name__ == "__main__":

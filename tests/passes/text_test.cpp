@@ -27,6 +27,7 @@ std::string read(const fs::path& p) {
 std::string through(const std::string& pass, const std::string& text) {
   CompileOptions o;
   o.codegen.target.cpu = "x86-64-v3";  // schedules follow the registers
+  o.segments = 2;                      // for `checkpoint`
   return run_passes(text, 0, {pass, pass, "train_step"}, o);
 }
 

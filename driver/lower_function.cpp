@@ -31,7 +31,7 @@ Machine machine_of(const codegen::Target& t) {
   m.lanes = info.lanes;
   m.vector_registers = info.vector_registers;
   // Vectors of 16 lanes take two cycles on as many processors as they take one.
-  m.gops = 14.0 * std::min(info.lanes, 8);
+  m.rates.gops = 14.0 * std::min(info.lanes, 8);
   if (!info.native) return m;
   constexpr int64_t kLeast = 1 << 18, kMost = 1 << 22;
   if (const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE); l2 > 0)
@@ -45,6 +45,7 @@ passes::StepOptions step_options(const CompileOptions& o) {
   passes::StepOptions s;
   s.schedule.machine = machine_of(o.codegen.target);
   if (o.parallel_threshold > 0) s.schedule.machine.parallel_threshold = o.parallel_threshold;
+  if (o.rates) s.schedule.machine.rates = *o.rates;
   if (o.near_bytes > 0) s.schedule.machine.near_bytes = o.near_bytes;
   s.schedule.force_rows = o.force_rows;
   s.schedule.force_columns = o.force_columns;

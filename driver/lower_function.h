@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ struct CompileOptions {
   std::vector<std::string> without;  // switchable passes (passes/pipeline.cpp) that are left out
   // Scalar operations below which a kernel stays on one thread; 0 for the machine's own number.
   int64_t parallel_threshold = 0;
-  int64_t near_bytes = 0;  // what a core is taken to keep near it; 0 for the machine's own number
+  std::optional<Rates> rates;  // that were measured here; else those of the instruction set
+  int64_t near_bytes = 0;      // what a core is taken to keep near it; 0 for the machine's own number
   int64_t force_rows = 0, force_columns = 0;  // of every register tile, for tests
   passes::BufferLayouts layouts;              // of buffers that are not state, for tests
   // Bytes that a call may take: state, inputs, outputs and temporaries with those of `memory_threads`

@@ -7,9 +7,9 @@
 namespace gradc::passes {
 namespace {
 
-double arithmetic_time(double operations, const Machine& m) { return operations / (1e9 * m.gops); }
+double arithmetic_time(double operations, const Machine& m) { return operations / (1e9 * m.rates.gops); }
 double memory_time(double bytes, const Machine& m) {
-  return bytes / (1e9 * (bytes <= static_cast<double>(m.near_bytes) ? m.near_gbs : m.far_gbs));
+  return bytes / (1e9 * (bytes <= static_cast<double>(m.near_bytes) ? m.rates.near_gbs : m.rates.far_gbs));
 }
 
 }  // namespace

@@ -6,6 +6,11 @@
 
 namespace gradc {
 
+// Of one core, billions a second: f32 operations, 2 a multiply-add, and bytes from near it and from memory.
+struct Rates {
+  double gops = 112, near_gbs = 60, far_gbs = 12;
+};
+
 struct Machine {
   int lanes = 8;  // f32 elements of a vector
   int vector_registers = 16;
@@ -13,9 +18,7 @@ struct Machine {
   int cores = 8;                 // that a kernel should have enough pieces for
   // Work of a kernel, in scalar operations, below which a second thread costs more than it brings.
   int64_t parallel_threshold = 30000;
-  // Of one core, for predictions alone, billions a second: f32 operations, 2 a multiply-add, and bytes from
-  // near it and from memory.
-  double gops = 112, near_gbs = 60, far_gbs = 12;
+  Rates rates;  // for predictions alone
 };
 
 }  // namespace gradc

@@ -20,9 +20,9 @@ struct Row {
 };
 
 // What the machine does at its best, measured once for each power of two of bytes.
-class Rates {
+class MeasuredRates {
  public:
-  explicit Rates(int threads) : threads_(threads), gops_(measure_peak_gflops(threads)) {}
+  explicit MeasuredRates(int threads) : threads_(threads), gops_(measure_peak_gflops(threads)) {}
   double gops() const { return gops_; }
   double least_ms(double operations, double bytes) {
     const int power = static_cast<int>(std::ceil(std::log2(std::max(bytes, 4096.0))));
@@ -61,7 +61,7 @@ std::vector<double> time_pieces(StepParts& parts, const runtime::Dataset& data, 
 
 // A kernel that runs more than once is one row.
 std::vector<Row> rows_of(const std::vector<Piece>& pieces, const std::vector<std::vector<double>>& ms,
-                         Rates& rates) {
+                         MeasuredRates& rates) {
   std::vector<Row> rows;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const Piece& p = pieces[i];
@@ -98,7 +98,7 @@ void bench_kernels(const Arguments& a, const ModelOptions& o, const Compiled& c,
   std::vector<std::vector<double>> ms;  // of each piece
   const double whole = median(time_pieces(parts, data, a.rounds, ms));
   const int threads = parts.runner().threads();
-  Rates rates(threads);
+  MeasuredRates rates(threads);
   const std::vector<Row> rows = rows_of(parts.pieces(), ms, rates);
   double sum = 0;
   for (const Row& r : rows) sum += r.ms;

@@ -16,6 +16,7 @@
 #include "runtime/team.h"
 #include "support/diagnostic.h"
 #include "tools/commands.h"
+#include "tools/kept_rates.h"
 #include "tools/model_options.h"
 #include "tools/peak.h"
 
@@ -30,18 +31,6 @@ std::string line_of(const std::string& path) {
   std::string line;
   std::getline(in, line);
   return line;
-}
-
-// What stands behind `key:` in a file of such lines.
-std::string field_of(const std::string& path, const std::string& key) {
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) {
-    if (!line.starts_with(key)) continue;
-    const size_t at = line.find(':');
-    const size_t from = at == line.npos ? at : line.find_first_not_of(" \t", at + 1);
-    return from == line.npos ? "" : line.substr(from);
-  }
-  return "";
 }
 
 struct CpuCache {
@@ -82,7 +71,7 @@ std::vector<std::string> telling_features(const std::string& features) {
 
 void show_processor(const std::vector<CpuCache>& caches) {
   const codegen::TargetInfo t = codegen::resolve({});
-  const std::string model = field_of("/proc/cpuinfo", "model name");
+  const std::string model = processor_name();
   fmt::print("processor     {}\n", model.empty() ? "unknown" : printable(model));
   fmt::print("code for      {}, {}\n", t.cpu, t.triple);
   fmt::print("features      {}\n", fmt::join(telling_features(t.features), " "));
@@ -151,7 +140,9 @@ void show_rates(const std::vector<CpuCache>& caches) {
   {
     const Progress progress;
     progress.at("multiply-adds");
-    text += fmt::format("multiply-add  {:.1f} Gflop/s on one core, {:.1f} on {}\n", measure_peak_gflops(1),
+    Rates rates;
+    rates.gops = measure_peak_gflops(1);
+    text += fmt::format("multiply-add  {:.1f} Gflop/s on one core, {:.1f} on {}\n", rates.gops,
                         measure_peak_gflops(cores), cores);
     const int64_t l1 = cache_of_level(caches, 1, 32 << 10), l2 = cache_of_level(caches, 2, 512 << 10);
     // Well beyond the last level, as far as it is this process's; bounded, so that it ends soon anywhere.
@@ -160,8 +151,11 @@ void show_rates(const std::vector<CpuCache>& caches) {
     text += "reading       one core, GB/s:";
     for (const auto& [name, bytes] : {std::pair{"L1", l1 / 2}, {"L2", l2 / 2}, {"memory", memory}}) {
       progress.at(name);
-      text += fmt::format(" {} {:.1f} ({})", name, measure_read_gbs(bytes), size_text(bytes));
+      const double gbs = measure_read_gbs(bytes);
+      if (bytes != l1 / 2) (bytes == memory ? rates.far_gbs : rates.near_gbs) = gbs;
+      text += fmt::format(" {} {:.1f} ({})", name, gbs, size_text(bytes));
     }
+    keep_rates(rates);
   }
   fmt::print("{}\n", text);
 }

@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "runtime/team.h"
 #include "support/check.h"
+#include "tools/kept_rates.h"
 
 namespace gradc {
 namespace {
@@ -54,6 +55,7 @@ ModelOptions options_of(const Arguments& a) {
   o.compile.codegen.target.lanes = a.lanes;
   if (o.frontend.fma && emulates_fma(o.compile.codegen.target)) o.frontend.fma = false;
   o.compile.without = a.without;
+  if (a.emit == "schedule" && (a.cpu.empty() || a.cpu == "native")) o.compile.rates = kept_rates();
   o.compile.memory = a.memory;
   o.compile.memory_threads = a.object ? 1 : threads_of(a) > 0 ? threads_of(a) : runtime::available_cores();
   o.cache_dir = cache_folder();

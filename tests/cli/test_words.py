@@ -57,6 +57,24 @@ class Doctor(Folder):
         rates = [float(x) for x in re.findall(r"(?:L1|L2|memory) ([\d.]+) \(", said["reading"])]
         self.assertEqual(len(rates), 3)
         self.assertGreater(min(rates), 0.1)
+        self.kept_rates_are_what_predictions_go_by(float(one), rates)
+
+    def kept_rates_are_what_predictions_go_by(self, gops, rates):
+        kept = self.dir / "cache/rates"
+        name, numbers = kept.read_text().splitlines()
+        for told, number in zip((gops, rates[1], rates[2]), numbers.split()):
+            self.assertAlmostEqual(told, float(number), delta=0.11)
+
+        def limits(text):
+            kept.write_text(text)
+            said = gradc("compile", SOURCE / "examples/digits.grad", "--data", SOURCE / "examples", "--emit=schedule", cache=self.dir / "cache")
+            return [w for l in said.splitlines()[1:] for w in ("arithmetic", "memory") if f" {w} " in l]
+
+        plain = limits("")
+        self.assertEqual(set(limits(f"{name}\n1e8 1 1\n")), {"memory"})
+        self.assertLess(limits(f"{name}\n1 1e8 1e8\n").count("memory"), plain.count("memory"))
+        for bad in (f"another\n1e8 1 1\n", f"{name}\n1e8 -1 1\n", f"{name}\nnan 1 1\n", f"{name}\n1e8 1\n", "\0" * 100):
+            self.assertEqual(limits(bad), plain)
 
     def test_says_what_is_wrong(self):
         (self.dir / "cache").write_text("a file in the way")

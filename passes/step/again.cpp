@@ -97,6 +97,18 @@ void Again::insert(Items& items, const std::set<size_t>& again, size_t at) {
   items.insert(items.begin() + static_cast<long>(at), clones.begin(), clones.end());
 }
 
+void Again::insert(Items& items, const std::map<size_t, std::vector<size_t>>& again) {
+  std::map<int, int> renamed;  // what was made again last
+  Items out;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (auto runs = again.find(i); runs != again.end())
+      for (size_t r : runs->second) out.push_back(clone(items[r], renamed));
+    out.push_back(items[i]);
+    rename(out.back().run, renamed);
+  }
+  items = std::move(out);
+}
+
 Again::Item Again::clone(Item item, std::map<int, int>& renamed) {
   for (size_t p = 0; p < item.run.buffers.size(); ++p) {
     const int b = item.run.buffers[p];

@@ -25,6 +25,9 @@ class Again {
   // Calls `work` on the runs of each straight stretch of the step, which take their place.
   void each_stretch(const std::function<void(Items&)>& work);
 
+  const kernel::Kernel& kernel_of(const step::Run& r) const { return s_.kernels[r.kernel]; }
+  const step::Buffer& buffer(int b) const { return s_.buffers[b]; }
+  int uses(int b) const { return uses_.at(b); }
   int64_t bytes(int b) const { return step::bytes_of(s_.buffers[b], plan_); }
   bool is_scratch(int b) const { return s_.buffers[b].region == step::Region::Scratch; }
   bool has_one_writer(int b) const { return writers_.at(b) == 1; }
@@ -40,6 +43,8 @@ class Again {
                std::set<size_t>& again) const;
   // Those runs once more, before `at`: what they make serves all later readers.
   void insert(Items& items, const std::set<size_t>& again, size_t at);
+  // The same for many places at once: before each the runs that are made again there, in order.
+  void insert(Items& items, const std::map<size_t, std::vector<size_t>>& again);
 
  private:
   step::Body body(const step::Body& b, const std::function<void(Items&)>& work);

@@ -2,8 +2,10 @@
 // into segments are kept, the others are made again when the backward pass comes to their segment (Chen et
 // al., Training deep nets with sublinear memory cost, 2016). It costs at most the forward pass once more.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "passes/step/again.h"
 
@@ -24,56 +26,107 @@ class Checkpointer {
   }
 
  private:
+  // What the runs of a stretch do with a buffer.
+  struct Touched {
+    std::vector<size_t> by, writers;
+    size_t last = 0;  // of them, and of the runs that are made again
+  };
   // A temporary whose uses all lie in the stretch.
   struct Value {
     int buffer = 0;
     int64_t bytes = 0;
     size_t made = 0;
-    size_t near = 0;       // the last use up to the turn
-    bool crosses = false;  // it is used behind the turn, too
+    size_t near = 0;  // the last use up to the turn
+    size_t far = 0;   // the first one behind it, also of runs that are made again
+    bool crosses = false;
   };
 
   void stretch(Items& items) {
     find_values(items);
-    const std::set<int> kept = checkpoints(items.size());
-    const auto gone = [&](int b) { return forward_.count(b) > 0 && kept.count(b) == 0; };
+    kept_ = checkpoints(items.size());
+    std::map<size_t, std::vector<size_t>> again;
     // The last first: what it is made from is then read again, and made again in its turn.
     for (auto v = values_.rbegin(); v != values_.rend(); ++v) {
-      if (!v->crosses || !gone(v->buffer)) continue;
-      const std::vector<size_t> touches = again_.touches(items, v->buffer, v->made);
-      const auto reader = std::upper_bound(touches.begin(), touches.end(), turn_);
+      if (!v->crosses || !is_gone(v->buffer)) continue;
+      if (auto made = made_again_.find(v->made); made != made_again_.end() && made->second <= v->far)
+        continue;
       std::set<size_t> runs;
-      if (reader != touches.end() && again_.collect(items, v->made, *reader, gone, runs))
-        again_.insert(items, runs, *reader);
+      if (!collect(items, v->made, v->far, runs)) continue;
+      for (size_t r : runs) note(items[r].run, r, v->far);
+      std::vector<size_t>& here = again[v->far];
+      here.insert(here.begin(), runs.begin(), runs.end());
+    }
+    again_.insert(items, again);
+  }
+
+  bool is_gone(int b) const { return forward_.count(b) > 0 && kept_.count(b) == 0; }
+
+  // The runs that make what run `i` made once more, at `at`: itself, and those of its operands that are gone
+  // by then. False where an operand has changed or cannot be made.
+  bool collect(const Items& items, size_t i, size_t at, std::set<size_t>& runs) const {
+    if (!runs.insert(i).second) return true;
+    const step::Run& r = items[i].run;
+    for (size_t p = 0; p < r.buffers.size(); ++p) {
+      const int b = r.buffers[p];
+      const kernel::Space space = again_.kernel_of(r).buffers[p].space;
+      if (space == kernel::Space::InOut || again_.buffer(b).derived_from >= 0) return false;
+      if (space == kernel::Space::Out) {
+        if (!again_.is_scratch(b) || !again_.has_one_writer(b)) return false;
+        continue;
+      }
+      const Touched& t = touched_.at(b);
+      const auto changed = std::upper_bound(t.writers.begin(), t.writers.end(), i);
+      if (changed != t.writers.end() && *changed < at) return false;
+      if (!is_gone(b) || t.last >= at) continue;
+      if (!again_.has_one_writer(b) || !collect(items, t.writers.front(), at, runs)) return false;
+    }
+    return true;
+  }
+
+  // Run `i` is made again at `at`.
+  void note(const step::Run& r, size_t i, size_t at) {
+    const auto made = made_again_.emplace(i, at).first;
+    made->second = std::min(made->second, at);
+    for (int b : r.buffers) {
+      touched_.at(b).last = std::max(touched_.at(b).last, at);
+      if (auto v = value_of_.find(b); v != value_of_.end())
+        values_[v->second].far = std::min(values_[v->second].far, at);
     }
   }
 
   // The values in the order in which they are made. The turn from the forward to the backward pass is where
   // most bytes are alive.
   void find_values(const Items& items) {
-    values_.clear(), forward_.clear();
-    std::vector<int64_t> change(items.size() + 1, 0);
-    std::vector<std::vector<size_t>> all;
+    values_.clear(), forward_.clear(), touched_.clear(), value_of_.clear(), made_again_.clear();
     for (size_t i = 0; i < items.size(); ++i)
       for (int b : items[i].run.buffers) {
-        if (!again_.is_scratch(b) || !again_.has_one_writer(b) || !again_.writes_to(items[i].run, b))
-          continue;
-        std::vector<size_t> touches = again_.touches(items, b, i);
-        if (touches.size() < 2) continue;
+        Touched& t = touched_[b];
+        if (t.by.empty() || t.last != i) t.by.push_back(i);
+        if (again_.writes_to(items[i].run, b) && (t.writers.empty() || t.writers.back() != i))
+          t.writers.push_back(i);
+        t.last = i;
+      }
+    std::vector<int64_t> change(items.size() + 1, 0);
+    for (size_t i = 0; i < items.size(); ++i)
+      for (int b : items[i].run.buffers) {
+        const Touched& t = touched_.at(b);
+        if (!again_.is_scratch(b) || !again_.has_one_writer(b) || t.writers != std::vector{i}) continue;
+        if (static_cast<int>(t.by.size()) != again_.uses(b) || t.by.size() < 2 || t.by.front() != i) continue;
+        if (!value_of_.emplace(b, values_.size()).second) continue;
         values_.push_back({b, again_.bytes(b), i});
         change[i] += values_.back().bytes;
-        change[touches.back() + 1] -= values_.back().bytes;
-        all.push_back(std::move(touches));
+        change[t.last + 1] -= values_.back().bytes;
       }
     int64_t alive = 0, most = -1;
     for (size_t i = 0; i < items.size(); ++i)
       if ((alive += change[i]) > most) most = alive, turn_ = i;
     int64_t largest = 0;
-    for (size_t n = 0; n < values_.size(); ++n) {
-      Value& v = values_[n];
-      const auto behind = std::upper_bound(all[n].begin(), all[n].end(), turn_);
-      v.crosses = v.made < turn_ && behind != all[n].end() && behind != all[n].begin();
-      v.near = behind == all[n].begin() ? v.made : *(behind - 1);
+    for (Value& v : values_) {
+      const std::vector<size_t>& by = touched_.at(v.buffer).by;
+      const auto behind = std::upper_bound(by.begin(), by.end(), turn_);
+      v.crosses = v.made < turn_ && behind != by.end();
+      v.near = behind == by.begin() ? v.made : *(behind - 1);
+      v.far = behind == by.end() ? items.size() : *behind;
       if (v.crosses) largest = std::max(largest, v.bytes);
     }
     for (const Value& v : values_)
@@ -118,8 +171,11 @@ class Checkpointer {
 
   int64_t segments_;
   Again again_;
+  std::map<int, Touched> touched_;  // by buffer
   std::vector<Value> values_;
-  std::set<int> forward_;  // large values of the forward pass
+  std::map<int, size_t> value_of_;       // by buffer: the place of its value
+  std::set<int> forward_, kept_;         // large values of the forward pass; those that stay
+  std::map<size_t, size_t> made_again_;  // by run: where, first
   size_t turn_ = 0;
 };
 

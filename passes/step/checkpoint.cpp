@@ -1,6 +1,7 @@
 // Training in less memory: of the values that the backward pass reads, those where the forward pass is cut
 // into segments are kept, the others are made again when the backward pass comes to their segment (Chen et
-// al., Training deep nets with sublinear memory cost, 2016). It costs at most the forward pass once more.
+// al., Training deep nets with sublinear memory cost, 2016). Most runs of the forward pass come twice then;
+// one whose result only the forward pass reads comes again for each result that is made of it.
 #include <algorithm>
 #include <map>
 #include <set>

@@ -12,7 +12,7 @@ ALLOWED = {
     "pictures": {"pictures", "runtime"},
     "driver": {"driver", "frontend", "passes", "codegen", "runtime", "pictures", "ir", "support"},
     "tools": set(LIBRARY) | {"tools"},
-    "tests": set(LIBRARY) | {"agree", "fuzz", "layouts", "model", "ops"},
+    "tests": set(LIBRARY) | {"agree", "fuzz", "layouts", "model", "ops", "twelve"},
 }
 ALSO = {"codegen": {"runtime/abi.h", "runtime/program.h"}}
 root = pathlib.Path(__file__).resolve().parent.parent

@@ -129,6 +129,7 @@ class Chooser : public Survey {
       s.why.what = "one element";
       return;
     }
+    if (lanes_suit_rows(s)) std::swap(s.row_axis, s.vector_axis);
     const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
     int64_t vectors = s.row_axis < 0 ? 4 : 2;
     if (s.vector_axis >= 0) {
@@ -164,6 +165,25 @@ class Chooser : public Survey {
         s.terms > 0 ? ", sums in blocks" : "");
   }
 
+  // Whether the rows would have the lanes with profit: where both are read side by side along a long sum, as
+  // in the gradient of a weight, and there are more rows than columns. Then what lies farther apart from term
+  // to term is read in whole lines, once, and a panel of it serves all columns. Results are transposed for
+  // it.
+  bool lanes_suit_rows(const Choice& s) const {
+    constexpr int64_t kMost = 384;  // columns, of which blocks of copied rows make less otherwise
+    constexpr double kPays = 64;    // terms of a sum for each access that is transposed
+    if (s.row_axis < 0 || s.vector_axis < 0 || nest_.loops.size() != 2) return false;
+    const auto row = static_cast<size_t>(s.row_axis), lanes = static_cast<size_t>(s.vector_axis);
+    if (!constant(row) || extent(row) <= extent(lanes) || extent(lanes) <= 2 * o_.machine.lanes ||
+        extent(lanes) > kMost)
+      return false;
+    const Strided along = strided_accesses(row);
+    if (along.inner != 0 || terms_ < kPays * (1 + along.outer) || far_rows_are_pages(row, kFewSets))
+      return false;
+    // Panels of a sum whose length nobody knows are not copied.
+    return open_sum() == nullptr || bytes_side_by_side(row) <= static_cast<double>(o_.machine.near_bytes);
+  }
+
   // Whether what follows the sum (an optimiser's update) moves more than the sum reads, which then goes by
   // the rows of memory, while all panels stay near.
   bool streams_results(const Choice& s, int64_t panels) const {
@@ -192,10 +212,11 @@ class Chooser : public Survey {
   // Whether one panel of all vectors reads rows once and has about as many accumulators, which hide the
   // latency of multiply-adds, as tiles of two vectors.
   bool serves_whole_rows(const Choice& s, int64_t vectors) const {
-    constexpr int64_t kMost = 5, kHidden = 12;
+    constexpr int64_t kMost = 5, kHidden = 12, kTwoPanels = 4;
     if (s.row_axis < 0 || vectors > kMost) return false;
     const auto axis = static_cast<size_t>(s.row_axis);
-    if (far_rows_are_pages(axis)) return false;  // blocks of them are copied, for several panels
+    // Blocks of them are copied, for several panels.
+    if (vectors > kTwoPanels && far_rows_are_pages(axis)) return false;
     if (!shares_loads(axis)) return false;
     const int64_t rows = rows_of(s, vectors), all = extent(axis);
     const int64_t tiles = (all + rows - 1) / rows, computed = tiles * rows;
@@ -212,7 +233,10 @@ class Chooser : public Survey {
     if (s.row_axis < 0 || vectors < kFew || (vectors % 3 == 1 && vectors < kMany)) return false;
     if (lanes_lie_apart(s) && vectors % 3 != 0) return false;  // blocks of copied panels leave no rest
     const int64_t two = rows_of(s, 2), three = rows_of(s, 3);
-    return three > 1 && (three == two || 3 * three >= std::max(2 * two, kLarge)) &&
+    // Where rows lie side by side, each panel reads anew a line for each term and tile.
+    const bool apart =
+        bytes_side_by_side(static_cast<size_t>(s.row_axis)) > static_cast<double>(o_.machine.near_bytes);
+    return three > 1 && (three == two || 3 * three >= (apart ? kLarge : std::max(2 * two, kLarge))) &&
            shares_loads(static_cast<size_t>(s.row_axis));
   }
 
@@ -273,6 +297,7 @@ class Chooser : public Survey {
   void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
     constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 24, kFewest = 4, kBlocks = 4;
     const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
+    if (panels < kPanels && o.row_pages && all >= 2 * near && pause_within_pages(s, tiles)) return;
     const bool far = all >= 2 * near && panels >= kPanels;
     const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
     if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
@@ -306,6 +331,23 @@ class Chooser : public Survey {
     s.terms = static_cast<int64_t>(terms), s.stage_tiles = o.row_pages;
     s.why.terms = "rows of so many stay near the core, partial sums in memory";
     put_row_blocks(s, tiles, larger, "rows whose partial sums stay near the core");
+    return true;
+  }
+  // Rows of which each term is on pages of its own, and whose blocks few panels read: terms whose pages a
+  // core knows, of as many rows as leave their partial sums near.
+  bool pause_within_pages(Choice& s, int64_t tiles) const {
+    constexpr int64_t kTerms = 64, kMost = 64;
+    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
+    if (!sum || planned(sum->loop->extent) < 2 * kTerms ||
+        terms_ != static_cast<double>(planned(sum->loop->extent)))
+      return false;
+    const double row = 4.0 * static_cast<double>(sum->tiles.size() * s.rows * extent(s.vector_axis));
+    const auto fit = static_cast<int64_t>(static_cast<double>(o_.machine.near_bytes) / 4 / row);
+    const int64_t block = std::min({kMost, fit, tiles / o_.machine.cores});
+    if (block < 2) return false;
+    s.terms = kTerms, s.stage = false;
+    s.why.terms = "pages that a core knows, partial sums in memory";
+    put_row_blocks(s, tiles, block, "rows whose partial sums stay near the core");
     return true;
   }
   // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.

@@ -156,13 +156,25 @@ bool Survey::transposes(size_t lanes, size_t rows) const {
   return any;
 }
 
-bool Survey::far_rows_are_pages(size_t axis) const {
+bool Survey::far_rows_are_pages(size_t axis, int64_t multiple) const {
   return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
     const Buffer& b = k_.buffers[a.buffer];
     if (b.space == Space::Tile || a.loops < deepest_) return false;
-    return a.pitch >= kPage && address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
+    return a.pitch >= kPage && a.pitch % multiple == 0 &&
+           address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
            a.times * static_cast<double>(a.pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
   });
+}
+
+double Survey::bytes_side_by_side(size_t axis) const {
+  double bytes = 0;
+  for (const Access& a : accesses_) {
+    const Buffer& b = k_.buffers[a.buffer];
+    if (b.space != Space::Tile && a.loops == deepest_ &&
+        address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1))
+      bytes += a.times * static_cast<double>(size_of(b.dtype) * extent(axis));
+  }
+  return bytes;
 }
 
 const For* Survey::open_sum() const {

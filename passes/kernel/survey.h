@@ -48,8 +48,10 @@ class Survey {
   bool uses_other_than_axes(const Index& place) const;
   bool transposes(size_t lanes, size_t rows) const;
   // Whether what rows along an axis read at one step of the sum lies side by side, the next a page farther,
-  // and all of it beyond the near cache.
-  bool far_rows_are_pages(size_t axis) const;
+  // and all of it beyond the near cache; the pitch a multiple of so many bytes.
+  bool far_rows_are_pages(size_t axis, int64_t multiple = 1) const;
+  // Bytes that the sums read side by side along an axis.
+  double bytes_side_by_side(size_t axis) const;
   // The outermost loop of the sum, if its end is not constant.
   const kernel::For* open_sum() const;
   double bytes_of(const kernel::Buffer& b) const;

@@ -112,6 +112,39 @@ inline runtime::Dataset made_up(const frontend::Unit& unit, int64_t rows, uint64
   return d;
 }
 
+// The inputs of one training step over made-up rows, n of at most `rows`: set in the runner, where there is one, and
+// returned as the interpreter takes them.
+inline std::map<std::string, Tensor> inputs_of_step(const Compiled& c, const runtime::Dataset& data, int step,
+                                                    int steps, runtime::Runner* runner) {
+  const int64_t n = std::max<int64_t>(1, data.rows - step % 3);
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < n; ++i) rows.push_back((i * 7 + step) % data.rows);
+  if (runner != nullptr) runner->begin("train_step", n, kOpenExtent);
+  std::map<std::string, Tensor> inputs;
+  for (const auto& [name, field] : data.fields) {
+    if (runner != nullptr) runner->set_rows(name, field, rows);
+    std::vector<int64_t> shape = field.shape;
+    shape[0] = n;
+    Tensor t(static_cast<DType>(field.dtype), shape);
+    for (int64_t i = 0; i < n; ++i)
+      std::memcpy(t.data() + i * field.row_bytes(),
+                  field.bytes.data() + rows[static_cast<size_t>(i)] * field.row_bytes(),
+                  static_cast<size_t>(field.row_bytes()));
+    for (const frontend::Input& in : c.unit.inputs)
+      if (in.name == name) inputs[in.parameter] = std::move(t);
+  }
+  const std::map<std::string, int64_t> numbers = {{"step", step}, {"total", steps}, {"seed", 5}};
+  for (const auto& [name, v] : numbers) {
+    inputs[name] = scalar(DType::I64, static_cast<double>(v));
+    if (runner != nullptr) runner->set(name, static_cast<double>(v));
+  }
+  for (const auto& [name, v] : c.unit.train->hyper) {
+    inputs[name] = scalar(DType::F64, v);
+    if (runner != nullptr) runner->set(name, v);
+  }
+  return inputs;
+}
+
 // Trains `steps` steps on both sides and compares every state and output, bit for bit.
 inline void expect_same_training(const Compiled& c, int threads, int steps, int64_t rows_at_most) {
   runtime::Runner runner(c.program, threads);
@@ -122,26 +155,7 @@ inline void expect_same_training(const Compiled& c, int threads, int steps, int6
   runner.init(5);
   reference.call("init", seed);
   for (int step = 0; step < steps; ++step) {
-    const int64_t n = std::max<int64_t>(1, rows_at_most - step % 3);
-    std::vector<int64_t> rows;
-    for (int64_t i = 0; i < n; ++i) rows.push_back((i * 7 + step) % rows_at_most);
-    runner.begin("train_step", n, kOpenExtent);
-    std::map<std::string, Tensor> inputs;
-    for (const auto& [name, field] : data.fields) {
-      runner.set_rows(name, field, rows);
-      std::vector<int64_t> shape = field.shape;
-      shape[0] = n;
-      Tensor t(static_cast<DType>(field.dtype), shape);
-      for (int64_t i = 0; i < n; ++i)
-        std::memcpy(t.data() + i * field.row_bytes(),
-                    field.bytes.data() + rows[static_cast<size_t>(i)] * field.row_bytes(),
-                    static_cast<size_t>(field.row_bytes()));
-      for (const frontend::Input& in : c.unit.inputs)
-        if (in.name == name) inputs[in.parameter] = std::move(t);
-    }
-    const std::map<std::string, double> scalars = {{"step", step}, {"total", steps}, {"seed", 5}};
-    for (const auto& [name, v] : scalars) runner.set(name, v), inputs[name] = scalar(DType::I64, v);
-    for (const auto& [name, v] : c.program.hyper) runner.set(name, v), inputs[name] = scalar(DType::F64, v);
+    std::map<std::string, Tensor> inputs = inputs_of_step(c, data, step, steps, &runner);
     runner.call();
     std::map<std::string, Tensor> out = reference.call("train_step", inputs);
     for (const char* name : {"loss", "sums"}) {

@@ -8,6 +8,7 @@
 #include "driver/element_type.h"
 #include "driver/entry_archive.h"
 #include "support/check.h"
+#include "support/parallel.h"
 
 namespace gradc {
 namespace {
@@ -206,17 +207,21 @@ void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
     note_extension(c.unit, c.extended);
   }
   c.timing.passes_ms = watch.lap_ms();
-  passes::StateBinding state{make_state_table(c.unit, o.layouts), {}};
+  const passes::StateTable state = make_state_table(c.unit, o.layouts);
+  std::vector<std::pair<const graph::Function*, size_t>> wanted;
+  for (const auto& [name, f] : c.primitive.functions)
+    if (passes::is_entry(name) && is_wanted(name, o)) wanted.emplace_back(&f, wanted.size());
+  c.reports.resize(wanted.size()), c.steps.resize(wanted.size());
+  largest_first(wanted, [](const auto& w) { return w.first->nodes.size(); });
+  in_parallel(wanted.size(), [&](size_t i) {
+    const auto& [f, place] = wanted[i];
+    c.steps[place] =
+        lower_function(c.primitive, *f, o.compile, {state, state_rows(c.unit, *f)}, &c.reports[place]);
+  });
   std::map<std::string, runtime::Entry> entries;
-  for (const auto& [name, f] : c.primitive.functions) {
-    if (!passes::is_entry(name) || !is_wanted(name, o)) continue;
-    c.reports.emplace_back();
-    state.row_of_param = state_rows(c.unit, f);
-    c.steps.push_back(lower_function(c.primitive, f, o.compile, state, &c.reports.back()));
-    entries[name] = make_entry(c.steps.back());
-  }
+  for (const step::Step& s : c.steps) entries[s.name] = make_entry(s);
   c.timing.lower_ms = watch.lap_ms();
-  c.program = program_of(c.unit, state.table, std::move(entries), sources);
+  c.program = program_of(c.unit, state, std::move(entries), sources);
 }
 
 Compiled with_unit(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {

@@ -25,14 +25,14 @@ std::string describe(const StepReport& r) {
   std::string out = fmt::format("{:24} {:>6} {:>12} {:>12} {:>9}  {:10} {:8}  {:28} {}\n", "kernel", "calls",
                                 "operations", "bytes", "predicted", "by", "", "schedule", "ops in it");
   for (const StepReport::KernelNote& n : r.kernels) {
-    const auto& steps = n.schedule.steps;
+    const auto& steps = n.schedule->steps;
     const bool parallel = std::any_of(steps.begin(), steps.end(),
                                       [](const kernel::Transform& t) { return t.name == "parallelise"; });
     const bool arithmetic = arithmetic_time(n.operations, r.machine) >= memory_time(n.bytes, r.machine);
     out += fmt::format(
         "{:24} {:6.0f} {:12.0f} {:12.0f} {:7.1f} %  {:10} {:8}  {:28} {}\n", n.name, n.calls, n.operations,
         n.bytes, sum > 0 ? 100 * n.calls * least_time(n.operations, n.bytes, r.machine) / sum : 0.0,
-        arithmetic ? "arithmetic" : "memory", parallel ? "parallel" : "", n.schedule.what, n.members);
+        arithmetic ? "arithmetic" : "memory", parallel ? "parallel" : "", n.schedule->what, n.members);
   }
   return out;
 }

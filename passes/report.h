@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,11 @@ namespace gradc::passes {
 struct StepReport {
   struct KernelNote {
     std::string name, members;
-    int kernel = 0;         // its number in the step
-    double operations = 0;  // arithmetic of a run at planned dimensions
-    double bytes = 0;       // that a run reads and writes, each place once
-    double calls = 1;       // in a step: loops and tasks count
-    kernel::Schedule schedule;
+    int kernel = 0;                                    // its number in the step
+    double operations = 0;                             // arithmetic of a run at planned dimensions
+    double bytes = 0;                                  // that a run reads and writes, each place once
+    double calls = 1;                                  // in a step: loops and tasks count
+    std::shared_ptr<const kernel::Schedule> schedule;  // of the kernel; none before the pass `plan`
   };
   std::vector<KernelNote> kernels;  // in the order of their runs
   std::map<std::string, int> fusion_moves;

@@ -91,32 +91,34 @@ Shape Elaborator::dims(const TypeExpr& t, Scope& scope) {
 }
 
 // Checks a value against a written type and binds the dimensions that stand alone in it.
-void Elaborator::match_type(const TypeExpr& t, const Value& v, Scope& scope, const std::string& what, Loc loc,
+void Elaborator::match_type(const TypeExpr& t, const Value& v, Scope& scope, const Subject& subject, Loc loc,
                             bool weak) {
   const bool any_shape = t.dims.size() == 1 && t.dims[0].ellipsis;
   if (weak && !v.is_tensor() && (any_shape || t.dims.empty())) return;
   if (!v.is_tensor())
-    fail(loc, fmt::format("{} needs a tensor {}, not {}", what, s_.sources.text(t.loc), describe(v)));
+    fail(loc,
+         fmt::format("{} needs a tensor {}, not {}", subject.str(), s_.sources.text(t.loc), describe(v)));
   const DType want = element_type(t), have = dtype(v);
   if (t.dtype.empty() || t.dtype == "float") {
     if (!is_float(have)) {
       const std::string user = v.loc && !s_.in_standard(v.loc) ? std::string(s_.sources.text(v.loc)) : "x";
-      fail(loc, fmt::format("{} needs float, {} is {}; write f32({}){}", what, user, of(v).type(v.node).str(),
-                            user, have == DType::U8 ? " / 255" : ""));
+      fail(loc, fmt::format("{} needs float, {} is {}; write f32({}){}", subject.str(), user,
+                            of(v).type(v.node).str(), user, have == DType::U8 ? " / 255" : ""));
     }
   } else if (want != have && !v.scalar) {
-    fail(loc, fmt::format("{} is {}, declared {}", what, of(v).type(v.node).str(), s_.sources.text(t.loc)));
+    fail(loc, fmt::format("{} is {}, declared {}", subject.str(), of(v).type(v.node).str(),
+                          s_.sources.text(t.loc)));
   }
   const Shape& is = shape(v);
   const size_t written = t.dims.size();
   const bool rest = std::any_of(t.dims.begin(), t.dims.end(), [](const DimExpr& d) { return d.ellipsis; });
   if (rest ? is.size() + 1 < written : is.size() != written)
-    fail(loc, fmt::format("{} is {}, declared {}: {} axes against {}{}", what, str(is),
+    fail(loc, fmt::format("{} is {}, declared {}: {} axes against {}{}", subject.str(), str(is),
                           s_.sources.text(t.loc), is.size(), written - rest, rest ? " or more" : ""));
   size_t axis = 0;
   auto mismatch = [&](const Dim& have_dim, const Dim& want_dim) {
-    fail(loc, fmt::format("{} is {}, declared {}: {} against {}", what, str(is), s_.sources.text(t.loc),
-                          have_dim.str(), want_dim.str()));
+    fail(loc, fmt::format("{} is {}, declared {}: {} against {}", subject.str(), str(is),
+                          s_.sources.text(t.loc), have_dim.str(), want_dim.str()));
   };
   std::vector<std::pair<const Expr*, Dim>> compound;
   for (const DimExpr& d : t.dims) {
@@ -128,8 +130,8 @@ void Elaborator::match_type(const TypeExpr& t, const Value& v, Scope& scope, con
         bool same = old->items.size() == n;
         for (size_t i = 0; same && i < n; ++i) same = old->items[i].integer == is[axis + i];
         if (!same)
-          fail(loc, fmt::format("{} is {}: '...' stands for other dimensions in an argument before", what,
-                                str(is)));
+          fail(loc, fmt::format("{} is {}: '...' stands for other dimensions in an argument before",
+                                subject.str(), str(is)));
       } else {
         scope.names["..."] = Value::list(items);
       }
@@ -168,10 +170,10 @@ Value Elaborator::evaluate_call(const Expr& e, Scope& scope, bool partial) {
   }
   std::vector<Value> positional;
   std::map<std::string, Value> named;
-  std::optional<WithinBatch> within;
+  std::optional<Meanwhile<bool>> within;  // what is differentiated is a number of one batch, in metrics too
   if (callee.is_name("grad"))
     if (const Value g = *find_value("grad", scope); g.is(Kind::Fn) && g.fn->definition == nullptr)
-      within.emplace(*this);
+      within.emplace(deferring, false);
   for (const Argument& a : e.arguments) {
     if (a.name.empty()) {
       if (!named.empty()) fail(a.loc, "an argument by position after one by keyword");
@@ -231,12 +233,13 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
   std::vector<const Formal*> missing;
   for (size_t i = 0; i < c.formals.size(); ++i) {
     const Formal& p = c.formals[i];
-    const std::string what = p.name.empty() ? fmt::format("argument {} of {}", i + 1, c.name)
-                                            : fmt::format("{} of {}", p.name, c.name);
+    const std::string number = p.name.empty() ? std::to_string(i + 1) : "";
+    const Subject subject{p.name.empty() ? "argument " : "", p.name.empty() ? number : p.name, " of ",
+                          c.name};
     Value v;
     if (i < positional.size()) {
       v = positional[i];
-      if (named.count(p.name) != 0) fail(loc, fmt::format("{} is given twice", what));
+      if (named.count(p.name) != 0) fail(loc, fmt::format("{} is given twice", subject.str()));
     } else if (auto it = named.find(p.name); it != named.end()) {
       v = it->second;
     } else if (p.otherwise) {
@@ -245,7 +248,7 @@ Value Elaborator::call_definition(const Closure& f, std::vector<Value> positiona
       missing.push_back(&p);
       continue;
     }
-    if (p.type) match_type(*p.type, v, scope, what, v.loc && !s_.in_standard(v.loc) ? v.loc : loc, true);
+    if (p.type) match_type(*p.type, v, scope, subject, v.loc && !s_.in_standard(v.loc) ? v.loc : loc, true);
     scope.names[p.name] = v;
   }
   for (const auto& [n, v] : named) {
@@ -335,8 +338,8 @@ Value Elaborator::results_of(const Callable& c, Scope& scope, Loc loc) {
   for (size_t i = 0; i < c.results.size(); ++i) {
     const Formal& r = c.results[i];
     if (!r.type) continue;
-    const std::string what = r.name.empty() ? fmt::format("the result of {}", c.name) : "result " + r.name;
-    match_type(*r.type, values[i], scope, what, s_.in_standard(r.loc) ? loc : r.loc, false);
+    const Subject subject = r.name.empty() ? Subject{"the result of ", c.name} : Subject{"result ", r.name};
+    match_type(*r.type, values[i], scope, subject, s_.in_standard(r.loc) ? loc : r.loc, false);
   }
   return values.size() == 1 ? values[0] : Value::list(std::move(values));
 }
@@ -472,7 +475,7 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
       v = evaluate_partial(*p.otherwise, scope);
     else
       fail(loc, fmt::format("{} needs its argument '{}'", c.name, p.name));
-    if (p.type) match_type(*p.type, v, scope, c.name, loc, true);
+    if (p.type) match_type(*p.type, v, scope, {.name = c.name}, loc, true);
     if (!p.name.empty()) scope.names[p.name] = v;
   }
   for (const auto& [n, v] : named)
@@ -480,14 +483,13 @@ Value Elaborator::apply(const std::shared_ptr<Instance>& instance, std::vector<V
       fail(loc, fmt::format("{} has no argument '{}'", c.name, n));
   stack_.push_back(instance.get());
   Scan* const scan = std::exchange(scan_, nullptr);
-  const std::vector<int64_t> outer = std::exchange(iterations_, {});  // its paths count its own repeats
+  const Meanwhile<std::vector<int64_t>> own(iterations_, {});  // its paths count its own repeats
   instance->draws = 0;
   instance->next_made = 0;
   const size_t before = slot_order_.size();
   run_body(c, scope, loc);
   Value r = results_of(c, scope, loc);
   store_states(*instance, scope);
-  iterations_ = outer;
   scan_ = scan;
   stack_.pop_back();
   calls_.pop_back();

@@ -18,6 +18,26 @@ namespace gradc::frontend {
 
 enum class Mode : uint8_t { Init, Train, Eval, Predict, Fit };
 
+// A value for as long as a block runs, however it ends.
+template <class T>
+class Meanwhile {
+ public:
+  Meanwhile(T& place, T value) : place_(place), before_(std::exchange(place, std::move(value))) {}
+  ~Meanwhile() { place_ = std::move(before_); }
+  Meanwhile(const Meanwhile&) = delete;
+  Meanwhile& operator=(const Meanwhile&) = delete;
+
+ private:
+  T& place_;
+  T before_;
+};
+
+// What a message calls a value: "x of relu", put together only there.
+struct Subject {
+  std::string_view before, name, between, of;
+  std::string str() const { return fmt::format("{}{}{}{}", before, name, between, of); }
+};
+
 // A parameter, state or optimiser slot as the function under construction sees it.
 struct Slot {
   StateSpec spec;
@@ -99,7 +119,7 @@ class Elaborator {
   bool is_known(const std::string& name, Scope& scope);                    // whether that gives one
   Shape dims(const TypeExpr& t, Scope& scope);                             // every name bound
   DType element_type(const TypeExpr& t) const;
-  void match_type(const TypeExpr& t, const Value& v, Scope& scope, const std::string& what, Loc loc,
+  void match_type(const TypeExpr& t, const Value& v, Scope& scope, const Subject& what, Loc loc,
                   bool weak_numbers);
 
   // ---- parameters and states
@@ -192,6 +212,7 @@ class Elaborator {
   void store_states(const Instance& owner, Scope& scope);
   void conditional(const Stmt& st, Scope& scope);
   void repeat(const Stmt& st, Scope& scope);
+  void run_iteration(const Stmt& st, Scope& scope, int64_t number);
   Value initial_value(const Value& init, const Type& type, const std::string& path, Loc loc);
   std::string child_path(Instance* parent, const std::string& type_name, const std::string& segment, Loc loc);
   std::string interpolate(const std::string& text, Scope& scope, Loc loc);
@@ -277,18 +298,6 @@ class Elaborator {
     int levels_;
   };
   int depth_ = 0;
-  // What is differentiated is a number of one batch, also within metrics.
-  class WithinBatch {
-   public:
-    explicit WithinBatch(Elaborator& e) : e_(e), before_(std::exchange(e.deferring, false)) {}
-    ~WithinBatch() { e_.deferring = before_; }
-    WithinBatch(const WithinBatch&) = delete;
-    WithinBatch& operator=(const WithinBatch&) = delete;
-
-   private:
-    Elaborator& e_;
-    bool before_;
-  };
   void count_work(Loc loc);  // statements, repeats and calls, against a model that never ends
   int64_t work_ = 0;
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key

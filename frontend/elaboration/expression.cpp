@@ -74,7 +74,9 @@ std::string Elaborator::describe(const Value& v) {
     case Kind::Tensor:
     case Kind::Deferred: {
       const std::string type = dtype(v) == float_type() ? str(shape(v)) : of(v).type(v.node).str();
-      const std::string from = v.origin.empty() ? "" : fmt::format(" ({})", v.origin);
+      const Origin& o = v.origin;
+      const std::string from =
+          o.kind.empty() ? "" : fmt::format(" ({} {}, {})", o.kind, o.name, at(s_, o.loc));
       return (name.empty() ? type : name + ": " + type) + from;
     }
     default:
@@ -134,13 +136,17 @@ std::optional<Value> Elaborator::find_value(const std::string& name, Scope& scop
     if (it == f->callables.end() || it->second->kind == Callable::Kind::Model) continue;
     Value v;
     v.kind = it->second->kind == Callable::Kind::Fn ? Kind::Fn : Kind::Layer;
-    v.fn = std::make_shared<Closure>(Closure{it->second, f, name, {}, {}});
+    std::shared_ptr<const Closure>& known = f->closures[name];
+    if (!known) known = std::make_shared<Closure>(Closure{it->second, f, name, {}, {}});
+    v.fn = known;
     return v;
   }
   if (!is_builtin(name)) return std::nullopt;
   Value v;
   v.kind = Kind::Fn;
-  v.fn = std::make_shared<Closure>(Closure{nullptr, nullptr, name, {}, {}});
+  std::shared_ptr<const Closure>& known = s_.builtins[name];
+  if (!known) known = std::make_shared<Closure>(Closure{nullptr, nullptr, name, {}, {}});
+  v.fn = known;
   return v;
 }
 

@@ -67,9 +67,7 @@ void Elaborator::scan_step(const Stmt& st, Scope& scope, const Value& number, in
   inner.outer = &scope;
   inner.file = scope.file;
   if (!st.name.empty()) inner.names[st.name] = number;
-  iterations_.push_back(iteration);
-  run(st.body, inner);
-  iterations_.pop_back();
+  run_iteration(st, inner, iteration);
 }
 
 void Elaborator::scan(const Stmt& st, Scope& scope) {

@@ -24,7 +24,6 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     const size_t layers_open = stack_.size(), calls_open = calls_.size(), returns_open = returns_.size();
     Scan* const scan_open = scan_;
     const size_t bodies_open = bodies_.size();
-    const std::vector<int64_t> iterations = iterations_;
     const bool deferred = deferring;
     try {
       count_work(st.loc);
@@ -32,7 +31,7 @@ void Elaborator::run(const std::vector<Stmt>& body, Scope& scope) {
     } catch (const CompileError& e) {
       report(e);
       stack_.resize(layers_open), calls_.resize(calls_open), returns_.resize(returns_open),
-          iterations_ = iterations, bodies_.resize(bodies_open), scan_ = scan_open;
+          bodies_.resize(bodies_open), scan_ = scan_open;
       deferring = deferred;
       if (work_ > kMaxWork) throw CompileError(Diagnostics{});
       Value error;
@@ -115,13 +114,20 @@ void Elaborator::repeat(const Stmt& st, Scope& scope) {
     inner.outer = &scope;
     inner.file = scope.file;
     if (!st.name.empty()) inner.names[st.name] = Value::of(Index(i));
-    iterations_.push_back(i);
     if (owner != nullptr) owner->children = before;
-    run(st.body, inner);
+    run_iteration(st, inner, i);
     if (owner != nullptr) after = owner->children;
-    iterations_.pop_back();
   }
   if (owner != nullptr) owner->children = after;
+}
+
+void Elaborator::run_iteration(const Stmt& st, Scope& scope, int64_t number) {
+  struct Numbered {
+    std::vector<int64_t>& all;
+    ~Numbered() { all.pop_back(); }
+  } numbered{iterations_};
+  iterations_.push_back(number);
+  run(st.body, scope);
 }
 
 void Elaborator::bind(const Target& t, Value v, Scope& scope) {
@@ -131,7 +137,7 @@ void Elaborator::bind(const Target& t, Value v, Scope& scope) {
     Scope inner;
     inner.outer = &scope;
     inner.file = scope.file;
-    match_type(*t.type, v, inner, t.name, t.loc, true);
+    match_type(*t.type, v, inner, {.name = t.name}, t.loc, true);
   }
   v.loc = t.loc;
   if (v.is(Kind::Tensor)) b_.name(v.node, t.name);
@@ -212,9 +218,9 @@ void Elaborator::parameter(const Stmt& st, Scope& scope) {
     v = wrap(s.node);
     if (mode_ == Mode::Init)  // what another first value reads of it is its own
       v = *(s.initial = initial_value(evaluate_partial(st.values[0], scope), type, path, st.values[0].loc));
-    else
-      evaluate_partial(st.values[0], scope);  // its mistakes are found in every mode
-    v.origin = fmt::format("param {}, {}", st.name, at(s_, st.loc));
+    else if (mode_ == Mode::Train)
+      evaluate_partial(st.values[0], scope);  // the survey finds its mistakes
+    v.origin = {"param", st.name, st.loc};
     owner.members[st.name] = v;
   }
   v.loc = st.loc;
@@ -228,7 +234,7 @@ void Elaborator::state(const Stmt& st, Scope& scope) {
   Instance& owner = *stack_.back();
   auto known_as = [&](Value now) {
     now.loc = st.loc;
-    now.origin = fmt::format("state {}, {}", st.name, at(s_, st.loc));
+    now.origin = {"state", st.name, st.loc};
     owner.members[st.name] = scope.names[st.name] = std::move(now);
   };
   if (st.carry) return known_as(carried(st, scope));

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "frontend/syntax/ast.h"
@@ -16,6 +17,12 @@ struct Choice;
 struct Closure;
 struct Instance;
 struct FileScope;
+
+// What a message says of a tensor: "input x, 3:5". Names outlive all values.
+struct Origin {
+  std::string_view kind, name;
+  Loc loc;
+};
 
 struct Value {
   enum class Kind : uint8_t {
@@ -43,9 +50,9 @@ struct Value {
   std::shared_ptr<const Closure> fn;     // Fn, Layer
   std::shared_ptr<Instance> instance;
   std::vector<Value> items;
-  int64_t size = 1;    // with those of its items
-  std::string origin;  // "input x", "param w": for messages
-  Loc loc;             // where it was bound
+  int64_t size = 1;  // with those of its items
+  Origin origin;
+  Loc loc;  // where it was bound
 
   bool is(Kind k) const { return kind == k; }
   bool is_tensor() const { return kind == Kind::Tensor || kind == Kind::Deferred; }

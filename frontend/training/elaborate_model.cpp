@@ -18,7 +18,7 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
     if (!in.model_input && !all_fields) continue;
     Value v = e.wrap(e.builder().param(in.parameter, in.type));
     v.loc = in.loc;
-    v.origin = fmt::format("input {}, {}", in.name, at(s_, in.loc));
+    v.origin = {"input", in.name, in.loc};
     p.inputs[in.name] = v.node;
     p.scope.names[in.name] = v;
     if (in.model_input) arguments.push_back(v);
@@ -44,12 +44,12 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
     const Value r = e.apply(p.root, arguments, {}, model_->loc);
     std::vector<Value> results = model_->results.size() > 1 ? r.items : std::vector<Value>{r};
     for (size_t i = 0; i < model_->results.size(); ++i) {
-      const std::string name = model_->results[i].name.empty() ? "output" : model_->results[i].name;
+      const std::string_view name = output_name(model_->results[i]);
       if (!results[i].is(Value::Kind::Tensor))
         e.fail(model_->results[i].loc, fmt::format("result {} is no tensor", name));
       results[i].loc = {};
-      results[i].origin = fmt::format("result {}, {}", name, at(s_, model_->results[i].loc));
-      p.scope.names[name] = results[i];
+      results[i].origin = {"result", name, model_->results[i].loc};
+      p.scope.names[std::string(name)] = results[i];
     }
     if (model_->results.empty()) e.fail(model_->loc, "a model names its results: -> (logits: [B, classes])");
   } catch (const CompileError& error) {
@@ -113,14 +113,21 @@ std::string ModelCompiler::check_output() const {
   return taken ? "..checks" : "checks";
 }
 
-// The first elaboration finds every mistake, parameter, state and accumulator. The bodies of its loops go.
+// The first elaboration finds every mistake, parameter, state and accumulator. Where there is one loss, and
+// nothing that only this elaboration counts is needed for it, it stays as what @loss would be again. Else the
+// bodies of its loops go.
 void ModelCompiler::survey() {
-  elaborate_all();
-  std::erase_if(unit_.module.functions, [](const auto& f) { return f.first.starts_with("survey."); });
+  const bool one = train_ != nullptr && fields_.steps.size() == 1;
+  const std::string name = one ? fields_.steps[0].function("loss") : "survey";
+  const Mode mode = train_ != nullptr ? Mode::Train : Mode::Predict;
+  survey_ = std::make_unique<Pass>(s_, name, mode, &unit_.module);
+  elaborate_all(*survey_);
+  if (one && shifts_ == 0) return;
+  survey_.reset();
+  std::erase_if(unit_.module.functions, [&](const auto& f) { return f.first.starts_with(name + "."); });
 }
 
-void ModelCompiler::elaborate_all() {
-  Pass p(s_, "survey", train_ != nullptr ? Mode::Train : Mode::Predict, &unit_.module);
+void ModelCompiler::elaborate_all(Pass& p) {
   if (!apply_model(p, true, kManySums)) return;
   unit_.layers = p.e.layers;
   draws_always_ = p.e.draws_always;
@@ -130,6 +137,7 @@ void ModelCompiler::elaborate_all() {
   try {
     std::vector<graph::NodeId> losses;
     for (const StepFields& step : fields_.steps) losses.push_back(loss(p, step).node);
+    p.loss = losses[0];
     metrics(p);
     sums_ = p.e.accumulated, row_columns_ = p.e.row_columns;
     shifts_ = static_cast<int64_t>(p.e.shifts.size());

@@ -100,7 +100,7 @@ void ModelCompiler::build_predict() {
   Pass p(s_, "predict", Mode::Predict, &unit_.module);
   if (!apply_model(p, false, 0)) throw CompileError(s_.diagnostics);
   for (const Formal& r : model_->results) {
-    const std::string name = r.name.empty() ? "output" : r.name;
+    const std::string name(output_name(r));
     const Value& v = p.scope.names.at(name);
     for (const Dim& d : p.e.shape(v))
       if (!d.is_constant() &&

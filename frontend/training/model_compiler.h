@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,9 @@
 
 namespace gradc::frontend {
 
+inline std::string_view output_name(const Formal& result) {
+  return result.name.empty() ? std::string_view("output") : std::string_view(result.name);
+}
 constexpr int64_t kManySums = int64_t(1) << 24;  // while the number of accumulators is not known
 
 class ModelCompiler {
@@ -47,6 +51,7 @@ class ModelCompiler {
     Scope scope;  // inputs, fields and named results
     std::shared_ptr<Instance> root = std::make_shared<Instance>();
     std::map<std::string, graph::NodeId> inputs;
+    graph::NodeId loss = graph::kNone;
   };
   bool apply_model(Pass& p, bool all_fields, int64_t sums);
   // loss and metrics (metrics.cpp)
@@ -67,7 +72,7 @@ class ModelCompiler {
 
   // the first elaboration (elaborate_model.cpp)
   void survey();
-  void elaborate_all();
+  void elaborate_all(Pass& p);
   static std::vector<std::string> parameter_paths(const Pass& p);
   std::set<std::string> named(const std::vector<PathPattern>& patterns, const std::string& what,
                               const std::vector<std::string>& paths);
@@ -84,6 +89,7 @@ class ModelCompiler {
   int elaborate_schedule(size_t step, const std::string& path, const Type& type,
                          std::map<std::string, int>& known);
   void build_training();
+  std::unique_ptr<Pass> elaborate_loss(size_t step);
   void build_loss(size_t step);
   void measure(Pass& p);
   Checks finish_checked(Pass& p);
@@ -111,6 +117,7 @@ class ModelCompiler {
   TrainingParts parts_;
   std::vector<std::set<std::string>> trained_;              // by step: paths
   std::vector<std::map<std::string, int>> update_of_path_;  // by step: positions in its updates
+  std::unique_ptr<Pass> survey_;                            // kept where it is what @loss would be
   int fits_ = 0;
   bool draws_always_ = false;  // every entry that runs the model knows the step
   int64_t sums_ = 0, shifts_ = 0;

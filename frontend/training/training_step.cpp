@@ -251,13 +251,25 @@ void ModelCompiler::build_training() {
   if (parts_.accumulate > 1) entries_.insert("gather_step");
 }
 
+std::unique_ptr<ModelCompiler::Pass> ModelCompiler::elaborate_loss(size_t step) {
+  const StepFields& fields = fields_.steps[step];
+  auto p = std::make_unique<Pass>(s_, fields.function("loss"), Mode::Train, &unit_.module);
+  if (!apply_model(*p, true, kManySums)) throw CompileError(s_.diagnostics);
+  p->loss = loss(*p, fields).node;
+  if (step == 0) {
+    read_shifts(*p);
+    metrics(*p);
+  }
+  return p;
+}
+
 // @loss of one update; the first also gives what is measured and stored.
 void ModelCompiler::build_loss(size_t step) {
   const StepFields& fields = fields_.steps[step];
   StepPart& part = parts_.steps[step];
-  Pass p(s_, fields.function("loss"), Mode::Train, &unit_.module);
-  if (!apply_model(p, true, kManySums)) throw CompileError(s_.diagnostics);
-  p.e.builder().result(loss(p, fields).node, "loss");
+  const std::unique_ptr<Pass> pass = survey_ ? std::move(survey_) : elaborate_loss(step);
+  Pass& p = *pass;
+  p.e.builder().result(p.loss, "loss");
   if (step == 0) measure(p);
   for (const std::string& path : p.e.slot_order()) {
     const auto update = update_of_path_[step].find(path);
@@ -272,8 +284,6 @@ void ModelCompiler::build_loss(size_t step) {
 // Sums of the metrics, new states, the shifts of the next batch.
 void ModelCompiler::measure(Pass& p) {
   graph::Builder& b = p.e.builder();
-  read_shifts(p);
-  metrics(p);
   b.result(join(b, p.e.accumulators), "sums");
   for (const std::string& path : p.e.slot_order()) {
     const Slot& s = p.e.slots().at(path);

@@ -46,14 +46,24 @@ NodeId Builder::find(const Node& n, size_t hash) const {
   return kNone;
 }
 
+void Builder::reserve(size_t nodes) {
+  function_.nodes.reserve(nodes);
+  size_t places = std::max<size_t>(64, interned_.size());
+  while (places < 2 * nodes) places *= 2;
+  if (places > interned_.size()) make_places(places);
+}
+
+void Builder::make_places(size_t n) {
+  std::vector<Place> old(n);
+  old.swap(interned_);
+  taken_ = 0;
+  for (const Place& p : old)
+    if (p.node != kNone) intern(p.node, p.hash);
+}
+
 void Builder::intern(NodeId id, size_t hash) {
-  if (2 * ++taken_ > interned_.size()) {
-    std::vector<Place> old(std::max<size_t>(64, 2 * interned_.size()));
-    old.swap(interned_);
-    taken_ = 1;
-    for (const Place& p : old)
-      if (p.node != kNone) intern(p.node, p.hash);
-  }
+  if (2 * (taken_ + 1) > interned_.size()) make_places(std::max<size_t>(64, 2 * interned_.size()));
+  ++taken_;
   const size_t mask = interned_.size() - 1;
   size_t at = hash & mask;
   while (interned_[at].node != kNone) at = (at + 1) & mask;

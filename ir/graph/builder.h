@@ -20,6 +20,7 @@ class Builder {
   // Continues a copy of a function.
   explicit Builder(Function f, const Module* module = nullptr);
 
+  void reserve(size_t nodes);  // how many are expected
   void dim(const std::string& name, DimInfo info) { function_.dims[name] = info; }
   NodeId param(std::string_view name, Type type);
   // The general form: interned, typed by the op's rule. Throws CompileError at location() on bad operands.
@@ -81,6 +82,7 @@ class Builder {
   NodeId find(const Node& n, size_t hash) const;
   NodeId append(Node n, size_t hash);
   void intern(NodeId id, size_t hash);
+  void make_places(size_t n);
 
   Function function_;
   const Module* module_;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "ir/graph/node_kind.h"
 #include "ir/graph/op_def.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
@@ -86,6 +87,14 @@ Meaning meaning_of(const Function& f, NodeId id) {
   const Node& n = f[id];
   GRADC_CHECK(n.op->meaning, "op {} has no meaning", n.op->name);
   return n.op->meaning({{f, n.operands}, n.attrs, nullptr}, n.types[0]);
+}
+
+std::shared_ptr<const Meaning> Meanings::of(NodeId n) {
+  const std::optional<NodeKind> kind = kind_of(f_, f_[n]);
+  if (!kind) return std::make_shared<const Meaning>(meaning_of(f_, n));
+  std::shared_ptr<const Meaning>& known = known_[*kind];
+  if (!known) known = std::make_shared<const Meaning>(meaning_of(f_, n));
+  return known;
 }
 
 }  // namespace gradc::graph

@@ -4,12 +4,13 @@
 // Not checked: that names are unique (printing makes them so), that extents agree at run time.
 #include <algorithm>
 #include <array>
-#include <set>
 #include <utility>
 
+#include "ir/graph/node_kind.h"
 #include "ir/graph/op_def.h"
 #include "support/check.h"
 #include "support/diagnostic.h"
+#include "support/parallel.h"
 
 namespace gradc::graph {
 namespace {
@@ -35,29 +36,17 @@ void verify_attributes(const Function& f, NodeId id) {
     GRADC_CHECK(allowed(name), "{} has an unknown attribute {}", text_of(f, id), name);
 }
 
-// Nodes whose attributes and types are those of one that was verified: the same lists, not equal ones, which
-// builders give to most nodes of a deep network.
+// The kinds of nodes that were verified.
 class Verified {
  public:
   // Whether a node of this kind was here before; it takes the place of one that was.
   bool holds(const Function& f, const Node& n) {
-    Kind kind{n.op, n.attrs.identity(), n.types.identity(), {}};
-    if (n.operands.size() > kind.operands.size()) return false;
-    for (size_t i = 0; i < n.operands.size(); ++i) kind.operands[i] = f[n.operands[i]].types.identity();
-    size_t hash = 0;
-    for (const void* p :
-         {kind.op, kind.attrs, kind.types, kind.operands[0], kind.operands[1], kind.operands[2]})
-      hash = (hash ^ reinterpret_cast<size_t>(p) >> 4) * 0x9E3779B97F4A7C15ULL;
-    return std::exchange(kinds_[hash >> 55], kind) == kind;
+    const std::optional<NodeKind> kind = kind_of(f, n);
+    return kind && std::exchange(kinds_[kind->hash() >> 55], *kind) == *kind;
   }
 
  private:
-  struct Kind {
-    const void *op = nullptr, *attrs = nullptr, *types = nullptr;
-    std::array<const void*, 3> operands{};
-    bool operator==(const Kind&) const = default;
-  };
-  std::array<Kind, 512> kinds_{};
+  std::array<NodeKind, 512> kinds_{};
 };
 
 void verify_node(const Function& f, NodeId id, const Module& m, Verified& known) {
@@ -90,15 +79,17 @@ void verify_node(const Function& f, NodeId id, const Module& m, Verified& known)
 void verify(const Function& f, const Module& m) {
   Verified known;
   for (NodeId i = 0; i < f.nodes.size(); ++i) verify_node(f, i, m, known);
-  std::set<NodeId> params(f.params.begin(), f.params.end()), taken;
-  GRADC_CHECK(params.size() == f.params.size(), "@{} lists a parameter twice", f.name);
-  for (NodeId p : f.params)
+  std::vector<char> free(f.nodes.size(), 0);  // parameters that no result goes into yet
+  for (NodeId p : f.params) {
+    GRADC_CHECK(p < f.nodes.size(), "@{} lists a parameter that is no node", f.name);
+    GRADC_CHECK(std::exchange(free[p], 1) == 0, "@{} lists a parameter twice", f.name);
     GRADC_CHECK(f[p].op->name == "parameter", "@{}: a parameter is {}", f.name, f[p].op->name);
+  }
   for (const Result& r : f.results) {
     GRADC_CHECK(r.node < f.nodes.size() && f[r.node].types.size() == 1, "@{}: a result is no single value",
                 f.name);
     if (r.into == kNone) continue;
-    GRADC_CHECK(params.count(r.into) && taken.insert(r.into).second,
+    GRADC_CHECK(r.into < f.nodes.size() && std::exchange(free[r.into], 0) == 1,
                 "@{}: a result goes into no free parameter", f.name);
     GRADC_CHECK(f.type(r.into) == f.type(r.node), "@{}: {} goes into {}", f.name, f.type(r.node).str(),
                 f.type(r.into).str());
@@ -106,10 +97,13 @@ void verify(const Function& f, const Module& m) {
 }
 
 void verify(const Module& m) {
+  std::vector<const Function*> all;
   for (const auto& [name, f] : m.functions) {
     GRADC_CHECK(name == f.name, "@{} is filed as {}", f.name, name);
-    verify(f, m);
+    all.push_back(&f);
   }
+  largest_first(all, [](const Function* f) { return f->nodes.size(); });
+  in_parallel(all.size(), [&](size_t i) { verify(*all[i], m); });
 }
 
 }  // namespace gradc::graph

@@ -43,8 +43,8 @@ class Fuser {
 
  private:
   bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
-  bool has_meaning(NodeId n) const { return meaning_at(n).has_value(); }
-  const std::optional<Meaning>& meaning_at(NodeId n) const { return reads_.meanings()[n]; }
+  bool has_meaning(NodeId n) const { return meaning_at(n) != nullptr; }
+  const std::shared_ptr<const Meaning>& meaning_at(NodeId n) const { return reads_.meanings()[n]; }
   const Meaning& meaning(NodeId n) const { return *meaning_at(n); }
   bool is_map(NodeId n) const { return has_meaning(n) && meaning(n).combine == Combiner::None; }
   bool overwrites(NodeId n) const { return donation_.into.count(n) > 0; }
@@ -395,13 +395,15 @@ FusedStep fuse(const graph::Module& m, const Function& f, const FuseOptions& o,
   std::map<std::string, int> made;
   for (const Function* g : graph::reached(m, f))
     s.functions.emplace(g->name, Fuser(*g, o.enabled, made).run());
+  std::map<int, std::vector<StatePlace>> copies;
+  for (const StateRow& r : o.state.table.rows)
+    if (r.derived_from >= 0) copies[r.derived_from].push_back(r.place);
   for (size_t p = 0; p < o.state.row_of_param.size(); ++p) {
     const int row = o.state.row_of_param[p];
     if (row < 0) continue;
     FusedState& state = s.state[f.params.at(p)];
     state.place = o.state.table.rows.at(static_cast<size_t>(row)).place;
-    for (const StateRow& r : o.state.table.rows)
-      if (r.derived_from == row) state.copies.push_back(r.place);
+    if (const auto of_row = copies.find(row); of_row != copies.end()) state.copies = of_row->second;
   }
   if (moves)
     for (const auto& [move, n] : made) (*moves)[move] += n;

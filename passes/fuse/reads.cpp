@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/graph/node_kind.h"
 #include "passes/fuse/donation.h"
 #include "support/check.h"
 
@@ -55,8 +56,9 @@ ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   for (NodeId i = 0; i < n; ++i)
     if (!graph::has_meaning(f[i]))
       for (NodeId q : f[i].operands) kept[q] = true;
+  graph::Meanings known(f);
   for (NodeId i = 0; i < n; ++i)
-    if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
+    if (graph::has_meaning(f[i])) meanings_[i] = known.of(i);
   const std::vector<double> times = times_read();
   for (NodeId i = 0; i < n; ++i) {
     compute(i);
@@ -70,8 +72,9 @@ ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
   meanings_.resize(n);
   weight_.assign(n, 1);
   reads_.resize(n);
+  graph::Meanings known(f);
   for (NodeId i = 0; i < n; ++i) {
-    if (graph::has_meaning(f[i])) meanings_[i] = graph::meaning_of(f, i);
+    if (graph::has_meaning(f[i])) meanings_[i] = known.of(i);
     compute(i);
     if (!inline_[i]) meanings_[i].reset();
   }
@@ -122,8 +125,8 @@ bool ReadTable::is_free(NodeId n, double times) const {
   return m.reads.size() <= 1;
 }
 
-// Comparisons of broadcast values, such as masks and one-hot rows, and what is the same in every element, such
-// as a rate: larger than all that they are made of, so that storing one costs more than making it again.
+// Comparisons of broadcast values, such as masks and one-hot rows, and what is the same in every element,
+// such as a rate: larger than all that they are made of, so that storing one costs more than making it again.
 bool ReadTable::grows_cheaply(NodeId n) const {
   const Meaning& m = *meanings_[n];
   const bool uniform = std::all_of(reads_[n].begin(), reads_[n].end(),
@@ -174,8 +177,11 @@ void ReadTable::compute(NodeId n) {
   const int axes = static_cast<int>(m.axes.size());
   for (const Read& r : m.reads) {
     std::vector<Index> at;
+    at.reserve(r.at.size());
     for (const Index& e : r.at)
-      at.push_back(e.substitute([&](int v) { return Index::var(v < axes ? v : kUnknownVar); }));
+      at.push_back(e.max_var() < axes ? e : e.substitute([&](int v) {
+        return Index::var(v < axes ? v : kUnknownVar);
+      }));
     const NodeId q = f_[n].operands[r.operand];
     if (inline_[q]) {
       compose(n, q, at, out);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -34,7 +35,7 @@ class ReadTable {
   // The nodes that `in_place` says are; only their meanings are kept.
   ReadTable(const graph::Function& f, std::vector<bool> in_place);
 
-  const std::vector<std::optional<Meaning>>& meanings() const { return meanings_; }
+  const std::vector<std::shared_ptr<const Meaning>>& meanings() const { return meanings_; }
   // Operands that are computed in place where they are read.
   bool is_inline(NodeId n) const { return inline_[n]; }
   const std::vector<ResolvedRead>& of(NodeId n) const { return reads_[n]; }
@@ -56,7 +57,7 @@ class ReadTable {
   void add(std::vector<ResolvedRead>& list, ResolvedRead r) const;
 
   const graph::Function& f_;
-  std::vector<std::optional<Meaning>> meanings_;
+  std::vector<std::shared_ptr<const Meaning>> meanings_;
   std::vector<bool> inline_;
   std::vector<int64_t> weight_;  // operations, with all that is computed in place for them
   std::vector<std::vector<ResolvedRead>> reads_;

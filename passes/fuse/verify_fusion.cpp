@@ -19,7 +19,11 @@ using graph::kNone;
 class Verifier {
  public:
   Verifier(const Function& f, const Fusion& fusion)
-      : f_(f), fusion_(fusion), place_(f.nodes.size()), reads_(f, fusion.in_place) {}
+      : f_(f),
+        fusion_(fusion),
+        place_(f.nodes.size()),
+        reads_(f, fusion.in_place),
+        seen_(f.nodes.size(), 0) {}
 
   void run() {
     find_places();
@@ -74,7 +78,7 @@ class Verifier {
       GRADC_CHECK(graph::has_meaning(f_[n]) && graph::has_meaning(f_[q]) &&
                       reads_.meanings()[q]->combine == Combiner::None,
                   "{} is computed in place", text(q));
-      if (seen_.insert(q).second) verify_operands(q);
+      if (std::exchange(seen_[q], 1) == 0) verify_operands(q);
     }
   }
 
@@ -151,7 +155,7 @@ class Verifier {
   const Fusion& fusion_;
   std::vector<Place> place_;
   ReadTable reads_;
-  std::set<NodeId> seen_;
+  std::vector<char> seen_;
 };
 
 }  // namespace

@@ -3,9 +3,11 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ir/graph/builder.h"
+#include "support/parallel.h"
 
 namespace gradc::passes {
 
@@ -40,11 +42,14 @@ using Replace =
     std::function<Results(graph::Builder&, graph::NodeId, const std::vector<graph::NodeId>& made)>;
 graph::Function rebuild(const graph::Function& f, const graph::Module& m, const Replace& replace);
 
-// Applies a function-to-function pass to every function.
+// Applies a function-to-function pass to every function, the largest first.
 template <class F>
 graph::Module each_function(const graph::Module& m, F&& pass) {
   graph::Module out;
-  for (const auto& [name, f] : m.functions) out.functions.emplace(name, pass(f, m));
+  std::vector<std::pair<const graph::Function*, graph::Function*>> work;
+  for (const auto& [name, f] : m.functions) work.emplace_back(&f, &out.functions[name]);
+  largest_first(work, [](const auto& w) { return w.first->nodes.size(); });
+  in_parallel(work.size(), [&](size_t i) { *work[i].second = pass(*work[i].first, m); });
   return out;
 }
 

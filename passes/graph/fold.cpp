@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <memory>
 
 #include "ir/interp/interpret.h"
 #include "passes/graph/expand.h"
@@ -31,12 +32,12 @@ std::optional<int64_t> count(const Shape& shape, int64_t most) {
 
 class Folder {
  public:
-  Folder(const Function& f, const Module& m) : f_(f), m_(m) {}
+  Folder(const Function& f, const Module& m) : f_(f), m_(m), known_(f.nodes.size()) {}
 
   Function run() {
     for (NodeId i = 0; i < f_.nodes.size(); ++i) learn(i);
     bool any = false;
-    for (const auto& [n, k] : known_) any |= folds(n);
+    for (NodeId i = 0; i < f_.nodes.size(); ++i) any |= folds(i);
     if (!any) return f_;
     const Function folded =
         rebuild(f_, m_, [&](Builder& b, NodeId i, const auto&) { return constant(b, i); });
@@ -49,17 +50,16 @@ class Folder {
     if (!has_meaning(n) || n.attrs.has("again")) return;
     bool everywhere = true;
     for (NodeId q : n.operands) {
-      auto it = known_.find(q);
-      if (it == known_.end()) return;
-      everywhere &= it->second.everywhere;
+      if (!known_[q]) return;
+      everywhere &= known_[q]->everywhere;
     }
     Meaning m = meaning_of(f_, i);
     if (everywhere && is_uniform(m)) {
       m.axes.clear(), m.outputs = 0;
       for (Read& r : m.reads) r.at.clear();
-      known_[i] = {evaluate(i, m, false), true};
+      known_[i] = std::make_unique<const Known>(Known{evaluate(i, m, false), true});
     } else if (is_small(i, m)) {
-      known_[i] = tidied(evaluate(i, m, true));
+      known_[i] = std::make_unique<const Known>(tidied(evaluate(i, m, true)));
     }
   }
 
@@ -92,7 +92,7 @@ class Folder {
     std::vector<const Tensor*> operands;
     made.reserve(f_[i].operands.size());
     for (NodeId q : f_[i].operands) {
-      const Known& k = known_.at(q);
+      const Known& k = *known_[q];
       if (elements && k.everywhere) made.push_back(spread(k.value, concrete(f_.type(q).shape, {})));
       operands.push_back(elements && k.everywhere ? &made.back() : &k.value);
     }
@@ -116,13 +116,10 @@ class Folder {
   }
   static size_t bytes_of(const Tensor& t) { return static_cast<size_t>(t.bytes()); }
 
-  bool folds(NodeId n) const {
-    auto it = known_.find(n);
-    return it != known_.end() && it->second.everywhere && f_[n].op->name != "constant";
-  }
+  bool folds(NodeId n) const { return known_[n] && known_[n]->everywhere && f_[n].op->name != "constant"; }
   Results constant(Builder& b, NodeId i) const {
     if (!folds(i)) return std::nullopt;
-    const Tensor& v = known_.at(i).value;
+    const Tensor& v = known_[i]->value;
     AttrValue value;
     if (!is_float(v.dtype()))
       value = v.dtype() == DType::I64 ? v.as<int64_t>()[0] : static_cast<int64_t>(v.at(0));
@@ -137,7 +134,7 @@ class Folder {
 
   const Function& f_;
   const Module& m_;
-  std::map<NodeId, Known> known_;
+  std::vector<std::unique_ptr<const Known>> known_;  // by node; none of what is not known
 };
 
 }  // namespace

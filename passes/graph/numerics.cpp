@@ -63,6 +63,7 @@ class Decider {
   NodeId reduction(NodeId i) {
     const Node& n = f_[i];
     const auto& takes = n.op->attributes;
+    if (takes.empty()) return kNone;
     auto has = [&](std::string_view name) {
       return std::find(takes.begin(), takes.end(), name) != takes.end();
     };

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "passes/graph/expand.h"
@@ -12,6 +13,8 @@ Function prune_function(const Function& f, const Module& m) {
   for (NodeId i = static_cast<NodeId>(f.nodes.size()); i-- > 0;)
     if (live[i])
       for (NodeId q : f[i].operands) live[q] = true;
+  for (NodeId p : f.params) live[p] = true;
+  if (std::find(live.begin(), live.end(), false) == live.end()) return f;
   return rebuild(f, m, [&](Builder&, NodeId i, const std::vector<NodeId>&) {
     return live[i] ? Results() : Results(std::in_place);
   });

@@ -8,6 +8,7 @@ using namespace graph;
 
 Function rebuild(const Function& f, const Module& m, const Replace& replace) {
   Builder b(f.name, &m);
+  b.reserve(f.nodes.size());
   for (const auto& [name, info] : f.dims) b.dim(name, info);
   std::vector<NodeId> made(f.nodes.size(), kNone);
   std::map<NodeId, std::vector<NodeId>> replaced;

@@ -4,8 +4,10 @@
 // The interpreters skip them, and loops over what is summed begin and end where the conditions say.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 
+#include "ir/graph/node_kind.h"
 #include "ir/ops/einsum_spec.h"
 #include "passes/graph/expand.h"
 
@@ -40,12 +42,13 @@ bool is_affine(const Index& e) {
 // What is known of the elements of a function's tensors by where they stand.
 class Survey {
  public:
-  explicit Survey(const Function& f) : f_(f), regions_(f.nodes.size()), numbers_(f.nodes.size()) {}
+  explicit Survey(const Function& f)
+      : f_(f), meanings_(f), regions_(f.nodes.size()), numbers_(f.nodes.size()) {}
 
   void note(NodeId n) {
     const std::string_view op = f_[n].op->name;
     count(n, op);
-    if (const std::optional<Meaning> m = moved(n)) return move(n, m->reads[0]);
+    if (const auto m = moved(n)) return move(n, m->reads[0]);
     const auto& o = f_[n].operands;
     if (op == "le" || op == "lt" || op == "ge" || op == "gt")
       return compare(n, op[0] == 'l' ? o[0] : o[1], op[0] == 'l' ? o[1] : o[0], op[1] == 't');
@@ -60,6 +63,11 @@ class Survey {
     if (first.outside == 0 && (op == "div" || op == "neg" || op == "convert")) regions_[n] = first;
   }
   const Region& of(NodeId n) const { return regions_[n]; }
+  // Whether anything is known of what a node reads.
+  bool knows(const Node& n) const {
+    return std::any_of(n.operands.begin(), n.operands.end(),
+                       [&](NodeId q) { return !regions_[q].within.empty(); });
+  }
 
  private:
   // Places, constants, and sums of them.
@@ -87,11 +95,10 @@ class Survey {
     return most < kSmall;
   }
 
-  std::optional<Meaning> moved(NodeId n) const {
-    if (!has_meaning(f_[n]) || f_[n].operands.size() != 1) return {};
-    Meaning m = meaning_of(f_, n);
-    if (m.combine != Combiner::None || m.reads.size() != 1 || m.body.size() != 1) return {};
-    return m;
+  std::shared_ptr<const Meaning> moved(NodeId n) {
+    if (!has_meaning(f_[n]) || f_[n].operands.size() != 1) return nullptr;
+    const std::shared_ptr<const Meaning> m = meanings_.of(n);
+    return m->combine == Combiner::None && m->reads.size() == 1 && m->body.size() == 1 ? m : nullptr;
   }
   // Values that are moved from what is known, or from padding.
   void move(NodeId n, const Read& read) {
@@ -147,6 +154,7 @@ class Survey {
   }
 
   const Function& f_;
+  Meanings meanings_;
   std::vector<Region> regions_;
   std::vector<std::optional<Index>> numbers_;  // of tensors of whole numbers, what each element is
   const Region none_;
@@ -248,13 +256,18 @@ class Skipper {
 
 Function skip_in(const Function& f, const Module& m) {
   Survey survey(f);
-  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+  std::map<NodeId, std::string> found;
+  for (NodeId i = 0; i < f.nodes.size(); ++i) {
     survey.note(i);
-    if (!is_plain_contraction(f[i])) return std::nullopt;
-    const std::optional<std::string> where = Skipper(f, survey, i).where();
-    if (!where) return std::nullopt;
-    return std::vector<NodeId>{
-        b.make(*f[i].op, {made[f[i].operands[0]], made[f[i].operands[1]]}, f[i].attrs.with("where", *where))};
+    if (!is_plain_contraction(f[i]) || !survey.knows(f[i])) continue;
+    if (std::optional<std::string> where = Skipper(f, survey, i).where()) found[i] = std::move(*where);
+  }
+  if (found.empty()) return f;
+  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    const auto where = found.find(i);
+    if (where == found.end()) return std::nullopt;
+    return std::vector<NodeId>{b.make(*f[i].op, {made[f[i].operands[0]], made[f[i].operands[1]]},
+                                      f[i].attrs.with("where", where->second))};
   });
 }
 

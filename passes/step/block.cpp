@@ -271,6 +271,8 @@ class Blocker {
 
 }  // namespace
 
-void block_runs(Step& s, const ScheduleOptions& o, StepReport* report) { Blocker(s, o, report).run(); }
+void block_runs(Step& s, const ScheduleOptions& o, StepReport* report) {
+  if (is_far(largest_temporary(s), o.machine)) Blocker(s, o, report).run();
+}
 
 }  // namespace gradc::passes

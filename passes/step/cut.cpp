@@ -23,6 +23,15 @@ bool names(const Run& r, int b) {
 
 }  // namespace
 
+int64_t largest_temporary(const Step& s) {
+  std::map<std::string, int64_t> plan;
+  for (const step::Dim& d : s.dims) plan[d.name] = d.plan;
+  int64_t most = 0;
+  for (const Buffer& b : s.buffers)
+    if (b.region == Region::Scratch) most = std::max(most, bytes_of(b, plan));
+  return most;
+}
+
 bool is_far(int64_t bytes, const Machine& m) { return bytes >= kFar * m.near_bytes; }
 
 Cutter::Cutter(const Step& s, const ScheduleOptions& o, const std::vector<int>& uses)

@@ -18,6 +18,9 @@ struct Cut {
 
 // Whether so many bytes are too many for the caches of all cores.
 bool is_far(int64_t bytes, const Machine& m);
+// Of the step's scratch buffers, at planned dimensions: where it is small there is nothing to gain from
+// memory.
+int64_t largest_temporary(const step::Step& s);
 
 class Cutter {
  public:

@@ -91,7 +91,7 @@ class Recomputer {
 }  // namespace
 
 void recompute(step::Step& s, const ScheduleOptions& o, StepReport* report) {
-  Recomputer(s, o, report).run();
+  if (is_far(largest_temporary(s), o.machine)) Recomputer(s, o, report).run();
 }
 
 }  // namespace gradc::passes

@@ -66,11 +66,17 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
   if (!report) return;
   std::vector<double> calls;
   count_calls(s.body, o, 1, calls);
+  std::vector<StepReport::KernelNote> of_kernel(s.kernels.size());
+  for (size_t k = 0; k < s.kernels.size(); ++k) {
+    of_kernel[k].schedule = std::make_shared<const kernel::Schedule>(s.schedules[k]);
+    of_kernel[k].operations = kernel::count_operations(s.kernels[k], o.plan);
+    of_kernel[k].bytes = bytes_of(s.kernels[k], o);
+  }
   for (size_t i = 0; i < report->kernels.size(); ++i) {
     StepReport::KernelNote& n = report->kernels[i];
-    const kernel::Kernel& k = s.kernels[static_cast<size_t>(n.kernel)];
-    n.schedule = s.schedules[static_cast<size_t>(n.kernel)];
-    n.operations = kernel::count_operations(k, o.plan), n.bytes = bytes_of(k, o), n.calls = calls.at(i);
+    const StepReport::KernelNote& known = of_kernel.at(static_cast<size_t>(n.kernel));
+    n.schedule = known.schedule, n.operations = known.operations, n.bytes = known.bytes,
+    n.calls = calls.at(i);
   }
   report->machine = o.machine;
 }

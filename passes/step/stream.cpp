@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "passes/step/cut.h"
 #include "passes/step/step_passes.h"
 
 namespace gradc::passes {
@@ -75,6 +76,8 @@ class Streamer {
 
 }  // namespace
 
-void stream_results(Step& s, const Machine& m) { Streamer(s, m).run(); }
+void stream_results(Step& s, const Machine& m) {
+  if (largest_temporary(s) >= m.near_bytes) Streamer(s, m).run();
+}
 
 }  // namespace gradc::passes

@@ -51,7 +51,7 @@ inline void count_decisions(const graph::Module& primitive, const CompileOptions
   for (const auto& [move, n] : report.fusion_moves) c[move] += n;
   c["copy"] += report.copies;
   for (const auto& note : report.kernels)
-    count_kernel(s.kernels[note.kernel], before.kernels[note.kernel], note.schedule, c);
+    count_kernel(s.kernels[note.kernel], before.kernels[note.kernel], *note.schedule, c);
   c["barrier"] += barriers_in(s.body);
   for (const step::Buffer& b : s.buffers)
     c["temporary of exchanged state"] += b.name == "old" || b.name.starts_with("old.");

@@ -106,7 +106,7 @@ TEST(GridTiles, AreWhatWasForced) {
     lower_function(m, m.at("f"), o, {}, &report);
     bool forced = false;
     for (const auto& k : report.kernels)
-      for (const kernel::Transform& t : k.schedule.steps)
+      for (const kernel::Transform& t : k.schedule->steps)
         forced |= t.name == "split" && (t.by == 5 || t.by == 8);
     EXPECT_TRUE(forced) << c.name << "\n" << passes::describe(report);
   }

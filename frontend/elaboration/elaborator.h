@@ -3,7 +3,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -49,9 +52,11 @@ struct Slot {
 
 class Elaborator {
  public:
-  Elaborator(Session& s, std::string name, Mode mode, graph::Module* module = nullptr);
+  // Several may be at work at once, each with functions and messages of its own.
+  Elaborator(const Session& s, std::string name, Mode mode, graph::Module* module, Diagnostics& d);
 
-  Session& session() { return s_; }
+  const Session& session() const { return s_; }
+  Diagnostics& diagnostics() { return diagnostics_; }
   graph::Builder& builder() { return b_; }
   const graph::Builder& builder() const { return b_; }
   graph::Builder& finish() { return finish_; }
@@ -218,7 +223,8 @@ class Elaborator {
   std::string interpolate(const std::string& text, Scope& scope, Loc loc);
   Index dim_of(const Expr& e, Scope& scope);
 
-  Session& s_;
+  const Session& s_;
+  Diagnostics& diagnostics_;
   Mode mode_;
   graph::Builder b_, finish_;
   Slots slots_;
@@ -303,6 +309,13 @@ class Elaborator {
   graph::NodeId key_node_ = graph::kNone;  // while an initialiser runs: the parameter's key
   int key_draws_ = 0;
   std::map<graph::NodeId, Loc> softmaxes_;  // results of std's softmax and where it was called
+  // Of the files' top levels what was met so far; null files are the built-in functions.
+  using TopLevel = std::pair<const FileScope*, std::string>;
+  std::map<TopLevel, Value> constants_;
+  std::set<TopLevel> evaluating_;
+  std::map<TopLevel, std::shared_ptr<const Closure>> closures_;
+  std::shared_ptr<const Closure> closure(const Callable* definition, const FileScope* home,
+                                         const std::string& name);
 };
 
 }  // namespace gradc::frontend

@@ -8,8 +8,9 @@ namespace gradc::frontend {
 
 using Kind = Value::Kind;
 
-Elaborator::Elaborator(Session& s, std::string name, Mode mode, graph::Module* module)
+Elaborator::Elaborator(const Session& s, std::string name, Mode mode, graph::Module* module, Diagnostics& d)
     : s_(s),
+      diagnostics_(d),
       mode_(mode),
       b_(name, module),
       finish_(name == "eval_step" ? "finish" : name + "_finish"),
@@ -30,9 +31,9 @@ void Elaborator::report(const CompileError& e) {
     d.notes.push_back({d.loc, "raised here"});
     d.loc = user;
   }
-  for (const Diagnostic& seen : s_.diagnostics.all())
+  for (const Diagnostic& seen : diagnostics_.all())
     if (seen.loc == d.loc && seen.text == d.text) return;
-  Diagnostic& out = s_.diagnostics.error(d.loc, d.text);
+  Diagnostic& out = diagnostics_.error(d.loc, d.text);
   out.notes = d.notes;
   out.help = d.help;
 }
@@ -45,9 +46,9 @@ Loc Elaborator::user_place(Loc loc) const {
 }
 
 void Elaborator::warn(Loc loc, const std::string& text) {
-  for (const Diagnostic& seen : s_.diagnostics.all())
+  for (const Diagnostic& seen : diagnostics_.all())
     if (seen.loc == loc && seen.text == text) return;
-  s_.diagnostics.warning(loc, text);
+  diagnostics_.warning(loc, text);
 }
 
 std::string Elaborator::describe(const Value& v) {
@@ -97,12 +98,13 @@ double Elaborator::constant_real(const Value& v, std::string_view what, Loc loc)
 }
 
 Value Elaborator::evaluate_constant(const FileScope& file, const std::string& name) {
-  if (auto it = file.known.find(name); it != file.known.end()) {
+  const TopLevel place{&file, name};
+  if (auto it = constants_.find(place); it != constants_.end()) {
     if (it->second.is(Kind::Error)) silent();
     return it->second;
   }
   const auto& [expr, loc] = file.constants.at(name);
-  if (!file.evaluating.insert(name).second)
+  if (!evaluating_.insert(place).second)
     fail(loc, fmt::format("the constant '{}' is defined by itself", name));
   Scope scope;
   scope.file = &file;
@@ -113,13 +115,20 @@ Value Elaborator::evaluate_constant(const FileScope& file, const std::string& na
     if (v.is_tensor() || v.is(Kind::None)) fail(loc, fmt::format("'{}' is not known when compiling", name));
     v.loc = loc;
   } catch (const CompileError&) {
-    file.known[name].kind = Kind::Error;
-    file.evaluating.erase(name);
+    constants_[place].kind = Kind::Error;
+    evaluating_.erase(place);
     throw;
   }
-  file.evaluating.erase(name);
-  file.known[name] = v;
+  evaluating_.erase(place);
+  constants_[place] = v;
   return v;
+}
+
+std::shared_ptr<const Closure> Elaborator::closure(const Callable* definition, const FileScope* home,
+                                                   const std::string& name) {
+  std::shared_ptr<const Closure>& known = closures_[{home, name}];
+  if (!known) known = std::make_shared<const Closure>(Closure{definition, home, name, {}, {}});
+  return known;
 }
 
 bool is_builtin(const std::string& name);  // builtin.cpp
@@ -136,17 +145,13 @@ std::optional<Value> Elaborator::find_value(const std::string& name, Scope& scop
     if (it == f->callables.end() || it->second->kind == Callable::Kind::Model) continue;
     Value v;
     v.kind = it->second->kind == Callable::Kind::Fn ? Kind::Fn : Kind::Layer;
-    std::shared_ptr<const Closure>& known = f->closures[name];
-    if (!known) known = std::make_shared<Closure>(Closure{it->second, f, name, {}, {}});
-    v.fn = known;
+    v.fn = closure(it->second, f, name);
     return v;
   }
   if (!is_builtin(name)) return std::nullopt;
   Value v;
   v.kind = Kind::Fn;
-  std::shared_ptr<const Closure>& known = s_.builtins[name];
-  if (!known) known = std::make_shared<Closure>(Closure{nullptr, nullptr, name, {}, {}});
-  v.fn = known;
+  v.fn = closure(nullptr, nullptr, name);
   return v;
 }
 

@@ -82,9 +82,9 @@ void Elaborator::scan(const Stmt& st, Scope& scope) {
   here.length = steps.integer;
   Scan* const outer = std::exchange(scan_, &here);
   const Rehearsal before = remember(scope);
-  const int errors = s_.diagnostics.error_count();
+  const int errors = diagnostics_.error_count();
   scan_step(st, scope, Value::of(Index(0)), 0);
-  if (s_.diagnostics.error_count() > errors) {
+  if (diagnostics_.error_count() > errors) {
     scan_ = outer;
     return;  // the same mistake in every step is said once
   }
@@ -165,7 +165,7 @@ std::string Elaborator::find_carries(const Stmt& st, const Rehearsal& before, st
 // The body once more, over parameters for the carried values, as if the rehearsal had not been.
 void Elaborator::loop_body(const Stmt& st, Scope& scope, const Rehearsal& before,
                            std::vector<Carry>& carries) {
-  const int errors = s_.diagnostics.error_count();
+  const int errors = diagnostics_.error_count();
   Scan& here = *scan_;
   if (!stack_.empty()) stack_.back()->draws = before.draws;
   layers.resize(before.layers);
@@ -181,7 +181,7 @@ void Elaborator::loop_body(const Stmt& st, Scope& scope, const Rehearsal& before
   scan_step(st, scope, wrap(here.step), 0);
   loop_steps_.pop_back();
   softmaxes_ = before.softmaxes;
-  if (s_.diagnostics.error_count() > errors) throw CompileError(Diagnostics{});
+  if (diagnostics_.error_count() > errors) throw CompileError(Diagnostics{});
   for (const auto& [place, value, name] : before.names) {
     const bool carried =
         std::any_of(carries.begin(), carries.end(), [at = place](const Carry& c) { return c.place == at; });

@@ -21,9 +21,6 @@ struct FileScope {
   uint32_t file = 0;
   std::map<std::string, const Callable*> callables;
   std::map<std::string, std::pair<const Expr*, Loc>> constants;
-  mutable std::map<std::string, Value> known;                              // constants evaluated so far
-  mutable std::map<std::string, std::shared_ptr<const Closure>> closures;  // of callables met so far
-  mutable std::set<std::string> evaluating;
 };
 
 struct Session {
@@ -42,7 +39,6 @@ struct Session {
     return std::find(standard_files.begin(), standard_files.end(), loc.file) != standard_files.end();
   }
   std::vector<uint32_t> standard_files;
-  std::map<std::string, std::shared_ptr<const Closure>> builtins;  // met so far
   std::map<std::string, FileScope*> imported;  // by path: a file that several import is one
 
   // Every name that a user could mean, for suggestions.

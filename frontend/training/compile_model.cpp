@@ -11,7 +11,7 @@ Unit ModelCompiler::run(uint32_t file) {
   load(s_, file);
   override_constants();
   if (s_.diagnostics.has_errors()) return {};
-  Elaborator numbers(s_, "numbers", Mode::Predict);
+  Elaborator numbers(s_, "numbers", Mode::Predict, nullptr, s_.diagnostics);
   Scope top;
   top.file = s_.main;
   check_constants(numbers);

@@ -31,19 +31,19 @@ class DataReader {
     spec_.train = split("train"), spec_.val = split("val"), spec_.test = split("test");
     for (const auto& [name, set] : {std::pair("val", spec_.val), std::pair("test", spec_.test)})
       if (auto it = augmented_.find(set); it != augmented_.end())
-        e_.session().diagnostics.error(
+        e_.diagnostics().error(
             it->second, fmt::format("'{}' is measured on what the files hold, and is augmented here; split "
                                     "first, then train = train |> augment(...)",
                                     name));
     for (int set : {spec_.train, spec_.val, spec_.test})
       if (auto it = texts_.find(set); it != texts_.end())
-        e_.session().diagnostics.error(spec_.sources[static_cast<size_t>(it->second)].loc,
-                                       "a text is trained on in windows; write ... |> windows(128)");
-    if (spec_.train < 0 && !e_.session().diagnostics.has_errors())
-      e_.session().diagnostics.error(block.loc,
-                                     fmt::format("data {} has no split 'train'; write train = csv(...), or "
-                                                 "train, val, test = ... |> split(70%, 10%, 20%)",
-                                                 block.name));
+        e_.diagnostics().error(spec_.sources[static_cast<size_t>(it->second)].loc,
+                               "a text is trained on in windows; write ... |> windows(128)");
+    if (spec_.train < 0 && !e_.diagnostics().has_errors())
+      e_.diagnostics().error(block.loc,
+                             fmt::format("data {} has no split 'train'; write train = csv(...), or "
+                                         "train, val, test = ... |> split(70%, 10%, 20%)",
+                                         block.name));
     return std::move(spec_);
   }
 

@@ -31,9 +31,9 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
   if (sums > 0) e.expect_sums(sums);
   e.on_labels = [this, &p](graph::NodeId n, int64_t classes) {
     bool field = false;
-    for (Input& in : unit_.inputs)
-      if (auto it = p.inputs.find(in.name); it != p.inputs.end() && it->second == n) {
-        in.classes = in.classes == 0 ? classes : std::min(in.classes, classes);
+    for (size_t i = 0; i < unit_.inputs.size(); ++i)
+      if (auto it = p.inputs.find(unit_.inputs[i].name); it != p.inputs.end() && it->second == n) {
+        p.labels.emplace_back(i, classes);
         field = true;
       }
     return field && unit_.data && p.e.mode() != Mode::Predict;
@@ -56,7 +56,14 @@ bool ModelCompiler::apply_model(Pass& p, bool all_fields, int64_t sums) {
     e.report(error);
     return false;
   }
-  return !s_.diagnostics.has_errors();
+  return !e.diagnostics().has_errors();
+}
+
+void ModelCompiler::note_labels(const std::vector<std::pair<size_t, int64_t>>& labels) {
+  for (const auto& [i, classes] : labels) {
+    int64_t& known = unit_.inputs[i].classes;
+    known = known == 0 ? classes : std::min(known, classes);
+  }
 }
 
 Value ModelCompiler::loss(Pass& p, const StepFields& step) {
@@ -100,11 +107,11 @@ IndexChecks ModelCompiler::checks_of(Pass& p) {
 }
 
 // The further result of an entry, where it has any.
-void ModelCompiler::add_checks(Pass& p) {
+void ModelCompiler::add_checks(Pass& p, Part& part) {
   const IndexChecks c = checks_of(p);
   if (c.found == graph::kNone) return;
   p.e.builder().result(c.found, check_output());
-  unit_.checks[p.e.builder().function().name] = c.sites;
+  part.checks[p.e.builder().function().name] = c.sites;
 }
 
 std::string ModelCompiler::check_output() const {
@@ -120,8 +127,9 @@ void ModelCompiler::survey() {
   const bool one = train_ != nullptr && fields_.steps.size() == 1;
   const std::string name = one ? fields_.steps[0].function("loss") : "survey";
   const Mode mode = train_ != nullptr ? Mode::Train : Mode::Predict;
-  survey_ = std::make_unique<Pass>(s_, name, mode, &unit_.module);
+  survey_ = elaborate(name, mode);
   elaborate_all(*survey_);
+  note_labels(survey_->labels);
   if (one && shifts_ == 0) return;
   survey_.reset();
   std::erase_if(unit_.module.functions, [&](const auto& f) { return f.first.starts_with(name + "."); });

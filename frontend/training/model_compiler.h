@@ -46,13 +46,29 @@ class ModelCompiler {
 
   // one elaboration of the model (elaborate_model.cpp)
   struct Pass {
-    Pass(Session& s, std::string name, Mode mode, graph::Module* m) : e(s, std::move(name), mode, m) {}
+    Pass(const Session& s, std::string name, Mode mode, graph::Module& m, Diagnostics& d)
+        : module(m), e(s, std::move(name), mode, &m, d) {}
+    graph::Module& module;  // that its functions go to
     Elaborator e;
     Scope scope;  // inputs, fields and named results
     std::shared_ptr<Instance> root = std::make_shared<Instance>();
     std::map<std::string, graph::NodeId> inputs;
     graph::NodeId loss = graph::kNone;
+    std::vector<std::pair<size_t, int64_t>> labels;  // fields that are labels, and how many classes they have
   };
+  // What an entry adds to the unit. Several are made at once.
+  struct Part {
+    graph::Module module;
+    Diagnostics diagnostics;  // those of the unit at first
+    std::map<std::string, Checks> checks;
+    std::vector<std::string> entries, outputs;
+    std::vector<std::pair<size_t, int64_t>> labels;
+    std::vector<StateSpec> state;  // of a model that is not trained
+    Checks init_checks;
+  };
+  std::unique_ptr<Pass> elaborate(std::string name, Mode mode) {
+    return std::make_unique<Pass>(s_, std::move(name), mode, unit_.module, s_.diagnostics);
+  }
   bool apply_model(Pass& p, bool all_fields, int64_t sums);
   // loss and metrics (metrics.cpp)
   std::vector<Value> metrics(Pass& p);
@@ -67,7 +83,7 @@ class ModelCompiler {
 
   // checks of indices: of reads that a result needs, each once (elaborate_model.cpp)
   IndexChecks checks_of(Pass& p);
-  void add_checks(Pass& p);
+  void add_checks(Pass& p, Part& part);
   std::string check_output() const;
 
   // the first elaboration (elaborate_model.cpp)
@@ -97,14 +113,17 @@ class ModelCompiler {
 
   // the other functions (entry_points.cpp)
   void build();
-  void keep(graph::Function f);
+  void build_entries();
+  void add(Part part);
+  void note_labels(const std::vector<std::pair<size_t, int64_t>>& labels);
+  static void keep(graph::Function f, Part& part);
   void note_functions();
-  void build_init();
+  void build_init(Part& part);
   void refuse_inputs(const Pass& p, const StateSpec& spec, graph::NodeId first) const;
-  graph::Function rebuilt(const graph::Function& f);
-  void build_predict();
-  void build_fit(int phase);
-  void build_evaluation();
+  static graph::Function rebuilt(const graph::Function& f, const graph::Module& m);
+  void build_predict(Part& part);
+  void build_fit(int phase, Part& part);
+  void build_evaluation(Part& part);
 
   Session s_;
   Unit unit_;

@@ -13,7 +13,7 @@ UpdatePart ModelCompiler::elaborate_update(const Expr& optimizer, const Type& ty
                                            const std::string& name) {
   UpdatePart u{name, name + ".initial", {}, {}, {}};
   auto body = [&](Mode mode, const std::string& function) {
-    auto p = std::make_unique<Pass>(s_, function, mode, &unit_.module);
+    auto p = elaborate(function, mode);
     Elaborator& e = p->e;
     std::vector<Value> arguments{e.wrap(e.builder().param("param", type))};
     if (mode == Mode::Init) {
@@ -53,7 +53,7 @@ UpdatePart ModelCompiler::elaborate_update(const Expr& optimizer, const Type& ty
     first->e.builder().result(first->e.slots().at(slot).initial->node);
   graph::Function f = first->e.builder().finish();
   f.params.resize(1);
-  unit_.module.functions[u.initial] = rebuilt(f);
+  unit_.module.functions[u.initial] = rebuilt(f, unit_.module);
   return u;
 }
 
@@ -165,7 +165,7 @@ Checks ModelCompiler::finish_checked(Pass& p) {
     p.e.builder().result(c.any);
   }
   graph::Function f = p.e.builder().finish();
-  unit_.module.functions[f.name] = std::move(f);
+  p.module.functions[f.name] = std::move(f);
   return std::move(c.sites);
 }
 
@@ -192,7 +192,8 @@ int ModelCompiler::elaborate_schedule(size_t step, const std::string& path, cons
   const bool by_parameter = !path.empty();
   const int next = static_cast<int>(part.schedules.size());
   const std::string name = fields.function(next == 0 ? "schedule" : fmt::format("schedule{}", next + 1));
-  Pass p(s_, name, Mode::Train, &unit_.module);
+  const std::unique_ptr<Pass> pass = elaborate(name, Mode::Train);
+  Pass& p = *pass;
   Elaborator& e = p.e;
   p.scope.file = s_.main;
   if (by_parameter) {
@@ -229,7 +230,7 @@ int ModelCompiler::elaborate_schedule(size_t step, const std::string& path, cons
                                 "shape(param)",
                                 path));
     f.params.erase(f.params.begin());
-    f = rebuilt(f);
+    f = rebuilt(f, unit_.module);
     if (auto [same, fresh] = known.emplace(text_of(f, path), next); !fresh) {
       unit_.module.functions.erase(name);
       return same->second;
@@ -253,13 +254,14 @@ void ModelCompiler::build_training() {
 
 std::unique_ptr<ModelCompiler::Pass> ModelCompiler::elaborate_loss(size_t step) {
   const StepFields& fields = fields_.steps[step];
-  auto p = std::make_unique<Pass>(s_, fields.function("loss"), Mode::Train, &unit_.module);
+  auto p = elaborate(fields.function("loss"), Mode::Train);
   if (!apply_model(*p, true, kManySums)) throw CompileError(s_.diagnostics);
   p->loss = loss(*p, fields).node;
   if (step == 0) {
     read_shifts(*p);
     metrics(*p);
   }
+  note_labels(p->labels);
   return p;
 }
 

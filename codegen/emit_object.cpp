@@ -11,7 +11,6 @@
 #include <llvm/Support/xxhash.h>
 
 #include <algorithm>
-#include <future>
 #include <thread>
 
 #include "codegen/emit_step.h"
@@ -19,6 +18,7 @@
 #include "codegen/sanitize.h"
 #include "codegen/target.h"
 #include "support/check.h"
+#include "support/parallel.h"
 
 namespace gradc::codegen {
 namespace {
@@ -98,18 +98,14 @@ std::string emit_object(std::span<const step::Step> steps, const std::string& pr
 }
 
 std::vector<std::string> emit_objects(std::span<const step::Step> steps, const Options& o) {
-  const Division division = divide(steps, static_cast<int>(std::thread::hardware_concurrency()));
-  std::vector<std::future<std::string>> parts;
-  for (size_t p = 0; p < division.parts.size(); ++p) {
-    // Where no thread can be had, the parts follow one another.
-    const auto how = p == 0 ? std::launch::deferred : std::launch::async | std::launch::deferred;
-    parts.push_back(std::async(how, [&, p] {
-      return emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile, true);
-    }));
-  }
-  std::vector<std::string> objects;
-  objects.reserve(parts.size());
-  for (auto& part : parts) objects.push_back(part.get());
+  // More parts than cores: nobody knows how long LLVM takes for one.
+  constexpr int kPartsOfACore = 3;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const Division division = divide(steps, cores > 1 ? kPartsOfACore * cores : 1);
+  std::vector<std::string> objects(division.parts.size());
+  in_parallel(objects.size(), [&](size_t p) {
+    objects[p] = emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile, true);
+  });
   return objects;
 }
 

@@ -18,6 +18,17 @@
 namespace gradc::runtime {
 
 double now();  // seconds of a clock that never goes back
+// Adds the time that it lives.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& total) : total_(total), from_(now()) {}
+  ~Stopwatch() { total_ += now() - from_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double &total_, from_;
+};
 
 // Nobody changes it once it is one: what is being written, and what the training holds on to, is one copy.
 using Snapshot = std::shared_ptr<const Kept>;

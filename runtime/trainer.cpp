@@ -1,7 +1,5 @@
 #include "runtime/trainer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,6 +10,7 @@
 #include "runtime/error.h"
 #include "runtime/file.h"
 #include "runtime/progress.h"
+#include "runtime/progress_line.h"
 
 namespace gradc::runtime {
 namespace {
@@ -40,28 +39,15 @@ Checkpoints files_of(const Runner& r, const Splits& data, const TrainOptions& o)
            o.numbered ? o.numbered->last : 0, text_of(data.train.buckets)}};
 }
 
-// Adds the time that it lives.
-class Stopwatch {
- public:
-  explicit Stopwatch(double& total) : total_(total), from_(now()) {}
-  ~Stopwatch() { total_ += now() - from_; }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
- private:
-  double &total_, from_;
-};
-
 class Trainer {
  public:
   Trainer(Runner& r, const Splits& data, const TrainOptions& o, std::FILE* out)
       : r_(r),
         data_(data),
         o_(o),
-        out_(out),
-        live_(!o.quiet && isatty(fileno(out)) != 0),
         per_epoch_(count_batches(data.train, o.batch)),
         total_(planned_steps(data, o)),
+        line_(out, o.quiet, per_epoch_, total_),
         order_(data_.train, o.batch, o.seed),
         files_(files_of(r, data, o)) {}
 
@@ -85,6 +71,7 @@ class Trainer {
     if (o_.started) o_.started(result_);
     weights_finite_ = r_.not_finite() == nullptr;
     started_ = numbered_at_ = now();
+    line_.begin(first_step_);
     train_all();
     finish();
     result_.seconds = now() - started_;
@@ -178,7 +165,7 @@ class Trainer {
     for (; done < per_epoch_ && result_.step < total_; ++done) {
       if (ended()) return;
       step(order_.of_step(result_.step));
-      if (live_ && now() - shown_ > std::max(0.1, kShowPause * show_cost_)) show_running(done + 1);
+      if (line_.is_due()) show_running(done + 1);
       if (stop_now()) return;
     }
     ++result_.epochs;
@@ -252,12 +239,12 @@ class Trainer {
     const ThreadChoice* c = r_.thread_choice("train_step");
     if (c == nullptr || r_.threads() == 1 || !c->tried()) return;
     threads_told_ = true;
-    std::fprintf(out_, "%sthreads %d:", live_ ? "\r\033[K" : "", c->chosen());
+    std::string text = "threads " + std::to_string(c->chosen()) + ":";
     for (int n = r_.threads(); n > 0; n /= 2)
       if (c->seconds(n) > 0)
-        std::fprintf(out_, "%s %.3f ms with %d", n == r_.threads() ? " a step takes" : ",",
-                     c->seconds(n) * 1e3, n);
-    std::fprintf(out_, "\n");
+        text += (n == r_.threads() ? " a step takes " : ", ") + number("%.3f", c->seconds(n) * 1e3) +
+                " ms with " + std::to_string(n);
+    line_.tell(text);
   }
 
   // Steps are left, or a resumed epoch is not counted yet; and nothing stops the training early.
@@ -375,9 +362,8 @@ class Trainer {
       if (plateaus_[i].rate == before) continue;
       rate_changed_ = true;  // weights are kept anew, so that steps from them have one rate
       if (!o_.quiet)
-        std::fprintf(out_, "%s%s %.4g after step %lld: %s did not become better\n", live_ ? "\r\033[K" : "",
-                     o_.plateaus[i].rate.c_str(), plateaus_[i].rate, static_cast<long long>(result_.step),
-                     o_.plateaus[i].on.name().c_str());
+        line_.tell(o_.plateaus[i].rate + " " + number("%.4g", plateaus_[i].rate) + " after step " +
+                   std::to_string(result_.step) + ": " + o_.plateaus[i].on.name() + " did not become better");
     }
   }
   std::map<std::string, double> rates(const std::vector<PlateauState>& states) const {
@@ -534,62 +520,36 @@ class Trainer {
     if (!files_.nan_found().empty()) result_.warnings.push_back(files_.nan_found());
   }
 
-  // The part of a line that names an epoch and how far it has come.
-  std::string place(int64_t epoch, int64_t done, double seconds, int64_t steps) const {
-    const int64_t epochs = (total_ + per_epoch_ - 1) / per_epoch_;
-    std::string line = "epoch " + std::to_string(epoch) + "/" + std::to_string(epochs) + "  ";
-    if (live_) {
-      const int width = 20, filled = static_cast<int>(width * done / std::max<int64_t>(1, per_epoch_));
-      line += "[" + std::string(static_cast<size_t>(filled), '=') +
-              std::string(static_cast<size_t>(width - filled), ' ') + "]  ";
-    }
-    return line + std::to_string(done) + "/" + std::to_string(per_epoch_) + "  " + step_text(seconds, steps) +
-           "  ";
-  }
-
   void show_running(int64_t done) {
     const Stopwatch beside(result_.beside_seconds);
     std::string losses;
     for (int64_t i = 0; i < last_losses_.count(); ++i)
       losses += (i > 0 ? "  " : "") + r_.program().metrics.at(static_cast<size_t>(i)) + " " +
                 number("%.4f", last_losses_.at(i));
-    print(place(result_.epochs + 1, done, now() - epoch_started_ - within_seconds_, done - epoch_from_) +
-              losses,
-          "");
+    const double seconds = now() - epoch_started_ - within_seconds_;
+    line_.show(line_.place(result_.epochs + 1, done, seconds, done - epoch_from_) + losses, result_.step, "");
   }
   void show(const Report& r, int64_t done) {
     if (o_.quiet) return;
-    std::string line =
-        place(r.epoch, done, r.train_seconds, r.train_steps) + metrics_text(r_.program(), r.train, true);
+    std::string line = line_.place(r.epoch, done, r.train_seconds, r.train_steps) +
+                       metrics_text(r_.program(), r.train, true);
     if (data_.val)
       line += "  | val  " + metrics_text(r_.program(), result_.val) + "  " +
               step_text(r.val_seconds, r.val_steps);
-    print(line + (r.best ? "  *" : ""), "\n");
-  }
-
-  void print(std::string line, const char* end) {
-    if (o_.quiet) return;
-    const double from = now(), all = from - started_;
-    line += "  left " + duration(all / static_cast<double>(std::max<int64_t>(1, result_.step - first_step_)) *
-                                 static_cast<double>(total_ - result_.step));
-    std::fprintf(out_, "%s%s%s", live_ ? "\r\033[K" : "", line.c_str(), end);
-    std::fflush(out_);
-    shown_ = now(), show_cost_ = shown_ - from;
+    line_.show(line + (r.best ? "  *" : ""), result_.step, "\n");
   }
 
   Runner& r_;
   const Splits& data_;
   const TrainOptions& o_;
-  std::FILE* out_;
-  bool live_;
   TrainResult result_;
   int64_t per_epoch_ = 0, total_ = 0;
+  ProgressLine line_;
   TrainBatches order_;
   std::vector<double> epoch_sums_;
   Array last_losses_;
   static constexpr double kRememberSeconds = 10;
-  static constexpr double kShowPause = 400;  // times what a line took: some terminals are slow
-  double started_ = 0, epoch_started_ = 0, shown_ = 0, show_cost_ = 0, remembered_ = 0;
+  double started_ = 0, epoch_started_ = 0, remembered_ = 0;
   double within_seconds_ = 0;  // that validations took of the epoch under way
   double numbered_at_ = 0;
   bool rate_changed_ = false;  // since weights were remembered

@@ -202,7 +202,10 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
                  parameters(c.program), c.steps.size());
       return kOk;
     }
-    if (command == "bench") return bench_model(a, o, file, sources, d);
+    if (command == "bench") {
+      o.only = {"init", "train_step", "gather_step"};
+      return bench_model(a, o, file, sources, d);
+    }
     if (command == "train") o.leave_out = {"predict"};
     if (command == "eval") o.only = {"init", "eval_step", "finish"};
     if (command == "predict" || command == "generate") o.only = {"init", "predict"};

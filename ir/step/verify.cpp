@@ -7,6 +7,7 @@
 #include "ir/step/addressable.h"
 #include "ir/step/step.h"
 #include "support/check.h"
+#include "support/parallel.h"
 
 namespace gradc::step {
 namespace {
@@ -103,7 +104,7 @@ void verify(const Step& s) {
     GRADC_CHECK(b.offset % 64 == 0 && bytes <= room - b.offset, "@{}: {} bytes of {} at {} in a region of {}",
                 s.name, bytes, b.name, b.offset, room);
   }
-  for (const kernel::Kernel& k : s.kernels) kernel::verify(k);
+  in_parallel(s.kernels.size(), [&](size_t k) { kernel::verify(s.kernels[k]); });
   GRADC_CHECK(s.schedules.empty() || s.schedules.size() == s.kernels.size(),
               "@{}: {} schedules of {} kernels", s.name, s.schedules.size(), s.kernels.size());
   verify_body(s, s.body);

@@ -5,6 +5,7 @@
 
 #include "passes/kernel/rewrite.h"
 #include "passes/step/step_passes.h"
+#include "support/parallel.h"
 
 namespace gradc::passes {
 namespace {
@@ -111,7 +112,7 @@ class Merger {
 // Of naive kernels: `for o { for i { a[o, i] } }` becomes `for m { a[floordiv(m, I), mod(m, I)] }`, whose
 // address moves evenly with m. Order and results stay.
 void merge_loops(step::Step& s) {
-  for (Kernel& k : s.kernels) Merger(k).run();
+  in_parallel(s.kernels.size(), [&](size_t k) { Merger(s.kernels[k]).run(); });
 }
 
 }  // namespace gradc::passes

@@ -7,6 +7,7 @@
 #include "ir/kernel/operations.h"
 #include "passes/step/chain.h"
 #include "passes/step/step_passes.h"
+#include "support/parallel.h"
 
 namespace gradc::passes {
 namespace {
@@ -61,8 +62,9 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
   const std::vector<bool> shared = shared_kernels(s);
   ScheduleOptions alone = o;
   alone.machine.parallel_threshold = std::numeric_limits<int64_t>::max();
-  for (size_t k = 0; k < s.kernels.size(); ++k)
-    s.schedules.push_back(choose_schedule(s.kernels[k], shared[k] ? o : alone));
+  s.schedules.resize(s.kernels.size());
+  in_parallel(s.kernels.size(),
+              [&](size_t k) { s.schedules[k] = choose_schedule(s.kernels[k], shared[k] ? o : alone); });
   if (!report) return;
   std::vector<double> calls;
   count_calls(s.body, o, 1, calls);
@@ -82,7 +84,8 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
 }
 
 void schedule_kernels(step::Step& s) {
-  for (size_t i = 0; i < s.schedules.size(); ++i) s.kernels[i] = apply_schedule(s.kernels[i], s.schedules[i]);
+  in_parallel(s.schedules.size(),
+              [&](size_t i) { s.kernels[i] = apply_schedule(s.kernels[i], s.schedules[i]); });
   s.schedules.clear();
 }
 

@@ -366,6 +366,8 @@ struct StepBuilder::FunctionLowering {
     FunctionLowering{b, g, std::move(arguments), std::move(results)}.run(out);
   }
 
+  // A carry has two places, which take turns: an iteration reads one and writes the other, and nothing is copied. Where
+  // what each iteration is handed is stacked, it has as many as the stack and one more: each stays where it was made.
   void lower_scan(NodeId n, Body& out) {
     const graph::Node& node = f[n];
     const Function& body = callee(n, "function");
@@ -376,32 +378,46 @@ struct StepBuilder::FunctionLowering {
     loop.extent = node.attrs.shape("length")[0];
     Index t = Index::var(loop.var);
     if (node.attrs.flag("reverse")) t = loop.extent - Index(1) - t;
-    std::vector<View> args, results, carried, next;
+    const Index turn = Index::var(loop.var);
+    std::vector<View> args, results, all;
+    std::map<size_t, int> stacks;  // by result: the buffer of the carry that it stacks
     for (size_t i = 0; i < node.operands.size(); ++i) {
       View v = view_of(node.operands[i]);
       if (i >= consts && i < consts + carries) {
         const Type& type = f.type(node.operands[i]);
-        carried.push_back(b.scratch(name_of(n) + ".carry", type));
-        next.push_back(b.scratch(name_of(n) + ".next", type));
-        b.copy(v, carried.back(), type, out);
-        v = carried.back();
+        const std::optional<size_t> stack = stack_of(body, body.params[i], node);
+        const auto place = [&](const Index& turns) { return stack ? turns : turns.mod(2); };
+        Type places = type;
+        places.shape.insert(places.shape.begin(), stack ? loop.extent + 1 : Dim(2));
+        const int carry = b.scratch(name_of(n) + ".carry", places).buffer;
+        if (stack) stacks[*stack] = carry;
+        b.copy(v, {carry, {Index(0)}}, type, out);
+        v = {carry, {place(turn)}};
+        results.push_back({carry, {place(turn + 1)}});
+        all.push_back({carry, {place(loop.extent)}});
       } else if (i >= consts + carries) {
         v.prefix.push_back(t);
       }
       args.push_back(v);
     }
-    results = next;
-    std::vector<View> all = carried;
     for (size_t r = carries; r < node.types.size(); ++r) {
-      View ys = b.scratch(name_of(n) + ".out", node.types[r]);
+      const auto shared = stacks.find(r);
+      View ys = shared != stacks.end() ? View{shared->second, {}} : b.scratch(name_of(n) + ".out", node.types[r]);
       all.push_back(ys);
       ys.prefix.push_back(t);
       results.push_back(ys);
     }
     call(body, args, results, loop.body);
-    for (size_t c = 0; c < carries; ++c) b.copy(next[c], carried[c], node.types[c], loop.body);
     bind_outputs(n, all);
     out.push_back(std::make_shared<const step::For>(std::move(loop)));
+  }
+
+  // The result that stacks a parameter of the body, in the order of the iterations.
+  static std::optional<size_t> stack_of(const Function& body, NodeId parameter, const graph::Node& scan) {
+    if (scan.attrs.flag("reverse")) return std::nullopt;
+    for (auto r = static_cast<size_t>(scan.attrs.integer("carries")); r < body.results.size(); ++r)
+      if (body.results[r].node == parameter) return r;
+    return std::nullopt;
   }
 
   std::vector<View> result_buffers(NodeId n) {

@@ -86,7 +86,7 @@ int evaluate(const Arguments& a, const Compiled& c, const Sources& sources) {
   return weights.nan ? kDiverged : kOk;
 }
 
-int summary(const Arguments& a, const Compiled& c, const Sources&) {
+int summary(const Arguments& a, const Compiled& c) {
   fmt::print("{}\n", c.unit.model_name);
   for (const frontend::Input& in : c.unit.inputs)
     fmt::print("  {:28} {:14} {:22}\n", in.name, in.model_input ? "input" : "field", in.type.str());
@@ -202,6 +202,11 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
                  parameters(c.program), c.steps.size());
       return kOk;
     }
+    if (command == "summary") {  // of what was lowered: a cached program tells less
+      const Compiled c = lower_model(sources, file, o, d);
+      show(d, sources);
+      return summary(a, c);
+    }
     if (command == "bench") {
       o.only = {"init", "train_step", "gather_step"};
       return bench_model(a, o, file, sources, d);
@@ -217,7 +222,6 @@ int run_on_model(const Arguments& a, const std::string& command, Sources& source
     if (command == "eval") return evaluate(a, c, sources);
     if (command == "predict") return predict(a, c, sources);
     if (command == "generate") return generate(a, c);
-    if (command == "summary") return summary(a, c, sources);
     GRADC_CHECK(false, "command {}", command);
   } catch (const CompileError& e) {
     if (!d.has_errors()) throw;

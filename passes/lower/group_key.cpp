@@ -32,7 +32,8 @@ GroupKeys::Key GroupKeys::key(const LowerInput& in, const Group& group,
   auto buffer = [&](NodeId n) {  // the buffer of a node and its layout
     const NodeId s = storage(n);
     const Place p = storage_place(s);
-    for (uint64_t v : {place_of(s), shape(p.shape), layout(p.layout), static_cast<uint64_t>(p.prefix)})
+    for (uint64_t v : {place_of(s), shape(p.shape), layout(p.layout), static_cast<uint64_t>(p.prefix),
+                       static_cast<uint64_t>(p.shift)})
       k.numbers.push_back(v);
   };
   for (size_t i = 0; i < stack.size(); ++i) {

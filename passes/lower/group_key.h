@@ -17,6 +17,7 @@ struct Place {
   Shape shape;
   Layout layout;
   size_t prefix = 0;  // leading axes that the step fixes
+  int64_t shift = 0;  // where the axis behind them begins
 };
 
 class GroupKeys {

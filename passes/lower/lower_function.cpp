@@ -21,11 +21,19 @@ using graph::kNone;
 using step::Body;
 using step::Step;
 
-// A tensor in a buffer, possibly one slice of it: the leading indices are fixed by step loop variables.
+// A tensor in a buffer, possibly one slice of it: the leading indices are fixed by step loop variables. The
+// axis behind them begins at `shift`.
 struct View {
   int buffer = -1;
   std::vector<Index> prefix;
+  int64_t shift = 0;
   bool operator==(const View&) const = default;
+
+  View slice(const Index& at) const {
+    View v{buffer, prefix};
+    v.prefix.push_back(at + shift);
+    return v;
+  }
 };
 
 class StepBuilder {
@@ -117,7 +125,7 @@ class StepBuilder {
   }
 
   Place place(const View& v) const {
-    return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].layout, v.prefix.size()};
+    return {s_.buffers[v.buffer].shape, s_.buffers[v.buffer].layout, v.prefix.size(), v.shift};
   }
 
   // A kernel's number, and what its first parameters are in this run.
@@ -129,16 +137,17 @@ class StepBuilder {
   // indices by kernel parameters, which stand behind those for random keys.
   Bound bind(kernel::Kernel k, const std::vector<View>& views) {
     Bound bound{0, lift_keys(k)};
-    std::map<int, std::vector<Index>> prefix;
+    std::map<int, Lead> leads;
     for (size_t b = 0; b < views.size(); ++b) {
       k.buffers[b].shape = s_.buffers[views[b].buffer].shape;
       k.buffers[b].layout = s_.buffers[views[b].buffer].layout;
       for (size_t i = 0; i < views[b].prefix.size(); ++i) {
         k.params.push_back(k.vars++);
-        prefix[static_cast<int>(b)].push_back(Index::var(k.params.back()));
+        leads[static_cast<int>(b)].prefix.push_back(Index::var(k.params.back()));
       }
+      if (views[b].shift != 0) leads[static_cast<int>(b)].shift = views[b].shift;
     }
-    if (!prefix.empty()) k.body = with_prefix(k.body, prefix);
+    if (!leads.empty()) k.body = with_leads(k.body, leads);
     kernel::verify(k);
     bound.kernel = intern(std::move(k));
     return bound;
@@ -155,10 +164,16 @@ class StepBuilder {
     out.push_back(std::move(run));
   }
 
-  static kernel::Body with_prefix(const kernel::Body& body, const std::map<int, std::vector<Index>>& prefix) {
+  struct Lead {  // of a view, for each of its kernel's accesses
+    std::vector<Index> prefix;
+    int64_t shift = 0;
+  };
+  static kernel::Body with_leads(const kernel::Body& body, const std::map<int, Lead>& leads) {
     auto insert = [&](int buffer, std::vector<Index>& at) {
-      if (auto it = prefix.find(buffer); it != prefix.end())
-        at.insert(at.begin(), it->second.begin(), it->second.end());
+      const auto lead = leads.find(buffer);
+      if (lead == leads.end()) return;
+      if (lead->second.shift != 0) at[0] += lead->second.shift;
+      at.insert(at.begin(), lead->second.prefix.begin(), lead->second.prefix.end());
     };
     return kernel::map_statements(body, [&](kernel::Stmt s) {
       if (auto* l = std::get_if<kernel::Load>(&s)) insert(l->buffer, l->at);
@@ -366,58 +381,66 @@ struct StepBuilder::FunctionLowering {
     FunctionLowering{b, g, std::move(arguments), std::move(results)}.run(out);
   }
 
-  // A carry has two places, which take turns: an iteration reads one and writes the other, and nothing is copied. Where
-  // what each iteration is handed is stacked, it has as many as the stack and one more: each stays where it was made.
+  // A carry has two places, which take turns: an iteration reads one and writes the other, and nothing is
+  // copied. Where what iterations are handed or hand on is stacked, the stack has one place more and is both.
   void lower_scan(NodeId n, Body& out) {
     const graph::Node& node = f[n];
     const Function& body = callee(n, "function");
     const size_t consts = static_cast<size_t>(node.attrs.integer("consts"));
     const size_t carries = static_cast<size_t>(node.attrs.integer("carries"));
+    const bool reverse = node.attrs.flag("reverse");
     step::For loop;
     loop.var = b.s_.vars++;
     loop.extent = node.attrs.shape("length")[0];
-    Index t = Index::var(loop.var);
-    if (node.attrs.flag("reverse")) t = loop.extent - Index(1) - t;
-    const Index turn = Index::var(loop.var);
+    const Index turn = Index::var(loop.var), t = reverse ? loop.extent - Index(1) - turn : turn;
     std::vector<View> args, results, all;
-    std::map<size_t, int> stacks;  // by result: the buffer of the carry that it stacks
+    std::map<size_t, View> stacks;  // by result
     for (size_t i = 0; i < node.operands.size(); ++i) {
-      View v = view_of(node.operands[i]);
-      if (i >= consts && i < consts + carries) {
-        const Type& type = f.type(node.operands[i]);
-        const std::optional<size_t> stack = stack_of(body, body.params[i], node);
-        const auto place = [&](const Index& turns) { return stack ? turns : turns.mod(2); };
-        Type places = type;
-        places.shape.insert(places.shape.begin(), stack ? loop.extent + 1 : Dim(2));
-        const int carry = b.scratch(name_of(n) + ".carry", places).buffer;
-        if (stack) stacks[*stack] = carry;
-        b.copy(v, {carry, {Index(0)}}, type, out);
-        v = {carry, {place(turn)}};
-        results.push_back({carry, {place(turn + 1)}});
-        all.push_back({carry, {place(loop.extent)}});
+      const View v = view_of(node.operands[i]);
+      if (i < consts) {
+        args.push_back(v);
       } else if (i >= consts + carries) {
-        v.prefix.push_back(t);
+        args.push_back(v.slice(t));
+      } else {
+        const bool stacked = stacks_carry(body, i, consts, carries, stacks);
+        const auto place = [&](const Index& turns) {
+          return !stacked ? turns.mod(2) : reverse ? loop.extent - turns : turns;
+        };
+        const Type& type = f.type(node.operands[i]);
+        Type places = type;
+        places.shape.insert(places.shape.begin(), stacked ? loop.extent + 1 : Dim(2));
+        const View carry = b.scratch(name_of(n) + ".carry", places);
+        for (auto& [r, stack] : stacks)
+          if (stack.buffer < 0)
+            stack = {carry.buffer, {}, (body.results[r].node == body.params[i]) == reverse};
+        b.copy(v, carry.slice(place(0)), type, out);
+        args.push_back(carry.slice(place(turn)));
+        results.push_back(carry.slice(place(turn + 1)));
+        all.push_back(carry.slice(place(loop.extent)));
       }
-      args.push_back(v);
     }
     for (size_t r = carries; r < node.types.size(); ++r) {
-      const auto shared = stacks.find(r);
-      View ys = shared != stacks.end() ? View{shared->second, {}} : b.scratch(name_of(n) + ".out", node.types[r]);
-      all.push_back(ys);
-      ys.prefix.push_back(t);
-      results.push_back(ys);
+      const auto stack = stacks.find(r);
+      all.push_back(stack != stacks.end() ? stack->second : b.scratch(name_of(n) + ".out", node.types[r]));
+      results.push_back(all.back().slice(t));
     }
     call(body, args, results, loop.body);
     bind_outputs(n, all);
     out.push_back(std::make_shared<const step::For>(std::move(loop)));
   }
 
-  // The result that stacks a parameter of the body, in the order of the iterations.
-  static std::optional<size_t> stack_of(const Function& body, NodeId parameter, const graph::Node& scan) {
-    if (scan.attrs.flag("reverse")) return std::nullopt;
-    for (auto r = static_cast<size_t>(scan.attrs.integer("carries")); r < body.results.size(); ++r)
-      if (body.results[r].node == parameter) return r;
-    return std::nullopt;
+  // Notes, without a buffer yet, the results that stack what iterations are handed of a carry or hand on, one
+  // of each.
+  static bool stacks_carry(const Function& body, size_t parameter, size_t consts, size_t carries,
+                           std::map<size_t, View>& stacks) {
+    bool any = false;
+    for (const NodeId value : {body.params[parameter], body.results[parameter - consts].node})
+      for (size_t r = carries; r < body.results.size(); ++r)
+        if (body.results[r].node == value && stacks.emplace(r, View{}).second) {
+          any = true;
+          break;
+        }
+    return any;
   }
 
   std::vector<View> result_buffers(NodeId n) {

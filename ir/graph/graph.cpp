@@ -1,5 +1,6 @@
 #include "ir/graph/graph.h"
 
+#include <algorithm>
 #include <set>
 
 #include "ir/graph/node_kind.h"
@@ -50,6 +51,14 @@ const Function& Module::at(std::string_view name) const {
   const Function* f = find(name);
   if (!f) throw CompileError({}, fmt::format("no function @{}", name));
   return *f;
+}
+
+size_t functions_a_thread(const Module& m) {
+  constexpr size_t kNodes = 500;
+  size_t nodes = 0;
+  for (const auto& [name, f] : m.functions) nodes += f.nodes.size();
+  const size_t threads = std::max<size_t>(1, nodes / kNodes);
+  return std::max<size_t>(1, m.functions.size() / threads);
 }
 
 void Module::drop_unnamed() {

@@ -114,6 +114,9 @@ struct Module {
   void drop_unnamed();
 };
 
+// How many functions, on the average, are worth a thread of a pass.
+size_t functions_a_thread(const Module& m);
+
 std::string print(const Function& f);
 std::string print(const Module& m);
 // Throws CompileError with the place in the text. Types may be omitted where they can be inferred.

@@ -103,7 +103,8 @@ void verify(const Module& m) {
     all.push_back(&f);
   }
   largest_first(all, [](const Function* f) { return f->nodes.size(); });
-  in_parallel(all.size(), [&](size_t i) { verify(*all[i], m); });
+  in_parallel(
+      all.size(), [&](size_t i) { verify(*all[i], m); }, functions_a_thread(m));
 }
 
 }  // namespace gradc::graph

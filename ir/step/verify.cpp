@@ -104,7 +104,8 @@ void verify(const Step& s) {
     GRADC_CHECK(b.offset % 64 == 0 && bytes <= room - b.offset, "@{}: {} bytes of {} at {} in a region of {}",
                 s.name, bytes, b.name, b.offset, room);
   }
-  in_parallel(s.kernels.size(), [&](size_t k) { kernel::verify(s.kernels[k]); });
+  in_parallel(
+      s.kernels.size(), [&](size_t k) { kernel::verify(s.kernels[k]); }, 16);
   GRADC_CHECK(s.schedules.empty() || s.schedules.size() == s.kernels.size(),
               "@{}: {} schedules of {} kernels", s.name, s.schedules.size(), s.kernels.size());
   verify_body(s, s.body);

@@ -49,7 +49,8 @@ graph::Module each_function(const graph::Module& m, F&& pass) {
   std::vector<std::pair<const graph::Function*, graph::Function*>> work;
   for (const auto& [name, f] : m.functions) work.emplace_back(&f, &out.functions[name]);
   largest_first(work, [](const auto& w) { return w.first->nodes.size(); });
-  in_parallel(work.size(), [&](size_t i) { *work[i].second = pass(*work[i].first, m); });
+  in_parallel(
+      work.size(), [&](size_t i) { *work[i].second = pass(*work[i].first, m); }, functions_a_thread(m));
   return out;
 }
 

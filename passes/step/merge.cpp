@@ -112,7 +112,8 @@ class Merger {
 // Of naive kernels: `for o { for i { a[o, i] } }` becomes `for m { a[floordiv(m, I), mod(m, I)] }`, whose
 // address moves evenly with m. Order and results stay.
 void merge_loops(step::Step& s) {
-  in_parallel(s.kernels.size(), [&](size_t k) { Merger(s.kernels[k]).run(); });
+  in_parallel(
+      s.kernels.size(), [&](size_t k) { Merger(s.kernels[k]).run(); }, 16);
 }
 
 }  // namespace gradc::passes

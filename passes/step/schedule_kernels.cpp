@@ -63,8 +63,9 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
   ScheduleOptions alone = o;
   alone.machine.parallel_threshold = std::numeric_limits<int64_t>::max();
   s.schedules.resize(s.kernels.size());
-  in_parallel(s.kernels.size(),
-              [&](size_t k) { s.schedules[k] = choose_schedule(s.kernels[k], shared[k] ? o : alone); });
+  in_parallel(
+      s.kernels.size(),
+      [&](size_t k) { s.schedules[k] = choose_schedule(s.kernels[k], shared[k] ? o : alone); }, 4);
   if (!report) return;
   std::vector<double> calls;
   count_calls(s.body, o, 1, calls);
@@ -84,8 +85,8 @@ void plan_kernels(step::Step& s, const ScheduleOptions& options, StepReport* rep
 }
 
 void schedule_kernels(step::Step& s) {
-  in_parallel(s.schedules.size(),
-              [&](size_t i) { s.kernels[i] = apply_schedule(s.kernels[i], s.schedules[i]); });
+  in_parallel(
+      s.schedules.size(), [&](size_t i) { s.kernels[i] = apply_schedule(s.kernels[i], s.schedules[i]); }, 4);
   s.schedules.clear();
 }
 

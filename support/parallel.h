@@ -12,12 +12,10 @@
 namespace gradc {
 
 // Calls work(0) to work(n - 1), each once, several at a time and begun in this order. All are done when it
-// returns; what the first of those that failed threw is thrown then. A thread is made for so many pieces as
-// are worth one (it costs some 20 us), and no more than a few; where none can be had, they follow one
-// another.
+// returns; what the first of those that failed threw is thrown then. A thread, which costs some 20 us, is
+// made for as many pieces as are worth one; where none can be had, they follow one another.
 template <class F>
 void in_parallel(size_t n, F&& work, size_t worth_a_thread = 1) {
-  constexpr size_t kMost = 8;
   std::vector<std::exception_ptr> failures(n);
   std::atomic<size_t> next{0};
   const auto take = [&] {
@@ -30,7 +28,7 @@ void in_parallel(size_t n, F&& work, size_t worth_a_thread = 1) {
     }
   };
   std::vector<std::future<void>> others;
-  const size_t threads = std::min<size_t>({n / worth_a_thread, std::thread::hardware_concurrency(), kMost});
+  const size_t threads = std::min<size_t>(n / worth_a_thread, std::thread::hardware_concurrency());
   for (size_t t = 1; t < threads; ++t)
     others.push_back(std::async(std::launch::async | std::launch::deferred, take));
   take();

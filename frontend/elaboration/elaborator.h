@@ -124,7 +124,7 @@ class Elaborator {
   bool is_known(const std::string& name, Scope& scope);                    // whether that gives one
   Shape dims(const TypeExpr& t, Scope& scope);                             // every name bound
   DType element_type(const TypeExpr& t) const;
-  void match_type(const TypeExpr& t, const Value& v, Scope& scope, const Subject& what, Loc loc,
+  void match_type(const TypeExpr& t, const Value& v, Scope& scope, const Subject& subject, Loc loc,
                   bool weak_numbers);
 
   // ---- parameters and states

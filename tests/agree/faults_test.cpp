@@ -292,7 +292,7 @@ func @f(%w: f32[3,3], %h: f32[2,3], %xs: f32[4,2,3], %a: f32[], %n: i64[], %ids:
   return %hn, %ys, %x, %k, %t
 }
 )",
-                   {0, 0, 0, 0, 0, 0, 0, 0}, 4, 1);  // a thread's rows of a carry are its own
+                   {0, 0, 0, 0, 0, 0, 0, 0}, 4, 1);  // the scan's body is one tile, one thread's
 }
 
 }  // namespace

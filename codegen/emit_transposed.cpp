@@ -118,14 +118,29 @@ bool KernelEmitter::fills_block(const For& rows) const {
          rows.extent.constant_part() <= width_;
 }
 
+// Whether the rows' elements lie side by side: within one block, of a layout that has some.
+bool KernelEmitter::follow_one_another(const Buffer& b, const std::vector<Index>& at, const For& rows) {
+  const int64_t n = rows.extent.constant_part();
+  std::vector<Index> folded;
+  for (const Index& e : at) {
+    const int64_t block = b.layout.block_of(static_cast<int>(folded.size()));
+    folded.push_back(index_.fold(e));
+    const Index first =
+        folded.back().substitute([&](int v) { return v == rows.var ? Index(0) : Index::var(v); });
+    if (block > 0 && folded.back().uses_var(rows.var) && (block % n != 0 || !first.exact_div(n)))
+      return false;
+  }
+  return b.layout.within(b.shape, folded).coefficient_of(rows.var) == Index(1);
+}
+
 // Whether what lies at `at` for the lanes of one row follows, lane by lane, what lies there for the row
 // before.
 bool KernelEmitter::lies_transposed(int buffer, const std::vector<Index>& at, const For& rows) {
   const Buffer& b = k_.buffers[buffer];
   if (b.space == Space::Tile) return false;
   const Index e = element_offset(buffer, at);
-  const std::optional<Index> next = e.coefficient_of(rows.var), step = stride(e);
-  if (!next || !next->is(1) || !step || step->is(0) || step->is(1)) return false;
+  const std::optional<Index> step = stride(e);
+  if (!follow_one_another(b, at, rows) || !step || step->is(0) || step->is(1)) return false;
   if (b.space == Space::InOut && step->constant().value_or(0) < rows.extent.constant_part()) return false;
   bool known = true;
   e.substitute([&](int v) {

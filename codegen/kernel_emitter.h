@@ -170,6 +170,7 @@ class KernelEmitter {
 
   // blocks that lie transposed (emit_transposed.cpp)
   bool fills_block(const For& rows) const;
+  bool follow_one_another(const kernel::Buffer& b, const std::vector<Index>& at, const kernel::For& rows);
   bool lies_transposed(int buffer, const std::vector<Index>& at, const For& rows);
   std::vector<LValue> transposed(std::vector<LValue> v, DType t);
   void read_blocks(const For& rows);

@@ -146,14 +146,19 @@ std::optional<std::string> key_of(const frontend::Unit& unit, const ModelOptions
 // Whether the cache had the program of the unit.
 bool take_cached(Compiled& c, const codegen::ProgramCache& cache, const Sources& sources) {
   std::vector<std::string> parts = cache.load();
-  if (parts.size() < 3) return false;
+  if (parts.size() < 4) return false;
   auto entries = unpack_entries(parts[0]);
   auto extended = unpack_extended(parts[1]);
-  if (!entries || !extended) return false;
-  parts.erase(parts.begin(), parts.begin() + 2);
+  const auto layouts = unpack_layouts(parts[2]);
+  if (!entries || !extended || !layouts) return false;
+  parts.erase(parts.begin(), parts.begin() + 3);
   c.extended = std::move(*extended);
   note_extension(c.unit, c.extended);
-  c.program = program_of(c.unit, make_state_table(c.unit, {}), std::move(*entries), sources);
+  c.state = make_state_table(c.unit, {});
+  if (layouts->size() != c.state.rows.size()) return false;
+  for (size_t i = 0; i < layouts->size(); ++i)
+    c.state.rows[i].place.layout = compiler_layout((*layouts)[i], c.unit.state[i].type.rank());
+  c.program = program_of(c.unit, c.state, std::move(*entries), sources);
   take_code(c, codegen::link(parts));
   return c.from_cache = true;
 }
@@ -207,7 +212,7 @@ void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
     note_extension(c.unit, c.extended);
   }
   c.timing.passes_ms = watch.lap_ms();
-  const passes::StateTable state = make_state_table(c.unit, o.layouts);
+  c.state = make_state_table(c.unit, o.layouts);
   std::vector<std::pair<const graph::Function*, size_t>> wanted;
   for (const auto& [name, f] : c.primitive.functions)
     if (passes::is_entry(name) && is_wanted(name, o)) wanted.emplace_back(&f, wanted.size());
@@ -216,12 +221,20 @@ void lower(Compiled& c, const ModelOptions& o, const Sources& sources) {
   in_parallel(wanted.size(), [&](size_t i) {
     const auto& [f, place] = wanted[i];
     c.steps[place] =
-        lower_function(c.primitive, *f, o.compile, {state, state_rows(c.unit, *f)}, &c.reports[place]);
+        lower_naive(c.primitive, *f, o.compile, {c.state, state_rows(c.unit, *f)}, &c.reports[place]);
+  });
+  if (!o.layouts) {
+    passes::run_program_passes(c.steps, step_options(o.compile), &c.reports);
+    adopt(c.state, c.steps);
+  }
+  in_parallel(wanted.size(), [&](size_t i) {
+    const size_t place = wanted[i].second;
+    c.steps[place] = finish_step(std::move(c.steps[place]), o.compile, &c.reports[place]);
   });
   std::map<std::string, runtime::Entry> entries;
   for (const step::Step& s : c.steps) entries[s.name] = make_entry(s);
   c.timing.lower_ms = watch.lap_ms();
-  c.program = program_of(c.unit, state, std::move(entries), sources);
+  c.program = program_of(c.unit, c.state, std::move(entries), sources);
 }
 
 Compiled with_unit(Sources& sources, uint32_t file, const ModelOptions& o, Diagnostics& diagnostics) {
@@ -267,7 +280,7 @@ Compiled compile_model(Sources& sources, uint32_t file, const ModelOptions& o, D
     watch.lap_ms();
     std::vector<std::string> parts = codegen::emit_objects(c.steps, o.compile.codegen);
     take_code(c, codegen::link(parts));
-    parts.insert(parts.begin(), {pack(c.program.entries), pack(c.extended)});
+    parts.insert(parts.begin(), {pack(c.program.entries), pack(c.extended), pack(c.program.state)});
     cache.store(parts);
   }
   c.timing.codegen_ms = watch.lap_ms();

@@ -22,7 +22,7 @@ struct ModelOptions {
   std::vector<std::string> only;       // entries to compile; empty: all
   std::vector<std::string> leave_out;  // but these
   passes::PipelineOptions pipeline;
-  ChooseLayout layouts;   // how states lie; plain where absent. For tests: no command chooses any.
+  ChooseLayout layouts;   // how states lie, for tests; else the pass `panels` chooses
   bool extend = false;    // @extend too, where @predict has one
   std::string cache_dir;  // of compiled programs; "" for none
 };
@@ -40,6 +40,7 @@ struct Compiled {
   graph::Module primitive;
   std::vector<step::Step> steps;
   std::vector<passes::StepReport> reports;
+  passes::StateTable state;
   std::unique_ptr<codegen::Jit> code;  // null when only lowered
   runtime::Program program;
   Extended extended;  // what became of @extend, where it was asked for

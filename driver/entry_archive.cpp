@@ -63,14 +63,19 @@ class Reader {
 };
 
 // One walk over the fields for both directions: `E` and what is below it are const for the writer.
+template <class Archive, class L>
+void layout(Archive& a, L& l) {
+  auto each = [&](auto& x) { a(x); };
+  a.list(l.order, each);
+  a.list(l.blocks, [&](auto& b) { a(b.axis), a(b.size); });
+  a.list(l.padding, each);
+}
+
 template <class Archive, class T>
 void tensor(Archive& a, T& t) {
-  auto each = [&](auto& x) { a(x); };
   a(t.name), a(t.dtype), a(t.offset), a(t.derived_from);
   a.list(t.shape, [&](auto& e) { a(e.scale), a(e.dim); });
-  a.list(t.layout.order, each);
-  a.list(t.layout.blocks, [&](auto& b) { a(b.axis), a(b.size); });
-  a.list(t.layout.padding, each);
+  layout(a, t.layout);
 }
 
 template <class Archive, class E>
@@ -126,6 +131,19 @@ std::optional<Extended> unpack_extended(std::string_view bytes) {
   Extended e;
   extended(r, e);
   return r.done() ? std::optional(std::move(e)) : std::nullopt;
+}
+
+std::string pack(const std::vector<runtime::StateTensor>& rows) {
+  Writer w;
+  for (const runtime::StateTensor& row : rows) layout(w, row.tensor.layout);
+  return w.take();
+}
+
+std::optional<std::vector<runtime::Layout>> unpack_layouts(std::string_view bytes) {
+  Reader r(bytes);
+  std::vector<runtime::Layout> rows;
+  while (r.ok() && !r.done()) layout(r, rows.emplace_back());
+  return r.ok() ? std::optional(std::move(rows)) : std::nullopt;
 }
 
 }  // namespace gradc

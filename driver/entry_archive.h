@@ -19,4 +19,8 @@ std::optional<std::map<std::string, runtime::Entry>> unpack_entries(std::string_
 std::string pack(const Extended& e);
 std::optional<Extended> unpack_extended(std::string_view bytes);
 
+// How the rows of the state lie, one behind the other.
+std::string pack(const std::vector<runtime::StateTensor>& rows);
+std::optional<std::vector<runtime::Layout>> unpack_layouts(std::string_view bytes);
+
 }  // namespace gradc

@@ -62,13 +62,14 @@ int64_t memory_of(const step::Step& s, int threads) {
 namespace {
 
 // Into more and more segments, until it fits: each time a larger part of the forward pass is run twice.
-step::Step within_memory(const graph::Module& m, const graph::Function& f, passes::StepOptions s,
-                         const CompileOptions& o, passes::StepReport* report) {
+step::Step within_memory(const step::Step& naive, passes::StepOptions s, const CompileOptions& o,
+                         passes::StepReport* report) {
   int64_t least = 0;
   for (const int64_t segments : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) {
     s.schedule.segments = segments;
-    passes::StepReport made;
-    step::Step step = passes::build_step(m, f, s, &made);
+    passes::StepReport made = report ? *report : passes::StepReport{};
+    step::Step step = naive;
+    passes::run_step_passes(step, s, report ? &made : nullptr);
     const int64_t bytes = memory_of(step, o.memory_threads);
     if (bytes <= o.memory) {
       if (report) *report = std::move(made);
@@ -76,22 +77,33 @@ step::Step within_memory(const graph::Module& m, const graph::Function& f, passe
     }
     least = segments == 1 ? bytes : std::min(least, bytes);
   }
-  throw CompileError(
-      {}, fmt::format("@{} takes at least {} with {} thread{}, the limit is {}; a smaller batch "
-                      "takes less",
-                      f.name, runtime::size_text(least), o.memory_threads, o.memory_threads == 1 ? "" : "s",
-                      runtime::size_text(o.memory)));
+  throw CompileError({},
+                     fmt::format("@{} takes at least {} with {} thread{}, the limit is {}; a smaller batch "
+                                 "takes less",
+                                 naive.name, runtime::size_text(least), o.memory_threads,
+                                 o.memory_threads == 1 ? "" : "s", runtime::size_text(o.memory)));
 }
 
 }  // namespace
 
-step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
-                          const passes::StateBinding& state, passes::StepReport* report) {
+step::Step lower_naive(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
+                       const passes::StateBinding& state, passes::StepReport* report) {
   check_dims(f);
   passes::StepOptions s = step_options(o);
   s.fuse.state = state;
-  return o.memory > 0 ? within_memory(primitive, f, s, o, report)
-                      : passes::build_step(primitive, f, s, report);
+  return passes::run_lower(primitive, passes::run_fuse(primitive, f, s, report), report);
+}
+
+step::Step finish_step(step::Step naive, const CompileOptions& o, passes::StepReport* report) {
+  const passes::StepOptions s = step_options(o);
+  if (o.memory > 0) return within_memory(naive, s, o, report);
+  passes::run_step_passes(naive, s, report);
+  return naive;
+}
+
+step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
+                          const passes::StateBinding& state, passes::StepReport* report) {
+  return finish_step(lower_naive(primitive, f, o, state, report), o, report);
 }
 
 }  // namespace gradc

@@ -35,8 +35,14 @@ void check_dims(const graph::Function& f);
 passes::StepOptions step_options(const CompileOptions& o);
 // What a call of it takes, as CompileOptions::memory counts.
 int64_t memory_of(const step::Step& s, int threads);
-// CompileError where it cannot be made to fit into the memory that is allowed.
+// A function as a step of naive kernels; what follows for all entries of a program together is
+// passes::run_program_passes; then the rest for each: CompileError where it cannot be made to fit into the
+// memory that is allowed.
 // `state`: where the parameters lie that are state; none is without.
+step::Step lower_naive(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
+                       const passes::StateBinding& state = {}, passes::StepReport* report = nullptr);
+step::Step finish_step(step::Step naive, const CompileOptions& o, passes::StepReport* report = nullptr);
+// Both, of a function that is no part of a program.
 step::Step lower_function(const graph::Module& primitive, const graph::Function& f, const CompileOptions& o,
                           const passes::StateBinding& state = {}, passes::StepReport* report = nullptr);
 Machine machine_of(const codegen::Target& t);

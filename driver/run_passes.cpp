@@ -17,6 +17,19 @@ const graph::Function& chosen(const graph::Module& m, const std::string& name) {
   return f;
 }
 
+step::Step& chosen(std::vector<step::Step>& entries, const std::string& name) {
+  for (step::Step& s : entries)
+    if (entries.size() == 1 || s.name == name) return s;
+  throw CompileError({}, fmt::format("a text of {} steps: name one of them, or stop after the passes on all",
+                                     entries.size()));
+}
+
+std::string printed(const std::vector<step::Step>& entries) {
+  std::string out;
+  for (const step::Step& s : entries) out += (out.empty() ? "" : "\n") + step::print(s);
+  return out;
+}
+
 // What a verifier finds in a text is a mistake of the text; of what a pass made it would be one of ours.
 template <class F>
 void verify_text(uint32_t file, F verify) {
@@ -50,6 +63,15 @@ std::string run_passes(const std::string& text, uint32_t file, const PassRange& 
   o.from = range.from;
   o.after = range.after;
   const Stage first = from ? from->stage : Stage::Graph;
+  if (first == Stage::Program) {
+    std::vector<step::Step> entries = step::parse_steps(text, file);
+    for (const step::Step& s : entries) verify_text(file, [&] { step::verify(s); });
+    passes::run_program_passes(entries, o);
+    if (after && after->stage == Stage::Program) return printed(entries);
+    step::Step& s = chosen(entries, range.function);
+    passes::run_step_passes(s, o);
+    return step::print(s);
+  }
   if (first == Stage::Step) {
     step::Step s = step::parse_step(text, file);
     verify_text(file, [&] { step::verify(s); });

@@ -38,6 +38,15 @@ passes::StateTable make_state_table(const frontend::Unit& unit, const ChooseLayo
   return table;
 }
 
+void adopt(passes::StateTable& table, const std::vector<step::Step>& entries) {
+  std::map<int64_t, const Layout*> at;
+  for (const step::Step& s : entries)
+    for (const step::Buffer& b : s.buffers)
+      if (b.region == step::Region::State) at[b.offset] = &b.layout;
+  for (passes::StateRow& row : table.rows)
+    if (auto it = at.find(row.place.offset); it != at.end()) row.place.layout = *it->second;
+}
+
 std::vector<int> state_rows(const frontend::Unit& unit, const graph::Function& f) {
   std::map<std::string, int> row;
   for (size_t s = 0; s < unit.state.size(); ++s)

@@ -98,6 +98,28 @@ Index Layout::address(const Shape& logical, const std::vector<Index>& at) const 
   return rejoin(std::move(sum));
 }
 
+Index Layout::within(const Shape& logical, const std::vector<Index>& at) const {
+  if (blocks_.empty()) return address(logical, at);
+  const Shape own = extents(logical);
+  std::vector<bool> placed(at.size(), false);
+  Index sum, stride(1);
+  for (size_t i = own.size(); i-- > 0;) {
+    const size_t axis = i >= at.size()   ? static_cast<size_t>(blocks_[i - at.size()].axis)
+                        : order_.empty() ? i
+                                         : static_cast<size_t>(order_[i]);
+    if (!placed[axis]) sum += at[axis] * stride;
+    placed[axis] = true;
+    stride = stride * own[i];
+  }
+  return rejoin(std::move(sum));
+}
+
+int64_t Layout::block_of(int axis) const {
+  for (size_t i = blocks_.size(); i-- > 0;)
+    if (blocks_[i].axis == axis) return blocks_[i].size;
+  return 0;
+}
+
 std::string Layout::str() const {
   std::string out;
   if (!order_.empty()) out += fmt::format(" order [{}]", fmt::join(order_, ","));

@@ -47,6 +47,12 @@ class Layout {
   Dim size(const Shape& logical) const { return element_count(extents(logical)); }
   // The place of the element at a logical index, counted from the first.
   Index address(const Shape& logical, const std::vector<Index>& at) const;
+  // The same as it moves within innermost blocks: an index that crosses none of its axis's block, counted
+  // from elsewhere.
+  Index within(const Shape& logical, const std::vector<Index>& at) const;
+
+  // Elements of the axis in the innermost of its blocks; 0 where it has none.
+  int64_t block_of(int axis) const;
 
   std::string str() const;  // " order [1,0] blocks [0:16] pad [0,0,4]"; "" when plain
 

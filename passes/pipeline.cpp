@@ -43,6 +43,8 @@ constexpr std::array kPasses{
     PassInfo{"fuse", Stage::Fuse, true, "over whole functions, while every value is still a node"},
     PassInfo{"lower", Stage::Lower, false,
              "groups to kernels, control flow to step loops, results to copies"},
+    PassInfo{"panels", Stage::Program, true,
+             "over all entries at once, whose naive kernels say who reads a weight and how"},
     PassInfo{"recompute", Stage::Step, true,
              "when the order of runs is known, and who reads what how much later", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
@@ -60,7 +62,7 @@ constexpr std::array kPasses{
              }},
     PassInfo{"pad", Stage::Step, true, "when all buffers are known; schedules look at pitches", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool off) {
-               if (!off) pad_rows(s, o.layouts, report);
+               if (!off) pad_rows(s, o.layouts, o.schedule.machine, report);
              }},
     PassInfo{"merge", Stage::Step, true, "when layouts say what is contiguous, before loops are split",
              nullptr,
@@ -216,6 +218,25 @@ step::Step run_lower(const graph::Module& m, const FusedStep& fused, StepReport*
         step::verify(s);
       });
   return s;
+}
+
+void run_program_passes(std::vector<step::Step>& entries, const StepOptions& o,
+                        std::vector<StepReport>* reports) {
+  if (contains(o.without, "panels")) return;
+  guarded(
+      "panels",
+      [&] {
+        std::string texts;
+        for (const step::Step& s : entries) texts += (texts.empty() ? "" : "\n") + step::print(s);
+        return texts;
+      },
+      [&] {
+        const StateLayouts layouts = choose_panels(entries, o.schedule.machine);
+        for (size_t i = 0; i < entries.size(); ++i) {
+          lay_out_states(entries[i], layouts, reports ? &(*reports)[i] : nullptr);
+          step::verify(entries[i]);
+        }
+      });
 }
 
 step::Step build_step(const graph::Module& m, const graph::Function& f, const StepOptions& o,

@@ -12,6 +12,7 @@
 #include "ir/step/step.h"
 #include "passes/lower/lower_function.h"
 #include "passes/report.h"
+#include "passes/step/panels.h"
 #include "passes/step/step_passes.h"
 #include "support/check.h"
 
@@ -25,8 +26,9 @@ struct StepOptions {
   std::string from, after;
 };
 
-// What a pass takes: all functions of a module, one of them with what it names, its groups, or a step.
-enum class Stage : uint8_t { Graph, Fuse, Lower, Step };
+// What a pass takes: all functions of a module, one of them with what it names, its groups, the steps of all
+// entries together, or a step.
+enum class Stage : uint8_t { Graph, Fuse, Lower, Program, Step };
 
 struct PassInfo {
   std::string_view name;
@@ -63,6 +65,9 @@ graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o 
 FusedStep run_fuse(const graph::Module& m, const graph::Function& f, const StepOptions& o,
                    StepReport* report = nullptr);
 step::Step run_lower(const graph::Module& m, const FusedStep& fused, StepReport* report = nullptr);
+// The passes on all entries of a program, whose kernels are naive yet.
+void run_program_passes(std::vector<step::Step>& entries, const StepOptions& o,
+                        std::vector<StepReport>* reports = nullptr);
 // The passes on steps alone.
 void run_step_passes(step::Step& s, const StepOptions& o, StepReport* report = nullptr);
 // One primitive function to a step that can be compiled.

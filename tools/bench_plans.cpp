@@ -16,7 +16,7 @@ constexpr int64_t kRoom = 32 << 20;  // bytes of copies and partial sums of a pl
 PlannedStep plan_again(const Compiled& c, const ModelOptions& o) {
   const graph::Function& f = c.primitive.at("train_step");
   passes::StepOptions options = step_options(o.compile);
-  options.fuse.state = {make_state_table(c.unit, o.layouts), state_rows(c.unit, f)};
+  options.fuse.state = {c.state, state_rows(c.unit, f)};
   options.after = "plan";
   PlannedStep s{train_step(c), passes::build_step(c.primitive, f, options), options.schedule,
                 o.compile.without};

@@ -14,7 +14,24 @@ class Parser : Scanner {
  public:
   using Scanner::Scanner;
 
+  // One behind the other, each with its kernels.
+  std::vector<Step> steps() {
+    std::vector<Step> all;
+    do {
+      s_ = {}, buffers_.clear(), vars_.clear();
+      all.push_back(one());
+    } while (!at_end());
+    return all;
+  }
+
   Step step() {
+    Step s = one();
+    if (!at_end()) fail("expected the end of the text after the step");
+    return s;
+  }
+
+ private:
+  Step one() {
     for (skip(); t_.starts_with("kernel") || t_.starts_with("schedule"); skip()) scheduled_kernel();
     header();
     while (eat_word("buffer")) buffer();
@@ -23,11 +40,9 @@ class Parser : Scanner {
     expect_word("outputs");
     s_.outputs = names();
     s_.body = body();
-    if (!at_end()) fail("expected the end of the text after the step");
     return std::move(s_);
   }
 
- private:
   // With its schedule before it; all kernels have one or none has.
   void scheduled_kernel() {
     size_t at = all_.size() - t_.size();
@@ -193,5 +208,6 @@ class Parser : Scanner {
 }  // namespace
 
 Step parse_step(std::string_view text, uint32_t file) { return Parser(text, file).step(); }
+std::vector<Step> parse_steps(std::string_view text, uint32_t file) { return Parser(text, file).steps(); }
 
 }  // namespace gradc::step

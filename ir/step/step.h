@@ -107,6 +107,8 @@ int64_t bytes_of(const Buffer& b, const std::map<std::string, int64_t>& dims);
 std::string print(const Step& s);
 // Reads what print gives; throws CompileError with the place of a mistake.
 Step parse_step(std::string_view text, uint32_t file = 0);
+// Of several, one behind the other.
+std::vector<Step> parse_steps(std::string_view text, uint32_t file = 0);
 // Invariants are listed at the top of verify.cpp; throws InternalError.
 void verify(const Step& s);
 

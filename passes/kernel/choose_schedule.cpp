@@ -213,7 +213,8 @@ class Chooser : public Survey {
   // latency of multiply-adds, as tiles of two vectors.
   bool serves_whole_rows(const Choice& s, int64_t vectors) const {
     constexpr int64_t kMost = 5, kHidden = 12, kTwoPanels = 4;
-    if (s.row_axis < 0 || vectors > kMost) return false;
+    if (s.row_axis < 0 || vectors > kMost || !lie_together(static_cast<size_t>(s.vector_axis), vectors))
+      return false;
     const auto axis = static_cast<size_t>(s.row_axis);
     // Blocks of them are copied, for several panels.
     if (vectors > kTwoPanels && far_rows_are_pages(axis)) return false;
@@ -231,6 +232,7 @@ class Chooser : public Survey {
   bool has_room_for_three(const Choice& s, int64_t vectors) const {
     constexpr int64_t kFew = 6, kMany = 16, kLarge = 24;
     if (s.row_axis < 0 || vectors < kFew || (vectors % 3 == 1 && vectors < kMany)) return false;
+    if (!lie_together(static_cast<size_t>(s.vector_axis), 3)) return false;
     if (lanes_lie_apart(s) && vectors % 3 != 0) return false;  // blocks of copied panels leave no rest
     const int64_t two = rows_of(s, 2), three = rows_of(s, 3);
     // Where rows lie side by side, each panel reads anew a line for each term and tile.
@@ -419,7 +421,7 @@ class Chooser : public Survey {
     for (const Access& a : accesses_) {
       const Buffer& b = k_.buffers[a.buffer];
       if (a.loops < deepest_ || b.space == Space::Tile) continue;
-      const Index place = address(b, *a.at);
+      const Index place = near_address(b, *a.at);
       const double bytes = a.times * static_cast<double>(size_of(b.dtype));
       if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
         o.panel += bytes * static_cast<double>(s.columns);
@@ -491,7 +493,7 @@ class Chooser : public Survey {
     const int row = s.row_axis < 0 ? -1 : nest_.loops[s.row_axis]->var;
     const Buffer& b = k_.buffers[access.buffer];
     if (b.space != Space::In && b.space != Space::InOut) return false;
-    const Index a = address(b, *access.at);
+    const Index a = near_address(b, *access.at);
     if (!a.uses_var(var) || (row >= 0 && a.uses_var(row))) return false;
     const std::optional<Index> c = a.coefficient_of(var);
     if (!c) return false;
@@ -519,7 +521,7 @@ class Chooser : public Survey {
       const Buffer& b = k_.buffers[a.buffer];
       if (a.loops < deepest_ || b.space == Space::Tile) return false;
       const std::optional<Index> c =
-          address(b, *a.at).coefficient_of(nest_.loops[static_cast<size_t>(s.vector_axis)]->var);
+          near_address(b, *a.at).coefficient_of(nest_.loops[static_cast<size_t>(s.vector_axis)]->var);
       return !c || !(c->is(0) || c->is(1));
     });
   }
@@ -527,7 +529,7 @@ class Chooser : public Survey {
   int64_t stage_blocks(const Choice& s) const {
     const int var = nest_.loops[static_cast<size_t>(s.vector_axis)]->var;
     const bool apart = std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
-      return wants_staging(s, a) && address(k_.buffers[a.buffer], *a.at).coefficient_of(var) != Index(1);
+      return wants_staging(s, a) && near_address(k_.buffers[a.buffer], *a.at).coefficient_of(var) != Index(1);
     });
     return apart ? o_.machine.lanes : 0;
   }
@@ -535,7 +537,7 @@ class Chooser : public Survey {
   bool same_panel_everywhere(const Choice& s) const {
     for (const Access& access : accesses_) {
       if (access.loops < deepest_ || !wants_staging(s, access)) continue;
-      const Index a = address(k_.buffers[access.buffer], *access.at);
+      const Index a = near_address(k_.buffers[access.buffer], *access.at);
       for (size_t o = 0; o < nest_.loops.size(); ++o)
         if (static_cast<int>(o) != s.vector_axis && static_cast<int>(o) != s.row_axis &&
             a.uses_var(nest_.loops[o]->var))

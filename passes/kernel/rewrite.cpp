@@ -207,5 +207,6 @@ std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {
 }
 
 Index address(const Buffer& b, const std::vector<Index>& at) { return b.layout.address(b.shape, at); }
+Index near_address(const Buffer& b, const std::vector<Index>& at) { return b.layout.within(b.shape, at); }
 
 }  // namespace gradc::passes

@@ -38,6 +38,8 @@ kernel::Value defined_by(const kernel::Stmt& s);
 
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
+// The same as it moves within a block of the layout: what schedules ask, whose vectors cross none.
+Index near_address(const kernel::Buffer& b, const std::vector<Index>& at);
 
 // Where guards that depend on nothing but `var` change between 0 and `extent`, in order.
 std::vector<int64_t> guard_changes(const kernel::Body& body, int var, int64_t extent);

@@ -114,7 +114,7 @@ class Stager {
 
   // Whether the load's lanes lie apart and what the next iteration reads follows, lane by lane.
   bool lies_transposed(const Load& l) const {
-    const Index a = address(k_.buffers[l.buffer], l.at);
+    const Index a = near_address(k_.buffers[l.buffer], l.at);
     const std::optional<Index> step = a.coefficient_of(p_.var);
     return step && !step->is(1) && !step->is(0) && a.coefficient_of(around_.back()->var) == Index(1);
   }

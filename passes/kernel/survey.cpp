@@ -62,7 +62,7 @@ void Survey::note(int buffer, const std::vector<Index>& at, int loops, double ti
   const Buffer& b = k_.buffers[buffer];
   int64_t pitch = 0;
   for (size_t i = around_.size(); i-- > 0 && pitch == 0 && b.space != Space::Tile;)
-    if (const std::optional<Index> c = address(b, at).coefficient_of(around_[i]))
+    if (const std::optional<Index> c = near_address(b, at).coefficient_of(around_[i]))
       pitch = c->constant().value_or(0) * size_of(b.dtype);
   accesses_.push_back({buffer, &at, loops, pitch, times, stored || guarded, guarded});
 }
@@ -84,7 +84,7 @@ Survey::Strided Survey::strided_accesses(size_t axis) const {
   for (const Access& a : accesses_) {
     const Buffer& b = k_.buffers[a.buffer];
     if (b.space == Space::Tile) continue;
-    const Index place = address(b, *a.at);
+    const Index place = near_address(b, *a.at);
     const std::optional<Index> c = place.coefficient_of(var);
     if (c && (c->is(0) || c->is(1))) continue;
     if (a.loops < deepest_) {
@@ -109,7 +109,7 @@ bool Survey::shares_loads(size_t axis) const {
   return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
     const Buffer& b = k_.buffers[access.buffer];
     if (b.space != Space::In || access.loops < deepest_) return false;
-    const Index place = address(b, *access.at);
+    const Index place = near_address(b, *access.at);
     return !place.uses_var(var) && uses_other_than_axes(place);
   });
 }
@@ -119,7 +119,7 @@ bool Survey::suits_rows(size_t axis) const {
   return extent(axis) >= kRows && std::none_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
            const Buffer& b = k_.buffers[access.buffer];
            if (b.space == Space::Tile || access.loops < deepest_) return false;
-           const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
+           const std::optional<Index> c = near_address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
            return c && c->is_constant() && !c->is(0) && c->constant_part() * size_of(b.dtype) % kFewSets == 0;
          });
 }
@@ -128,7 +128,7 @@ bool Survey::pages_apart(size_t axis) const {
   return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {
     const Buffer& b = k_.buffers[access.buffer];
     if (b.space == Space::Tile || access.loops < deepest_) return false;
-    const std::optional<Index> c = address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
+    const std::optional<Index> c = near_address(b, *access.at).coefficient_of(nest_.loops[axis]->var);
     return c && c->is_constant() && c->constant_part() * size_of(b.dtype) >= kPage;
   });
 }
@@ -145,7 +145,7 @@ bool Survey::uses_other_than_axes(const Index& place) const {
 bool Survey::transposes(size_t lanes, size_t rows) const {
   bool any = false;
   for (const Access& a : accesses_) {
-    const Index place = address(k_.buffers[a.buffer], *a.at);
+    const Index place = near_address(k_.buffers[a.buffer], *a.at);
     const std::optional<Index> step = place.coefficient_of(nest_.loops[lanes]->var);
     if (step && (step->is(0) || step->is(1))) continue;
     any = true;
@@ -161,8 +161,20 @@ bool Survey::far_rows_are_pages(size_t axis, int64_t multiple) const {
     const Buffer& b = k_.buffers[a.buffer];
     if (b.space == Space::Tile || a.loops < deepest_) return false;
     return a.pitch >= kPage && a.pitch % multiple == 0 &&
-           address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
+           near_address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1) &&
            a.times * static_cast<double>(a.pitch) > 2 * static_cast<double>(o_.machine.near_bytes);
+  });
+}
+
+bool Survey::lie_together(size_t axis, int64_t vectors) const {
+  const int var = nest_.loops[axis]->var;
+  return std::none_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
+    const Layout& layout = k_.buffers[a.buffer].layout;
+    for (size_t i = 0; a.loops == deepest_ && i < a.at->size(); ++i)
+      if (const int64_t block = layout.block_of(static_cast<int>(i));
+          block % (vectors * o_.machine.lanes) != 0 && (*a.at)[i].uses_var(var))
+        return true;
+    return false;
   });
 }
 
@@ -171,7 +183,7 @@ double Survey::bytes_side_by_side(size_t axis) const {
   for (const Access& a : accesses_) {
     const Buffer& b = k_.buffers[a.buffer];
     if (b.space != Space::Tile && a.loops == deepest_ &&
-        address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1))
+        near_address(b, *a.at).coefficient_of(nest_.loops[axis]->var) == Index(1))
       bytes += a.times * static_cast<double>(size_of(b.dtype) * extent(axis));
   }
   return bytes;

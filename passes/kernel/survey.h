@@ -50,6 +50,8 @@ class Survey {
   // Whether what rows along an axis read at one step of the sum lies side by side, the next a page farther,
   // and all of it beyond the near cache; the pitch a multiple of so many bytes.
   bool far_rows_are_pages(size_t axis, int64_t multiple = 1) const;
+  // Whether so many vectors along an axis, from a multiple of them on, cross no block of a layout.
+  bool lie_together(size_t axis, int64_t vectors) const;
   // Bytes that the sums read side by side along an axis.
   double bytes_side_by_side(size_t axis) const;
   // The outermost loop of the sum, if its end is not constant.

@@ -13,7 +13,7 @@ namespace gradc::passes {
 using BufferLayouts = std::function<Layout(const Type&, step::Region)>;
 // Rows of temporaries are kept apart in the caches, or buffers lie as `layouts` says where that is given;
 // kernels learn how.
-void pad_rows(step::Step& s, const BufferLayouts& layouts, StepReport* report);
+void pad_rows(step::Step& s, const BufferLayouts& layouts, const Machine& m, StepReport* report);
 // What is large and cheap is made again for readers far behind.
 void recompute(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // What crosses from the forward to the backward pass is made again but for checkpoints: `segments` of them.

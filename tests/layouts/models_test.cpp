@@ -315,5 +315,93 @@ step @s[] state=128 io=0 scratch=0 {
   EXPECT_NE(says(early).find("@s: %p is not what %w is"), std::string::npos) << says(early);
 }
 
+// What the compiler chooses by itself: weights of contractions in panels.
+const char* kWide = R"(
+model m(x: f32[B, 7], kind: i32[B]) -> (logits: [B, 5]) {
+  h = x |> Standardize{} |> Dense{256} |> tanh |> Dense{256} as "wide" |> tanh
+  e = kind |> Embed{6, 256}
+  logits = (h + e) |> LayerNorm{} |> Dense{5}
+}
+data d { train = csv("none.csv", x = columns("a", "b", "c", "d", "e", "f", "g"), kind = column("kind", i32), y = column("y", i32)) }
+train m on d {
+  loss = cross_entropy(logits, y)
+  metric accuracy = accuracy(logits, y)
+  optimizer = adam{}
+  lr = cosine(1e-2, 1e-3, warmup=3)
+  batch = 6; seed = 5
+}
+)";
+
+std::string layout_of(const Compiled& c, const std::string& path) {
+  for (size_t i = 0; i < c.unit.state.size(); ++i)
+    if (c.unit.state[i].path == path) return c.state.rows[i].place.layout.str();
+  return "no state";
+}
+
+TEST(Panels, AreSeenByNobody) {
+  ModelOptions plain;
+  plain.compile.without = {"panels"};
+  const TestModel none(kWide, plain);
+  ASSERT_TRUE(none.ok());
+  EXPECT_EQ(layout_of(none.compiled, "wide.weight"), "");
+  const Seen want = life_of(none.compiled, 1);
+  for (const int lanes : {4, 8, 16}) {
+    ModelOptions o;
+    o.compile.codegen.target.lanes = lanes;
+    const TestModel m(kWide, o);
+    ASSERT_TRUE(m.ok());
+    const std::string panels = fmt::format(" order [1,0] blocks [1:{}]", 2 * lanes);
+    for (const char* path : {"wide.weight", "__opt__/m/wide.weight", "__opt__/v/wide.weight"})
+      EXPECT_EQ(layout_of(m.compiled, path), panels) << path;
+    EXPECT_EQ(layout_of(m.compiled, "dense.weight"), "");  // a few rows
+    for (const int threads : {1, 3}) expect_equal(life_of(m.compiled, threads), want);
+    runtime::Runner r(m.compiled.program, 2), other(none.compiled.program, 1);
+    r.init(3), other.load(r.save(), "memory");
+    expect_whole(r);
+    Seen a, b;
+    const runtime::Dataset data = data_of(m.compiled.unit, 10);
+    train(r, data, 0, 3, a), train(other, data, 0, 3, b);
+    look(r, data, a), look(other, data, b);
+    expect_equal(a, b);
+  }
+}
+
+// What clips all gradients together updates element by element, which would read pieces of all panels.
+TEST(Panels, NotWhereUpdatesAreApart) {
+  std::string text = kWide;
+  text.insert(text.find("batch = 6"), "clip = norm(1); ");
+  const TestModel m(text);
+  ASSERT_TRUE(m.ok());
+  EXPECT_EQ(layout_of(m.compiled, "wide.weight"), "");
+}
+
+// Programs that only predict have them too; the cache keeps them with the program.
+TEST(Panels, OfOneEntryAndOfTheCache) {
+  const std::string folder =
+      (std::filesystem::temp_directory_path() / fmt::format("gradc_panels_{}", getpid())).string();
+  ModelOptions o;
+  o.only = {"init", "predict"};
+  o.cache_dir = folder;
+  std::vector<runtime::Array> results;
+  for (const bool cached : {false, true}) {
+    const TestModel m(kWide, o);
+    ASSERT_FALSE(m.compiled.program.entries.empty());
+    EXPECT_EQ(m.compiled.from_cache, cached);
+    EXPECT_NE(layout_of(m.compiled, "wide.weight"), "");
+    EXPECT_FALSE(m.compiled.program.state.empty());
+    runtime::Runner r(m.compiled.program, 1);
+    r.init(5);
+    const runtime::Dataset data = data_of(m.compiled.unit, 10);
+    r.begin("predict", 6);
+    const std::vector<int64_t> rows{0, 1, 2, 3, 4, 5};
+    for (const auto& [name, field] : data.fields) r.set_rows(name, field, rows);
+    r.call();
+    results.push_back(r.output("logits"));
+    expect_whole(r);
+  }
+  expect_equal(results[0], results[1], "logits");
+  std::filesystem::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace gradc

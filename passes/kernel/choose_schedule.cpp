@@ -114,6 +114,11 @@ class Chooser : public Survey {
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     const auto better = [&](size_t a, size_t b) {
       if (shares_loads(a) != shares_loads(b)) return shares_loads(a);
+      if (s.vector_axis >= 0) {  // a vector that all rows share saves more than a number that all lanes do
+        const auto lanes = static_cast<size_t>(s.vector_axis);
+        const int of_a = loads_of_rows_and_lanes(a, lanes), of_b = loads_of_rows_and_lanes(b, lanes);
+        if (of_a != of_b) return of_a < of_b;
+      }
       if (suits_rows(a) != suits_rows(b)) return suits_rows(a);
       return pages_apart(a) != pages_apart(b) ? pages_apart(b) : extent(a) > extent(b);
     };

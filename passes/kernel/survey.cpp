@@ -114,6 +114,14 @@ bool Survey::shares_loads(size_t axis) const {
   });
 }
 
+int Survey::loads_of_rows_and_lanes(size_t rows, size_t lanes) const {
+  return static_cast<int>(std::count_if(accesses_.begin(), accesses_.end(), [&](const Access& a) {
+    if (k_.buffers[a.buffer].space == Space::Tile || a.loops < deepest_) return false;
+    const Index place = near_address(k_.buffers[a.buffer], *a.at);
+    return place.uses_var(nest_.loops[rows]->var) && place.uses_var(nest_.loops[lanes]->var);
+  }));
+}
+
 bool Survey::suits_rows(size_t axis) const {
   constexpr int64_t kRows = 8;
   return extent(axis) >= kRows && std::none_of(accesses_.begin(), accesses_.end(), [&](const Access& access) {

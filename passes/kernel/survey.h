@@ -39,6 +39,8 @@ class Survey {
   bool shared_widely(const Index& place) const;
   // Whether some load in the innermost loops serves all rows of a tile along an axis.
   bool shares_loads(size_t axis) const;
+  // How many of the innermost loads differ from row to row along an axis and from lane to lane.
+  int loads_of_rows_and_lanes(size_t rows, size_t lanes) const;
   // Whether a tile has rows enough along an axis, and what they read in the innermost loops does not meet in
   // few sets of a cache.
   bool suits_rows(size_t axis) const;

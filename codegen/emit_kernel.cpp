@@ -163,6 +163,7 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
   if (f->kind == LoopKind::Vector) {
     emit_vector(*f, extent);
   } else if (f->kind == LoopKind::Unroll) {
+    if (copy_squares(*f)) return;
     read_blocks(*f);
     hold_blocks(*f);
     for (int64_t i = 0; i < extent.constant_part(); ++i) {

@@ -98,10 +98,7 @@ std::string emit_object(std::span<const step::Step> steps, const std::string& pr
 }
 
 std::vector<std::string> emit_objects(std::span<const step::Step> steps, const Options& o) {
-  // More parts than cores: nobody knows how long LLVM takes for one.
-  constexpr int kPartsOfACore = 3;
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  const Division division = divide(steps, cores > 1 ? kPartsOfACore * cores : 1);
+  const Division division = divide(steps, std::max(1U, std::thread::hardware_concurrency()));
   std::vector<std::string> objects(division.parts.size());
   in_parallel(objects.size(), [&](size_t p) {
     objects[p] = emit_file(steps, division, p, "", o, llvm::CodeGenFileType::ObjectFile, true);

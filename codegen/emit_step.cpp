@@ -284,37 +284,66 @@ class StepEmitter {
   std::map<int, std::vector<std::string>> kernel_dims_;
 };
 
+// Statements that a body becomes: what is unrolled, each time, what lanes run along, once a vector.
+double emitted(const kernel::Body& body) {
+  constexpr double kLanes = 8;
+  double n = 0;
+  for (const kernel::Stmt& s : body) {
+    n += 1;
+    if (auto* f = std::get_if<std::shared_ptr<const kernel::For>>(&s)) {
+      const double times = static_cast<double>((*f)->extent.constant().value_or(1));
+      const double inside = emitted((*f)->body);
+      n += (*f)->kind == kernel::LoopKind::Unroll   ? times * inside
+           : (*f)->kind == kernel::LoopKind::Vector ? std::max(1.0, std::min(times, 64.0) / kLanes) * inside
+                                                    : inside;
+    } else if (auto* i = std::get_if<std::shared_ptr<const kernel::If>>(&s)) {
+      n += emitted((*i)->body);
+    }
+  }
+  return n;
+}
+
+// Of work for so many threads: fewer parts where they are not worth one, else as many for each, and more than
+// one, as nobody knows how long LLVM takes for it.
+size_t parts_of(double work, size_t cores) {
+  constexpr double kWorthAThread = 1600;  // some 20 ms
+  constexpr size_t kMostOfACore = 3;
+  const auto n = static_cast<size_t>(work / kWorthAThread);
+  return cores == 1 || n <= cores ? std::clamp<size_t>(n, 1, cores)
+                                  : std::min((n + cores - 1) / cores, kMostOfACore) * cores;
+}
+
 }  // namespace
 
-Division divide(std::span<const Step> steps, int parts) {
-  constexpr size_t kWorthAThread = 8000;  // characters of kernel text, some 20 ms
+Division divide(std::span<const Step> steps, size_t cores) {
+  constexpr double kCharacters = 10;  // of a kernel's text, that cost as much as a statement
   Division d;
   struct Distinct {
     const kernel::Kernel* kernel;
     int number;
-    size_t length;
+    double cost;
   };
   std::vector<Distinct> all;
   std::map<std::string, int> known;
-  size_t total = 0;
+  double total = 0;
   for (const Step& s : steps) {
     d.numbers_of.emplace_back();
     for (const kernel::Kernel& k : s.kernels) {
       std::string text = kernel::canonical_text(k);
-      const size_t length = text.size();
+      const double cost = emitted(k.body) + static_cast<double>(text.size()) / kCharacters;
       const auto [it, fresh] = known.try_emplace(std::move(text), static_cast<int>(all.size()));
-      if (fresh) all.push_back({&k, it->second, length}), total += length;
+      if (fresh) all.push_back({&k, it->second, cost}), total += cost;
       d.numbers_of.back().push_back(it->second);
     }
   }
-  d.parts.resize(std::clamp<size_t>(total / kWorthAThread, 1, static_cast<size_t>(std::max(1, parts))));
+  d.parts.resize(parts_of(total, cores));
   // The longest first, each to the part that has least.
   if (d.parts.size() > 1)
-    std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.length > b.length; });
-  std::vector<size_t> load(d.parts.size());
+    std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.cost > b.cost; });
+  std::vector<double> load(d.parts.size());
   for (const Distinct& k : all) {
     const size_t p = static_cast<size_t>(std::min_element(load.begin(), load.end()) - load.begin());
-    load[p] += k.length;
+    load[p] += k.cost;
     d.parts[p].kernels.push_back(k.kernel);
     d.parts[p].numbers.push_back(k.number);
   }

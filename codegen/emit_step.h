@@ -25,7 +25,7 @@ struct Division {
   std::vector<std::vector<int>> numbers_of;  // kernels of each step
 };
 // Into at most so many parts, about equally long.
-Division divide(std::span<const step::Step> steps, int parts);
+Division divide(std::span<const step::Step> steps, size_t cores);
 
 // One part. In a single one kernels are internal; in several they find each other by names.
 std::unique_ptr<llvm::Module> emit_module(llvm::LLVMContext& c, std::span<const step::Step> steps,

@@ -4,70 +4,10 @@
 
 #include "codegen/emit_scalar.h"
 #include "codegen/kernel_emitter.h"
+#include "codegen/transposition.h"
 
 namespace gradc::codegen {
 namespace {
-
-// Exchanges in vectors of `n` elements, that number of them, by shuffles that a processor has as one
-// instruction: first within pieces of 16 bytes, then of whole pieces.
-class Transposition {
- public:
-  Transposition(llvm::IRBuilder<>& b, std::vector<LValue> v, int64_t piece)
-      : b_(b),
-        v_(std::move(v)),
-        n_(static_cast<int>(v_.size())),
-        piece_(static_cast<int>(std::min<int64_t>(piece, n_))) {}
-
-  std::vector<LValue> run() {
-    for (int round = 1; round < piece_; round *= 2) interleave();
-    // Now vector g * piece + j holds in piece p the column p * piece + j of rows g * piece and on.
-    for (int s = 1; s < n_ / piece_; s *= 2) exchange(s);
-    return v_;
-  }
-
- private:
-  // In each group of as many vectors as a piece has elements, vector i with the one half a group on.
-  void interleave() {
-    std::vector<int> low, high;
-    for (int p = 0; p < n_; p += piece_)
-      for (int i = 0; i < piece_; ++i) {
-        low.push_back(p + i / 2 + (i % 2) * n_);
-        high.push_back(low.back() + piece_ / 2);
-      }
-    std::vector<LValue> next(v_.size());
-    for (int g = 0; g < n_; g += piece_)
-      for (int i = 0; i < piece_ / 2; ++i) {
-        LValue a = v_[g + i], c = v_[g + i + piece_ / 2];
-        next[g + 2 * i] = b_.CreateShuffleVector(a, c, low);
-        next[g + 2 * i + 1] = b_.CreateShuffleVector(a, c, high);
-      }
-    v_ = std::move(next);
-  }
-
-  // Pieces of vectors `s` groups apart change places where they are on the wrong side.
-  void exchange(int s) {
-    std::vector<int> first, second;
-    for (int i = 0; i < n_; ++i) {
-      const int p = i / piece_;
-      const bool far = (p / s) % 2 != 0;
-      first.push_back(far ? i - s * piece_ + n_ : i);
-      second.push_back(far ? i + n_ : i + s * piece_);
-    }
-    for (int g = 0; g < n_ / piece_; ++g) {
-      if ((g / s) % 2 != 0) continue;
-      for (int j = 0; j < piece_; ++j) {
-        LValue &a = v_[g * piece_ + j], &c = v_[(g + s) * piece_ + j];
-        LValue upper = b_.CreateShuffleVector(a, c, first);
-        c = b_.CreateShuffleVector(a, c, second);
-        a = upper;
-      }
-    }
-  }
-
-  llvm::IRBuilder<>& b_;
-  std::vector<LValue> v_;
-  int n_, piece_;
-};
 
 // The vector loops right inside a body.
 std::vector<const For*> vectors_in(const Body& body) {
@@ -150,18 +90,6 @@ bool KernelEmitter::lies_transposed(int buffer, const std::vector<Index>& at, co
   return known;
 }
 
-std::vector<LValue> KernelEmitter::transposed(std::vector<LValue> v, DType t) {
-  std::vector<int> widen(static_cast<size_t>(width_));
-  for (int i = 0; i < width_; ++i) {
-    const auto n = llvm::cast<llvm::FixedVectorType>(v[0]->getType())->getNumElements();
-    widen[i] = i < static_cast<int>(n) ? i : -1;
-  }
-  for (LValue& x : v) x = b_.CreateShuffleVector(x, widen);
-  v.resize(static_cast<size_t>(width_), llvm::PoisonValue::get(vector_of(memory_type(c_, t))));
-  constexpr int64_t kPiece = 16;  // bytes that an instruction can shuffle at will
-  return Transposition(b_, std::move(v), kPiece / size_of(t)).run();
-}
-
 // Reads blocks before the rows do, which then find their vectors among what is known.
 void KernelEmitter::read_blocks(const For& rows) {
   if (!fills_block(rows)) return;
@@ -185,17 +113,16 @@ void KernelEmitter::read_blocks(const For& rows) {
 
 void KernelEmitter::read_block(const For& rows, const Load& l) {
   const DType t = k_.buffers[l.buffer].dtype;
-  const auto n = static_cast<unsigned>(rows.extent.constant_part());
-  index_.set_constant(rows.var, 0);
-  const Index first = element_offset(l.buffer, l.at);
-  auto* type = llvm::FixedVectorType::get(memory_type(c_, t), n);
-  std::vector<LValue> lanes;
-  for (int lane = 0; lane < lanes_->active; ++lane)
-    lanes.push_back(b_.CreateAlignedLoad(type, pointer(l.buffer, at_lane(first, lane)), align(l.buffer)));
-  const std::vector<LValue> of_row = transposed(std::move(lanes), t);
-  for (unsigned r = 0; r < n; ++r) {
+  const auto n = static_cast<int>(rows.extent.constant_part());
+  llvm::Type* element = memory_type(c_, t);
+  const Walk from = walk_of_lanes(l.buffer, l.at, rows);
+  transpose(element, static_cast<int>(lanes_->active), n,
+            {pointer(l.buffer, from.first), index_.value(from.step)},
+            {exchange(), b_.getInt64(static_cast<uint64_t>(width_))});
+  for (int r = 0; r < n; ++r) {
     index_.set_constant(rows.var, r);
-    known_[key_of(l, element_offset(l.buffer, l.at))] = from_memory(of_row[r], t);
+    LValue row = b_.CreateAlignedLoad(vector_of(element), exchanged_row(element, r), align(l.buffer));
+    known_[key_of(l, element_offset(l.buffer, l.at))] = from_memory(row, t);
   }
   index_.clear_constant(rows.var);
 }
@@ -219,22 +146,43 @@ void KernelEmitter::hold_blocks(const For& rows) {
 }
 
 void KernelEmitter::write_blocks(const For& rows) {
-  index_.set_constant(rows.var, 0);
   for (const auto& [store, blocks] : held_)
     for (const auto& [l, values] : blocks) {
       lanes_ = l;
-      const DType t = k_.buffers[store->buffer].dtype;
-      const Index first = element_offset(store->buffer, store->at);
-      const std::vector<LValue> of_lane = transposed(values, t);
-      std::vector<int> narrow;
-      for (int r = 0; r < static_cast<int>(values.size()); ++r) narrow.push_back(r);
-      for (int lane = 0; lane < l.active; ++lane)
-        b_.CreateAlignedStore(b_.CreateShuffleVector(of_lane[static_cast<size_t>(lane)], narrow),
-                              pointer(store->buffer, at_lane(first, lane)), align(store->buffer));
+      llvm::Type* element = memory_type(c_, k_.buffers[store->buffer].dtype);
+      for (size_t r = 0; r < values.size(); ++r)
+        b_.CreateAlignedStore(values[r], exchanged_row(element, static_cast<int>(r)), align(store->buffer));
+      const Walk to = walk_of_lanes(store->buffer, store->at, rows);
+      transpose(element, static_cast<int>(values.size()), static_cast<int>(l.active),
+                {exchange(), b_.getInt64(static_cast<uint64_t>(width_))},
+                {pointer(store->buffer, to.first), index_.value(to.step)});
       lanes_.reset();
     }
-  index_.clear_constant(rows.var);
   held_.clear();
+}
+
+// Where a block is between memory and the rows' registers.
+LValue KernelEmitter::exchange() {
+  if (!exchange_) {
+    llvm::IRBuilderBase::InsertPointGuard back(b_);
+    b_.SetInsertPoint(&f_->getEntryBlock(), f_->getEntryBlock().begin());
+    constexpr uint64_t kWidest = 8;  // bytes of an element
+    const auto bytes = static_cast<uint64_t>(width_) * static_cast<uint64_t>(width_) * kWidest;
+    llvm::AllocaInst* place =
+        b_.CreateAlloca(llvm::ArrayType::get(b_.getInt8Ty(), bytes), nullptr, "exchange");
+    place->setAlignment(llvm::Align(64));
+    exchange_ = place;
+  }
+  return exchange_;
+}
+LValue KernelEmitter::exchanged_row(llvm::Type* element, int r) {
+  return b_.CreateConstGEP1_64(vector_of(element), exchange(), static_cast<uint64_t>(r));
+}
+
+void KernelEmitter::transpose(llvm::Type* element, int in, int out, std::pair<LValue, LValue> from,
+                              std::pair<LValue, LValue> to) {
+  b_.CreateCall(transposition(*f_->getParent(), element, width_, in, out),
+                {from.first, from.second, to.first, to.second});
 }
 
 bool KernelEmitter::hold(const Store& s, LValue v) {

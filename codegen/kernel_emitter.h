@@ -168,11 +168,23 @@ class KernelEmitter {
   void prefetch_panel();
   void collect_lines(const For& lanes, int row, Lines& lines);
 
+  // squares that are copied to the transposed, and nothing else (emit_square.cpp)
+  struct Walk {
+    Index first, step;
+  };
+  bool copy_squares(const For& rows);
+  std::optional<std::pair<const Load*, const Store*>> plain_copy(const For& f) const;
+  std::optional<Walk> walk_of_rows(int buffer, const std::vector<Index>& at, const For& rows);
+  Walk walk_of_lanes(int buffer, const std::vector<Index>& at, const For& rows);
+
   // blocks that lie transposed (emit_transposed.cpp)
   bool fills_block(const For& rows) const;
   bool follow_one_another(const kernel::Buffer& b, const std::vector<Index>& at, const kernel::For& rows);
   bool lies_transposed(int buffer, const std::vector<Index>& at, const For& rows);
-  std::vector<LValue> transposed(std::vector<LValue> v, DType t);
+  LValue exchange();
+  LValue exchanged_row(llvm::Type* element, int r);
+  void transpose(llvm::Type* element, int in, int out, std::pair<LValue, LValue> from,
+                 std::pair<LValue, LValue> to);
   void read_blocks(const For& rows);
   void read_block(const For& rows, const Load& l);
   void hold_blocks(const For& rows);
@@ -187,7 +199,7 @@ class KernelEmitter {
   llvm::Function* f_ = nullptr;
   llvm::BasicBlock* entry_ = nullptr;
   std::vector<LValue> bases_;
-  LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, mask_ = nullptr;
+  LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, exchange_ = nullptr, mask_ = nullptr;
   bool stores_past_caches_ = false;
   std::optional<Lanes> lanes_;
   std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes

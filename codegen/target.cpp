@@ -36,9 +36,15 @@ const llvm::Target& lookup(const std::string& triple) {
   return *t;
 }
 
+// Asked once: on a virtual machine the hypervisor answers each of its questions.
+const llvm::StringMap<bool>& features_here() {
+  static const llvm::StringMap<bool> known = llvm::sys::getHostCPUFeatures();
+  return known;
+}
+
 std::string host_features() {
   llvm::SubtargetFeatures f;
-  for (const auto& kv : llvm::sys::getHostCPUFeatures()) f.AddFeature(kv.first(), kv.second);
+  for (const auto& kv : features_here()) f.AddFeature(kv.first(), kv.second);
   return f.getString();
 }
 
@@ -91,7 +97,7 @@ bool picked_by_itself(llvm::StringRef feature) {
 // Of the instructions that code for this target may hold, those that this machine lacks.
 std::vector<std::string> missing_here(const Subtarget& info) {
   std::vector<std::string> out;
-  for (const auto& kv : llvm::sys::getHostCPUFeatures())
+  for (const auto& kv : features_here())
     if (!kv.second && picked_by_itself(kv.first()) && info->checkFeatures("+" + kv.first().str()))
       out.push_back(kv.first().str());
   std::sort(out.begin(), out.end());

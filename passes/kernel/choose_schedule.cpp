@@ -510,9 +510,11 @@ class Chooser : public Survey {
     const int64_t bytes = access.pitch, pitch = bytes / size_of(b.dtype);
     // Vectors that straddle lines: twice the loads, hidden while there are few.
     const bool many = s.columns > 2 * o_.machine.lanes && row_tiles(s) >= kManyTiles;
-    if (bytes % kLine != 0 && (pitch >= 2 * s.columns || many)) return true;
-    // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
     const double reach = access.times * static_cast<double>(bytes);
+    const bool apart = pitch >= 2 * s.columns &&
+                       (row_tiles(s) > kTiles || reach >= static_cast<double>(o_.machine.near_bytes));
+    if (bytes % kLine != 0 && (apart || many)) return true;
+    // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
     return reach >= kUnknownPages || (row_tiles(s) >= kTiles && bytes % kFewSets == 0) ||
            (row_tiles(s) >= kManyTiles && reach >= kManyPages);
   }

@@ -64,11 +64,21 @@ Outlined close(const Builder& b, const Nodes& nodes, const std::vector<bool>& va
   for (NodeId i = static_cast<NodeId>(wanted.size()); i-- > 0;)
     if (wanted[i] && given.count(nodes.first + i) == 0)
       for (NodeId q : nodes.f.nodes[i].operands) want(q);
+  // A value that stands for many is broadcast where it is read, so that its cotangent is summed there: a
+  // constant as large as a batch, and its sums, would be carried through every step.
+  const auto node_of = [&](NodeId n) -> const graph::Node& { return n >= nodes.first ? nodes[n] : b[n]; };
+  const auto is_broadcast = [&](NodeId n) { return node_of(n).op->name == "broadcast"; };
+  for (auto it = outer.end(); it != outer.begin();)
+    if (--it; is_broadcast(*it)) outer.insert(node_of(*it).operands[0]);  // a lower number
   Outlined out;
   Builder body(name, b.module());
   for (const auto& [dim, info] : b.function().dims) body.dim(dim, info);
   std::map<NodeId, NodeId> inside;
   for (NodeId n : outer) {
+    if (is_broadcast(n)) {
+      inside[n] = body.make("broadcast", {inside.at(node_of(n).operands[0])}, node_of(n).attrs);
+      continue;
+    }
     const NodeId o = place(n);
     const graph::Node& node = b[o];
     if (node.operands.empty() && node.op->name != "parameter") {

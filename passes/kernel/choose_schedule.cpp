@@ -196,7 +196,7 @@ class Chooser : public Survey {
     double followed = 0, read = 0;
     for (const Access& a : accesses_) {
       const Buffer& b = k_.buffers[a.buffer];
-      if (b.space != Space::Tile) (a.loops < deepest_ ? followed : read) += bytes_of(b);
+      if (b.space != Space::Tile) (a.loops < deepest_ ? followed : read) += bytes_of(a);
     }
     const double near = static_cast<double>(o_.machine.near_bytes);
     return followed > read && followed > near && bytes_read(s).panel * static_cast<double>(panels) <= near;
@@ -387,7 +387,7 @@ class Chooser : public Survey {
     }
     for (const Access& a : accesses_)
       if (a.loops == deepest_ && k_.buffers[a.buffer].space != Space::Tile)
-        read += bytes_of(k_.buffers[a.buffer]);
+        read += bytes_of(a);
     const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
     const double inner = terms_ / all;
     const double terms = std::max({1.0, std::ceil(kFewest / inner), std::floor(near / 4 / (read / all))});

@@ -204,9 +204,19 @@ const For* Survey::open_sum() const {
   return nullptr;
 }
 
-double Survey::bytes_of(const Buffer& b) const {
+double Survey::bytes_of(const Access& a) const {
+  const Buffer& b = k_.buffers[a.buffer];
+  const auto given = [&](const Index& e) {  // by the caller: a step of a loop, say
+    bool all = true;
+    e.substitute([&](int v) {
+      all &= std::find(k_.params.begin(), k_.params.end(), v) != k_.params.end();
+      return Index::var(v);
+    });
+    return all;
+  };
   auto bytes = static_cast<double>(size_of(b.dtype));
-  for (const Dim& d : b.shape) bytes *= static_cast<double>(planned(d));
+  for (size_t d = 0; d < b.shape.size(); ++d)
+    if (!given((*a.at)[d])) bytes *= static_cast<double>(planned(b.shape[d]));
   return bytes;
 }
 

@@ -58,7 +58,8 @@ class Survey {
   double bytes_side_by_side(size_t axis) const;
   // The outermost loop of the sum, if its end is not constant.
   const kernel::For* open_sum() const;
-  double bytes_of(const kernel::Buffer& b) const;
+  // Of the part of a buffer that an access reaches in one call.
+  double bytes_of(const Access& a) const;
 
   int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }

@@ -28,6 +28,14 @@ bool is_quick(ScalarOp op) {
   return is_cheap(op);
 }
 
+// An algorithm that takes some ten cycles for a vector: less than to store and load one that left the caches.
+bool is_function(ScalarOp op) {
+  using enum ScalarOp;
+  for (ScalarOp c : {Erf, Tanh, Sigmoid})
+    if (op == c) return true;
+  return false;
+}
+
 }  // namespace
 
 double planned_count(const std::vector<Dim>& axes) {
@@ -60,9 +68,11 @@ ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   for (NodeId i = 0; i < n; ++i)
     if (graph::has_meaning(f[i])) meanings_[i] = known.of(i);
   const std::vector<double> times = times_read();
+  const std::vector<bool> far = read_far_behind();
   for (NodeId i = 0; i < n; ++i) {
     compute(i);
-    inline_[i] = !kept[i] && is_free(i, times[i]);
+    inline_[i] =
+        !kept[i] && (is_free(i, times[i]) || (far[i] && times[i] <= 1 && replaces_its_source(i, true)));
   }
 }
 
@@ -93,6 +103,54 @@ std::vector<double> ReadTable::times_read() const {
       times[q] = std::max(times[q], reads / std::max(1.0, planned_count(f_.type(q).shape)));
   }
   return times;
+}
+
+// Values that are first read near and last behind several contractions, as those are that the backward pass
+// reads, and whose source is read there by others, too. What is made of a value by a few operations reads it
+// where it stands itself.
+std::vector<bool> ReadTable::read_far_behind() const {
+  constexpr int kFar = 4;
+  const size_t n = meanings_.size();
+  std::vector<int> contractions(n + 1, 0);
+  std::vector<NodeId> first(n, graph::kNone), last(n, 0), by(n, graph::kNone), last_by_others(n, 0);
+  const auto is_light = [&](NodeId i) {
+    return meanings_[i] && meanings_[i]->combine == Combiner::None &&
+           std::all_of(meanings_[i]->body.begin(), meanings_[i]->body.end(),
+                       [](const ScalarNode& s) { return is_quick(s.op); });
+  };
+  for (NodeId i = 0; i < n; ++i) {
+    const Meaning* m = meanings_[i].get();
+    const bool joins = m ? m->combine != Combiner::None && m->reads.size() >= 2 : !f_[i].operands.empty();
+    contractions[i + 1] = contractions[i] + joins;
+  }
+  for (NodeId i = static_cast<NodeId>(n); i-- > 0;)
+    for (NodeId q : f_[i].operands) {
+      first[q] = std::min(first[q], i);
+      const NodeId at = is_light(i) ? std::max(i, last[i]) : i;
+      if (at > last[q]) {
+        if (by[q] != i) last_by_others[q] = last[q];
+        last[q] = at, by[q] = i;
+      } else if (by[q] != i) {
+        last_by_others[q] = std::max(last_by_others[q], at);
+      }
+    }
+  // The value that it is made of, by way of values that nothing else reads, and is read far behind by others.
+  const auto source_stays = [&](NodeId i) {
+    for (NodeId q = i; !f_[q].operands.empty();) {
+      const NodeId child = q;
+      for (NodeId o : f_[q].operands)
+        if (q == child || planned_count(f_.type(o).shape) > planned_count(f_.type(q).shape)) q = o;
+      const NodeId others = by[q] == child ? last_by_others[q] : last[q];
+      if (contractions[others] - contractions[first[i]] >= kFar) return true;
+      if (!is_light(q)) return false;
+    }
+    return false;
+  };
+  std::vector<bool> far(n, false);
+  for (NodeId i = 0; i < n; ++i)
+    far[i] =
+        first[i] != graph::kNone && contractions[last[i]] - contractions[first[i]] >= kFar && source_stays(i);
+  return far;
 }
 
 // Whether neighbours along the last axis lie apart in what a move reads.
@@ -141,14 +199,19 @@ bool ReadTable::grows_cheaply(NodeId n) const {
 
 // A few operations on one value of its size and on small ones: whoever needs both would load two tensors
 // where one and the operations do, and whoever needs this one alone loads the other in its place.
-bool ReadTable::replaces_its_source(NodeId n) const {
-  constexpr int kFewOperations = 6;
-  constexpr double kSmall = 1.0 / 8;
+// `far`: what is read far behind would have left the caches, so that an elementary function pays, too, of
+// what would have been read from there at any rate.
+bool ReadTable::replaces_its_source(NodeId n, bool far) const {
+  const int few = far ? 12 : 6;
+  constexpr double kSmall = 1.0 / 8, kLarge = 1 << 18;
+  if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
-  if (weight_[n] > kFewOperations || m.reads.empty()) return false;
-  if (!std::all_of(m.body.begin(), m.body.end(), [](const ScalarNode& s) { return is_quick(s.op); }))
+  if (weight_[n] > few || m.reads.empty()) return false;
+  if (!std::all_of(m.body.begin(), m.body.end(),
+                   [&](const ScalarNode& s) { return is_quick(s.op) || (far && is_function(s.op)); }))
     return false;
   const double size = planned_count(m.axes);
+  if (far && size < kLarge) return false;
   int large = 0;
   double small = 0;
   for (const ResolvedRead& r : reads_[n]) {

@@ -51,7 +51,8 @@ class ReadTable {
   bool scatters(NodeId n) const;
   bool narrows(NodeId n) const;
   bool grows_cheaply(NodeId n) const;
-  bool replaces_its_source(NodeId n) const;
+  bool replaces_its_source(NodeId n, bool far = false) const;
+  std::vector<bool> read_far_behind() const;
   void compute(NodeId n);
   void compose(NodeId n, NodeId q, const std::vector<Index>& at, std::vector<ResolvedRead>& out) const;
   void add(std::vector<ResolvedRead>& list, ResolvedRead r) const;

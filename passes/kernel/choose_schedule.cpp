@@ -196,7 +196,9 @@ class Chooser : public Survey {
     double followed = 0, read = 0;
     for (const Access& a : accesses_) {
       const Buffer& b = k_.buffers[a.buffer];
-      if (b.space != Space::Tile) (a.loops < deepest_ ? followed : read) += bytes_of(a);
+      if (b.space == Space::Tile) continue;
+      (a.loops < deepest_ ? followed : read) += bytes_of(a);
+      if (!b.layout.blocks().empty()) return false;  // panels are the order of memory
     }
     const double near = static_cast<double>(o_.machine.near_bytes);
     return followed > read && followed > near && bytes_read(s).panel * static_cast<double>(panels) <= near;

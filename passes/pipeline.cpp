@@ -37,6 +37,8 @@ constexpr std::array kPasses{
     PassInfo{"fold", Stage::Graph, false,
              "when the text says every rounding: what is computed here is what the program would compute",
              fold},
+    PassInfo{"inputs", Stage::Graph, false,
+             "exact, so after numerics; when bodies of loops read no more than they will", inputs},
     PassInfo{"arrange", Stage::Graph, false,
              "exact, so after numerics; what it leaves without readers but one, fuse computes in place",
              arrange},

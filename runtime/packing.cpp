@@ -50,6 +50,11 @@ Packing::Packing(const Layout& layout, std::vector<int64_t> shape, int64_t eleme
       places_[g.axis][static_cast<size_t>(i)] += g.of(i) * packed_bytes_;
     packed_bytes_ *= g.extent(shape_[g.axis]) + (layout.padding.empty() ? 0 : layout.padding[d]);
   }
+  for (size_t i = 0; !places_.empty() && i < places_.back().size(); ++i)
+    if (i > 0 && places_.back()[i] == places_.back()[i - 1] + element_bytes)
+      ++stretches_.back();
+    else
+      stretches_.push_back(1);
   for (dense_ = shape_.size(); dense_ > 0; --dense_)
     for (int64_t i = 0; i < shape_[dense_ - 1]; ++i)
       if (places_[dense_ - 1][static_cast<size_t>(i)] != i * step_[dense_ - 1]) return;
@@ -60,6 +65,14 @@ void Packing::runs(size_t axis, int64_t logical, int64_t packed, const F& f) con
   if (axis == dense_ || axis == shape_.size()) {
     const int64_t bytes = axis < shape_.size() ? step_[axis] * shape_[axis] : element_bytes_;
     if (bytes > 0) f(logical, packed, static_cast<size_t>(bytes));
+    return;
+  }
+  if (axis + 1 == shape_.size()) {
+    int64_t i = 0;
+    for (int64_t n : stretches_) {
+      f(logical + i * step_[axis], packed + place(axis, i), static_cast<size_t>(n * element_bytes_));
+      i += n;
+    }
     return;
   }
   for (int64_t i = 0; i < shape_[axis]; ++i)

@@ -39,6 +39,7 @@ class Packing {
   std::vector<int64_t> shape_;
   std::vector<int64_t> step_;                 // bytes between neighbours of an axis in the logical tensor
   std::vector<std::vector<int64_t>> places_;  // bytes that an index of an axis adds to the place
+  std::vector<int64_t> stretches_;            // elements of the last axis that lie side by side, in pieces
   size_t dense_ = 0;                          // from this axis on both tensors are alike
   int64_t element_bytes_, logical_bytes_, packed_bytes_ = 0;
 };

@@ -131,8 +131,12 @@ bool pads_little(const Function& f, NodeId n) {
   const Meaning m = meaning_of(f, n);
   if (m.combine != Combiner::None || m.reads.size() != 1 || m.reads[0].guards.empty() || !only_moves(m))
     return false;
-  for (size_t a = 0; a < to.size(); ++a)
-    if (!(m.reads[0].at[a] - Index::var(static_cast<int>(a))).is_constant()) return false;
+  // Padding that is negative cuts elements off.
+  const auto adds = [](const Index& amount) { return amount.is_constant() && amount.constant_part() >= 0; };
+  for (size_t a = 0; a < to.size(); ++a) {
+    const Index low = Index::var(static_cast<int>(a)) - m.reads[0].at[a];
+    if (!adds(low) || !adds(to[a] - from[a] - low)) return false;
+  }
   return true;
 }
 

@@ -286,10 +286,11 @@ class StepEmitter {
 
 // Statements that a body becomes: what is unrolled, each time, what lanes run along, once a vector.
 double emitted(const kernel::Body& body) {
-  constexpr double kLanes = 8;
+  constexpr double kLanes = 8, kFunction = 24;
   double n = 0;
   for (const kernel::Stmt& s : body) {
-    n += 1;
+    auto* c = std::get_if<kernel::Compute>(&s);
+    n += c && def_of(c->op).elementary ? kFunction : 1;
     if (auto* f = std::get_if<std::shared_ptr<const kernel::For>>(&s)) {
       const double times = static_cast<double>((*f)->extent.constant().value_or(1));
       const double inside = emitted((*f)->body);

@@ -88,7 +88,7 @@ class Piece {
     part_ = llvm::FixedVectorType::get(element, static_cast<unsigned>(n));
     for (int i = 0; i < lanes; ++i) widen_.push_back(i < n ? i : -1);
     if (std::has_single_bit(static_cast<unsigned>(n)) || element->getScalarSizeInBits() < kMasked) return;
-    std::vector<llvm::Constant*> bits;
+    llvm::SmallVector<llvm::Constant*, 16> bits;
     for (int i = 0; i < lanes; ++i) bits.push_back(b.getInt1(i < n));
     mask_ = llvm::ConstantVector::get(bits);
   }
@@ -137,10 +137,9 @@ llvm::Function* transposition(llvm::Module& m, llvm::Type* element, int lanes, i
     return b.CreateGEP(element, f->getArg(of), distance);
   };
   const Piece source(b, element, lanes, out), target(b, element, lanes, in);
-  std::vector<LValue> v;
-  for (int i = 0; i < in; ++i) v.push_back(source.load(place(0, i)));
-  v.resize(static_cast<size_t>(lanes),
-           llvm::PoisonValue::get(llvm::FixedVectorType::get(element, static_cast<unsigned>(lanes))));
+  std::vector<LValue> v(static_cast<size_t>(lanes), llvm::PoisonValue::get(llvm::FixedVectorType::get(
+                                                        element, static_cast<unsigned>(lanes))));
+  for (int i = 0; i < in; ++i) v[static_cast<size_t>(i)] = source.load(place(0, i));
   constexpr int64_t kPieceBits = 128;  // that an instruction can shuffle at will
   v = Network(b, std::move(v), kPieceBits / bits).run();
   for (int i = 0; i < out; ++i) target.store(v[static_cast<size_t>(i)], place(2, i));

@@ -136,7 +136,9 @@ std::vector<bool> ReadTable::read_far_behind() const {
     }
   // The value that it is made of, by way of values that nothing else reads, and is read far behind by others.
   const auto source_stays = [&](NodeId i) {
-    for (NodeId q = i; !f_[q].operands.empty();) {
+    constexpr int kSteps = 8;  // of few operations
+    NodeId q = i;
+    for (int step = 0; step < kSteps && !f_[q].operands.empty(); ++step) {
       const NodeId child = q;
       for (NodeId o : f_[q].operands)
         if (q == child || planned_count(f_.type(o).shape) > planned_count(f_.type(q).shape)) q = o;

@@ -33,7 +33,7 @@ struct Use {
 
 class KernelUses {
  public:
-  KernelUses(const Kernel& k, const step::Step& s) : k_(k), nest_(nest_of(k)) {
+  KernelUses(const Kernel& k, const step::Step& s) : nest_(nest_of(k)) {
     for (const step::Dim& d : s.dims) plan_[d.name] = d.plan;
     uses_.resize(k.buffers.size());
     for (const For* f : nest_.loops) axes_.insert(f->var);
@@ -80,7 +80,6 @@ class KernelUses {
     least = least ? std::min(*least, rows) : rows;
   }
 
-  const Kernel& k_;
   const Nest nest_;
   std::map<std::string, int64_t> plan_;
   std::set<int> axes_;

@@ -24,7 +24,7 @@ struct Division {
   std::vector<Part> parts;                   // the first also holds the entries
   std::vector<std::vector<int>> numbers_of;  // kernels of each step
 };
-// Into at most so many parts, about equally long.
+// For so many cores, into parts that LLVM takes about equally long for.
 Division divide(std::span<const step::Step> steps, size_t cores);
 
 // One part. In a single one kernels are internal; in several they find each other by names.

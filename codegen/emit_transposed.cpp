@@ -1,5 +1,6 @@
 // Unrolled rows whose elements lie side by side in memory while the lanes lie apart: a block of rows times
-// lanes is read as one vector for each lane, or written so, and transposed in registers.
+// lanes is read as one vector for each lane, or written so; a function of the module (transposition.h)
+// exchanges the sides, by way of a place on the stack.
 #include <algorithm>
 
 #include "codegen/emit_scalar.h"

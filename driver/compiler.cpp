@@ -151,11 +151,11 @@ bool take_cached(Compiled& c, const codegen::ProgramCache& cache, const Sources&
   auto extended = unpack_extended(parts[1]);
   const auto layouts = unpack_layouts(parts[2]);
   if (!entries || !extended || !layouts) return false;
+  if (layouts->size() != c.unit.state.size() + extended->kept.size()) return false;
   parts.erase(parts.begin(), parts.begin() + 3);
   c.extended = std::move(*extended);
   note_extension(c.unit, c.extended);
   c.state = make_state_table(c.unit, {});
-  if (layouts->size() != c.state.rows.size()) return false;
   for (size_t i = 0; i < layouts->size(); ++i)
     c.state.rows[i].place.layout = compiler_layout((*layouts)[i], c.unit.state[i].type.rank());
   c.program = program_of(c.unit, c.state, std::move(*entries), sources);

@@ -37,6 +37,8 @@ graph::Module fold(const graph::Module& m);
 // Loops are handed what they read, and rows of small tables as the numbers of the rows.
 graph::Module inputs(const graph::Module& m);
 
+bool has_scans(const graph::Module& m);
+
 // A function made anew, node by node. `replace` gives the results of what stands for a node, by the nodes
 // made before it: an empty list where nothing does, no list where the node is copied. Parameters and notes
 // stay.

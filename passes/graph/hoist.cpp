@@ -245,12 +245,6 @@ class Hoister {
 
 }  // namespace
 
-Module hoist(const Module& m) {
-  const bool any = std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
-    return std::any_of(f.second.nodes.begin(), f.second.nodes.end(),
-                       [](const Node& n) { return n.op->name == "scan"; });
-  });
-  return any ? Hoister(m).run() : m;
-}
+Module hoist(const Module& m) { return has_scans(m) ? Hoister(m).run() : m; }
 
 }  // namespace gradc::passes

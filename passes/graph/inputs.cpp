@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ir/graph/text.h"
 #include "passes/graph/expand.h"
 
 namespace gradc::passes {
@@ -28,18 +29,14 @@ class Inputs {
   explicit Inputs(const Module& m) : m_(m) {}
 
   Module run() {
-    for (const auto& [name, f] : m_.functions) done(name);
+    for (const auto& [name, f] : m_.functions)
+      for (const Function* g : reached(m_, f))  // bodies before the scans that name them
+        if (!done_.find(g->name)) visit(*g);
     return std::move(done_);
   }
 
  private:
-  // Bodies before the scans that name them.
-  void done(const std::string& name) {
-    if (done_.find(name)) return;
-    const Function& f = m_.at(name);
-    for (const Node& n : f.nodes)
-      for (const auto& [attr, value] : n.attrs.list())
-        if (auto* r = std::get_if<FunctionRef>(&value)) done(r->name);
+  void visit(const Function& f) {
     std::vector<int> uses(f.nodes.size(), 0);
     for (const Node& n : f.nodes)
       for (NodeId q : n.operands) ++uses[q];
@@ -48,7 +45,7 @@ class Inputs {
       if (f[i].op->name != "scan") return std::nullopt;
       return scan(b, f, i, made, uses);
     });
-    done_.functions.emplace(name, std::move(out));
+    done_.functions.emplace(f.name, std::move(out));
   }
 
   Results scan(Builder& b, const Function& f, NodeId i, const std::vector<NodeId>& made,
@@ -163,12 +160,6 @@ class Inputs {
 
 }  // namespace
 
-Module inputs(const Module& m) {
-  const bool any = std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
-    return std::any_of(f.second.nodes.begin(), f.second.nodes.end(),
-                       [](const Node& n) { return n.op->name == "scan"; });
-  });
-  return any ? prune(Inputs(m).run()) : m;
-}
+Module inputs(const Module& m) { return has_scans(m) ? prune(Inputs(m).run()) : m; }
 
 }  // namespace gradc::passes

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "passes/graph/expand.h"
@@ -5,6 +6,13 @@
 namespace gradc::passes {
 
 using namespace graph;
+
+bool has_scans(const Module& m) {
+  return std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
+    return std::any_of(f.second.nodes.begin(), f.second.nodes.end(),
+                       [](const Node& n) { return n.op->name == "scan"; });
+  });
+}
 
 Function rebuild(const Function& f, const Module& m, const Replace& replace) {
   Builder b(f.name, &m);

@@ -23,7 +23,7 @@ using namespace kernel;
 constexpr int64_t kVectors = 2;           // of a panel
 constexpr int64_t kFarRows = 1024;        // bytes of a row, from which on rows are far apart
 constexpr double kFewBytes = 64 << 10;    // what stays near whatever its layout
-constexpr double kPaysForCopies = 256.0;  // rows for which a copied panel is read, that make nothing of it
+constexpr double kPaysForCopies = 256.0;  // rows beyond which copying each panel costs next to nothing
 
 // What one kernel does with a parameter.
 struct Use {

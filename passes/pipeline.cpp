@@ -68,8 +68,8 @@ constexpr std::array kPasses{
              }},
     PassInfo{"merge", Stage::Step, true, "when layouts say what is contiguous, before loops are split",
              nullptr,
-             [](step::Step& s, const StepOptions&, StepReport*, bool off) {
-               if (!off) merge_loops(s);
+             [](step::Step& s, const StepOptions& o, StepReport*, bool off) {
+               if (!off) merge_loops(s, o.schedule.machine);
              }},
     PassInfo{"plan", Stage::Step, false, "once a distinct kernel, when layouts are known", nullptr,
              [](step::Step& s, const StepOptions& o, StepReport* report, bool) {

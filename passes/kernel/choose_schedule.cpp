@@ -45,16 +45,20 @@ class Chooser : public Survey {
 
  private:
   int best_vector_axis(bool constant_only) const {
-    constexpr double kManyTerms = 64;
-    int best = -1;
+    constexpr double kManyTerms = 64, kPaysApart = 12;
+    int best = -1, most_apart = 0;
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (!(constant_only && !constant(a))) most_apart = std::max(most_apart, strided_accesses(a).outer);
     auto key = [&](size_t a) {
       const bool narrow = extent(a) < o_.machine.lanes, half_empty = 3 * extent(a) <= 2 * o_.machine.lanes;
       const bool single = extent(a) <= o_.machine.lanes;  // one vector, for which every row is loaded
       const Strided bad = strided_accesses(a);
-      // Many terms pay for what is then stored apart.
-      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner,
-                             terms_ >= kManyTerms ? single + half_empty : 0, bad.outer, half_empty, narrow,
-                             -static_cast<int>(a));
+      // Many terms pay for what is then stored apart, some for little of it.
+      const int empty = terms_ >= kManyTerms                ? single + half_empty
+                        : terms_ >= kPaysApart * most_apart ? half_empty
+                                                            : 0;
+      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, empty, bad.outer, half_empty,
+                             narrow, -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {
       if ((constant_only && !constant(a)) || ragged_.count(a)) continue;
@@ -66,7 +70,7 @@ class Chooser : public Survey {
   void choose_elementwise(Choice& s) const {
     s.vector_axis = best_vector_axis(false);
     s.why.what = "elementwise";
-    if (choose_blocks_to_transpose(s)) return;
+    if (choose_blocks_to_transpose(s) || choose_short_rows(s)) return;
     if (nest_.loops.size() > 1 || !s.parallel) {
       s.divide = pays_to_divide(static_cast<size_t>(s.vector_axis));
       return;
@@ -103,6 +107,24 @@ class Chooser : public Survey {
     s.why.rows = s.why.columns = "a block that is transposed in registers";
     s.columns_outer = false;
     s.why.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
+    return true;
+  }
+
+  // Rows of one vector or less: several at a time, which share what is computed of places and constants.
+  bool choose_short_rows(Choice& s) const {
+    constexpr int64_t kFewest = 4, kMost = 16;
+    const auto v = static_cast<size_t>(s.vector_axis);
+    if (nest_.loops.size() < 3 || !constant(v) || extent(v) > o_.machine.lanes) return false;
+    const size_t r = nest_.loops.size() - (v + 1 == nest_.loops.size() ? 2 : 1);
+    const Strided apart = strided_accesses(v);
+    if (!constant(r) || extent(r) < kFewest || apart.inner + apart.outer > 0 ||
+        std::any_of(accesses_.begin(), accesses_.end(), [](const Access& a) { return a.guarded; }))
+      return false;
+    s.row_axis = static_cast<int>(r);
+    s.rows = best_rows(kMost, extent(r), 1), s.columns = extent(v), s.columns_outer = false;
+    s.why.rows = "short rows, which share what is computed of places";
+    s.why.columns = "all lanes";
+    s.why.what = fmt::format("{} rows at a time", s.rows);
     return true;
   }
 
@@ -388,8 +410,7 @@ class Chooser : public Survey {
       kept *= static_cast<double>(extent(a));
     }
     for (const Access& a : accesses_)
-      if (a.loops == deepest_ && k_.buffers[a.buffer].space != Space::Tile)
-        read += bytes_of(a);
+      if (a.loops == deepest_ && k_.buffers[a.buffer].space != Space::Tile) read += bytes_of(a);
     const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
     const double inner = terms_ / all;
     const double terms = std::max({1.0, std::ceil(kFewest / inner), std::floor(near / 4 / (read / all))});

@@ -1,6 +1,6 @@
 // Loops that walk memory as one become one: the channels of neighbouring pixels in a row of an image. They
-// run longer, and lanes find more neighbours. Axes of one element, along which lanes would find none, are
-// gone.
+// run longer, and lanes find more neighbours. So do few rows beside few rows that share what they read. Axes
+// of one element, along which lanes would find none, are gone.
 #include <algorithm>
 
 #include "passes/kernel/rewrite.h"
@@ -28,7 +28,7 @@ void collect_other_uses(const Body& body, std::set<int>& used) {
 
 class Merger {
  public:
-  explicit Merger(Kernel& k) : k_(k) {}
+  Merger(Kernel& k, const Machine& m) : k_(k), m_(m) {}
 
   void run() {
     collect_other_uses(k_.body, fixed_);
@@ -84,8 +84,37 @@ class Merger {
                                 : Index::var(v);
       });
     });
-    if (!moves_evenly(body, outer.var)) return {};
+    if (!moves_evenly(body, outer.var) && !pays_as_rows(outer, inner)) return {};
     return For{outer.var, outer.extent * inner.extent, outer.kind, std::move(body)};
+  }
+
+  // Whether both make the rows of one register tile where one alone waits for every multiply-add: taps of a
+  // filter, in the gradient of its weights. Unrolled, each row has its place, evenly or not.
+  bool pays_as_rows(const For& outer, const For& inner) const {
+    constexpr int64_t kHidden = 12;
+    if (outer.kind != LoopKind::Axis || inner.body.size() != 1) return false;
+    auto* lanes = std::get_if<std::shared_ptr<const For>>(&inner.body[0]);
+    if (!lanes || (*lanes)->kind != LoopKind::Axis || !(*lanes)->extent.is_constant() || holds_axis(**lanes))
+      return false;
+    int64_t accumulators = 0, width = m_.lanes;
+    for (const Buffer& b : k_.buffers)
+      if (b.space == Space::Tile) ++accumulators, width = size_of(b.dtype) == 8 ? m_.lanes / 2 : width;
+    const int64_t rows = (outer.extent * inner.extent).constant_part();
+    return accumulators == 1 && inner.extent.constant_part() < kHidden && rows <= m_.vector_registers - 2 &&
+           (*lanes)->extent.constant_part() <= width && shares_loads((*lanes)->body, outer.var, inner.var);
+  }
+  // Whether a load in the loops of a sum serves all rows.
+  bool shares_loads(const Body& body, int a, int b) const {
+    bool any = false;
+    for (const Stmt& s : body)
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        walk((*f)->body, [&](const Stmt& st) {
+          auto* l = std::get_if<Load>(&st);
+          if (!l || k_.buffers[l->buffer].space == Space::Tile) return;
+          const Index place = address(k_.buffers[l->buffer], l->at);
+          any |= !place.uses_var(a) && !place.uses_var(b);
+        });
+    return any;
   }
 
   bool moves_evenly(const Body& body, int var) const {
@@ -104,16 +133,17 @@ class Merger {
   }
 
   Kernel& k_;
+  const Machine& m_;
   std::set<int> fixed_;
 };
 
 }  // namespace
 
 // Of naive kernels: `for o { for i { a[o, i] } }` becomes `for m { a[floordiv(m, I), mod(m, I)] }`, whose
-// address moves evenly with m. Order and results stay.
-void merge_loops(step::Step& s) {
+// address moves evenly with m, or whose m are the rows of one register tile. Order and results stay.
+void merge_loops(step::Step& s, const Machine& m) {
   in_parallel(
-      s.kernels.size(), [&](size_t k) { Merger(s.kernels[k]).run(); }, 16);
+      s.kernels.size(), [&](size_t k) { Merger(s.kernels[k], m).run(); }, 16);
 }
 
 }  // namespace gradc::passes

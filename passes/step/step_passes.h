@@ -20,8 +20,8 @@ void recompute(step::Step& s, const ScheduleOptions& o, StepReport* report);
 void checkpoint(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // Kernels that hand large buffers to one another become tasks over blocks of what they share.
 void block_runs(step::Step& s, const ScheduleOptions& o, StepReport* report);
-// Loops of kernels that walk memory as one become one.
-void merge_loops(step::Step& s);
+// Loops of kernels that walk memory as one, or make the rows of one register tile, become one.
+void merge_loops(step::Step& s, const Machine& m);
 // A schedule for every kernel. Fills `work` and `schedule` of the report's rows.
 void plan_kernels(step::Step& s, const ScheduleOptions& o, StepReport* report);
 // The schedules carried out: every kernel's axis loops become tiles, vectors and a parallel loop.

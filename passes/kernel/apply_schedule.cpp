@@ -94,7 +94,9 @@ class Scheduler {
   void tile() {
     const bool has_rows = s_.row_axis >= 0, has_columns = s_.vector_axis >= 0;
     const int row_tile = has_rows ? k_.vars++ : -1, panel = has_columns ? k_.vars++ : -1;
-    if (s_.panel_first) {
+    if (s_.stage_all) {
+      k_.body = over_whole_panels(panel);
+    } else if (s_.panel_first) {
       k_.body = s_.block > 0 ? over_blocks(row_tile, panel) : over_panels(row_tile, panel);
     } else if (s_.block > 0) {
       k_.body = wrapped(s_.row_blocks ? over_row_blocks(row_tile, panel) : over_blocks(row_tile, panel), 0,
@@ -284,6 +286,45 @@ class Scheduler {
     Body body{make_if({{Index(-1) - last}, variant(s_.columns)})};
     body.push_back(make_if({{last}, variant(rest)}));
     return body;
+  }
+
+  // `for panel { stage; for the axes inside { tile } }`, of all rows of the other axis. What is left of the
+  // lanes' axis, whose length nobody may know, becomes rows, and the rows become lanes.
+  Body over_whole_panels(int panel) {
+    const Loop &v = loops_[s_.vector_axis], &l = loops_[s_.row_axis];
+    const Index at = Index::var(panel), first = at * s_.columns;
+    const auto tiles = [&](const Body& inner, const TileLoop& rows, const TileLoop& columns) {
+      std::map<int, int> expanded;
+      return sink(renumber(inner, k_), rows, columns, k_, expanded);
+    };
+    Body staged = inner_;
+    StagedPieces p = pieces_of(s_.vector_axis, s_.row_axis, s_.columns);
+    p.number = at, p.transpose = s_.stage_rows;
+    Body full = stage_all(staged, p, k_);
+    const Body tile =
+        renumber(wrapped(tiles(staged, piece_of(l, Index(0), s_.rows), columns(at, s_.columns))), k_);
+    full.insert(full.end(), tile.begin(), tile.end());
+    if (v.extent.exact_div(s_.columns))
+      return {make_for({panel, v.extent.floor_div(s_.columns), LoopKind::Serial, std::move(full)})};
+    constexpr int64_t kRows = 8;  // of a tile of the rest, beside one or two vectors
+    const int some = k_.vars++;
+    TileLoop rows = piece_of(v, first + Index::var(some) * kRows, kRows);
+    rows.clamped = Index::min(rows.position, v.extent - 1);
+    rows.valid = Index::min(v.extent - 1 - rows.position, Index(kRows - 1) - Index::var(rows.inner));
+    Body rest = wrapped({make_for({some, (v.extent - first).ceil_div(kRows), LoopKind::Serial,
+                                   tiles(inner_, rows, piece_of(l, Index(0), s_.rows))})});
+    const Index missing = first + s_.columns - v.extent;  // > 0 in the last panel
+    Body body{make_if({{Index(0) - missing}, std::move(full)})};
+    body.push_back(make_if({{missing - 1}, renumber(rest, k_)}));
+    return {make_for({panel, v.extent.ceil_div(s_.columns), LoopKind::Serial, std::move(body)})};
+  }
+  TileLoop piece_of(const Loop& l, const Index& first, int64_t size) {
+    TileLoop t;
+    t.var = l.var;
+    t.inner = k_.vars++;
+    t.extent = size;
+    t.position = t.clamped = first + Index::var(t.inner);
+    return t;
   }
 
   TileLoop columns(const Index& panel, int64_t width) {

@@ -9,6 +9,7 @@
 
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
+#include "passes/kernel/stage.h"
 #include "passes/kernel/survey.h"
 
 namespace gradc::passes {
@@ -133,6 +134,7 @@ class Chooser : public Survey {
   void choose_tile(Choice& s) const {
     const Machine& m = o_.machine;
     s.vector_axis = best_vector_axis(true);
+    if (s.vector_axis >= 0 && choose_whole_panels(s)) return;
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     const auto better = [&](size_t a, size_t b) {
       if (shares_loads(a) != shares_loads(b)) return shares_loads(a);
@@ -190,6 +192,52 @@ class Chooser : public Survey {
         "tile {}x{}{}{}{}", s.rows, s.columns, s.stage ? ", staged panel" : "",
         s.block > 0 ? fmt::format(", blocks of {} {}", s.block, s.row_blocks ? "tiles" : "panels") : "",
         s.terms > 0 ? ", sums in blocks" : "");
+  }
+
+  // Where every constant axis leaves most lanes empty and windows come back to what they read, lanes along
+  // another axis (images of a batch), for which all that a panel reads is copied, transposed.
+  bool choose_whole_panels(Choice& s) const {
+    const auto narrow = static_cast<size_t>(s.vector_axis);
+    const int64_t lanes = o_.machine.lanes, rows = extent(narrow);
+    if (nest_.loops.size() < 3 || accumulators_ != 1 || wide_ || 2 * rows > lanes || o_.force_rows > 0 ||
+        o_.force_columns > 0)
+      return false;
+    for (size_t a = 0; a < nest_.loops.size(); ++a) {
+      if (a == narrow || ragged_.count(a) || extent(a) < 2 * lanes || !whole_panels_pay(a, narrow, lanes))
+        continue;
+      const bool two = whole_panels_pay(a, narrow, 2 * lanes);
+      s.vector_axis = static_cast<int>(a), s.row_axis = static_cast<int>(narrow);
+      s.rows = rows, s.columns = two ? 2 * lanes : lanes;
+      s.stage_all = s.panel_first = true, s.stage_rows = lanes;
+      s.why.what = fmt::format("tile {}x{}, panels of all that windows read", s.rows, s.columns);
+      s.why.rows = "too few for lanes";
+      s.why.columns = fmt::format("{} vectors of {} lanes, side by side in copies", 1 + two, lanes);
+      return true;
+    }
+    return false;
+  }
+  // With lanes along `axis` and rows along another one, in panels of so many columns.
+  bool whole_panels_pay(size_t axis, size_t rows, int64_t columns) const {
+    constexpr double kPays = 16;  // multiply-adds for each element that is copied
+    const int lane = nest_.loops[axis]->var, row = nest_.loops[rows]->var;
+    const int64_t threads = (extent(axis) + columns - 1) / columns;
+    if (2 * threads < o_.machine.cores) return false;
+    double sums = static_cast<double>(columns);
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (a != axis) sums *= static_cast<double>(extent(a));
+    int64_t bytes = 0;
+    double pays = 0;
+    for (const Access& a : accesses_) {
+      const Buffer& b = k_.buffers[a.buffer];
+      if (a.loops == 0 || b.space == Space::Tile) continue;
+      const Index place = near_address(b, *a.at);
+      if (!place.uses_var(lane)) continue;
+      const auto copied = bytes_of_all(k_, a.buffer, *a.at, lane, columns);
+      if (!copied || a.unstaged || place.uses_var(row)) return false;
+      bytes += *copied;
+      pays = a.times * sums * static_cast<double>(size_of(b.dtype)) / static_cast<double>(*copied);
+    }
+    return pays >= kPays && bytes <= 2 * o_.machine.near_bytes;
   }
 
   // Whether the rows would have the lanes with profit: where both are read side by side along a long sum, as

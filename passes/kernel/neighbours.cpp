@@ -72,7 +72,7 @@ class Search {
     if (f.block > 0 && !f.row_blocks && pieces(extent(f.vector_axis), f.columns) % f.block != 0) f.block = 0;
     if (f.block == 0) f.row_blocks = false;
     if (!f.row_blocks) f.stage_tiles = false;
-    if (!f.stage) f.stage_rows = 0;
+    if (!f.stage && !f.stage_all) f.stage_rows = 0;
     if (f.stage || f.panel_first) f.columns_outer = true;
     if (f.terms > 0 && f.block > 0 && !f.row_blocks) f.outside = f.outer.size();
   }

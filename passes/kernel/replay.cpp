@@ -43,9 +43,10 @@ class Replay {
   LoopForm run() {
     using Mechanism = void (Replay::*)(const Transform&);
     static constexpr std::pair<std::string_view, Mechanism> kMechanisms[] = {
-        {"split", &Replay::split},   {"reorder", &Replay::reorder},     {"stage", &Replay::stage},
-        {"unroll", &Replay::unroll}, {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise},
-        {"divide", &Replay::divide}};
+        {"split", &Replay::split},         {"reorder", &Replay::reorder},
+        {"stage", &Replay::stage},         {"unroll", &Replay::unroll},
+        {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise},
+        {"stage_all", &Replay::stage_all}, {"divide", &Replay::divide}};
     for (const Transform& t : s_.steps) {
       step_ = &t;
       auto it = std::find_if(std::begin(kMechanisms), std::end(kMechanisms),
@@ -129,6 +130,14 @@ class Replay {
     staged_.push_back({static_cast<int>(l.axis), t.by});
   }
 
+  // All that a piece may read, for the axes inside.
+  void stage_all(const Transform& t) {
+    stage(t);
+    all_ = static_cast<int>(staged_.back().first);
+    staged_.pop_back();
+    by_all_ = t.by;
+  }
+
   void unroll(const Transform& t) {
     Loop& l = only_loop(t);
     require(l.part == Loop::Piece && l.kind == LoopKind::Serial, "is of a loop that is no piece of an axis");
@@ -146,7 +155,8 @@ class Replay {
     require(!ragged_.count(l.axis), "is of an axis that the ends of inner loops depend on");
     require(&l == &loops_.back(), "is of a loop that is not the innermost");
     require(!untileable_ && (l.part == Loop::Piece || !has_loop_), "has other loops inside");
-    require(!has_loop_ || nest_.loops[l.axis]->extent.is_constant(), "is of columns that are not constant");
+    require(!has_loop_ || all_ == static_cast<int>(l.axis) || nest_.loops[l.axis]->extent.is_constant(),
+            "is of columns that are not constant");
     l.kind = LoopKind::Vector;
   }
 
@@ -193,7 +203,8 @@ class Replay {
         put(f, l, pieces.size());
     }
     check(f.row_axis < 0 || f.vector_axis < 0 ||
-              (f.columns > 0 && nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.is_constant()),
+              (f.columns > 0 && (all_ == f.vector_axis ||
+                                 nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.is_constant())),
           "rows of whole columns, or of columns that are not constant");
     if (pieces.size() >= 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
     if (f.block > 0) put_blocks(f, pieces);
@@ -205,6 +216,7 @@ class Replay {
     if (f.terms > 0) check_kept(f);
     f.divide = divide_;
     for (const auto& [axis, by] : staged_) put_staged(f, axis, by);
+    if (all_ >= 0) put_all(f);
     return f;
   }
 
@@ -273,6 +285,14 @@ class Replay {
       f.stage = true, f.stage_rows = by;
   }
 
+  void put_all(LoopForm& f) const {
+    check(all_ == f.vector_axis && f.panel_first && f.block == 0 && f.terms == 0 && !f.stage,
+          "copies of all that something else than a panel around whole loops reads");
+    check(nest_.loops[static_cast<size_t>(f.row_axis)]->extent.is(f.rows),
+          "copies of all that some of the rows read");
+    f.stage_all = true, f.stage_rows = by_all_;
+  }
+
   const Kernel& k_;
   const Schedule& s_;
   Nest nest_;
@@ -284,6 +304,8 @@ class Replay {
   bool divide_ = false;
   bool terms_in_block_ = false;
   std::vector<std::pair<int, int64_t>> staged_;  // axes, and sizes of blocks that are transposed
+  int all_ = -1;                                 // the axis of whose pieces all is copied
+  int64_t by_all_ = 0;
 };
 
 }  // namespace

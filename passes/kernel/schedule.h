@@ -44,6 +44,7 @@ struct LoopForm {
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
   int64_t stage_rows = 0;     // so many elements at a time that lie side by side though the lanes lie apart
   bool stage_tiles = false;   // and what the rows of a block read
+  bool stage_all = false;     // all that a piece of columns may read is copied, for the axes inside of it
   bool parallel = false;      // the outermost loop
   bool operator==(const LoopForm&) const = default;
 };

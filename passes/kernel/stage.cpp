@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "passes/kernel/rewrite.h"
 
@@ -13,6 +14,23 @@ using namespace kernel;
 
 constexpr int64_t kMaxStagedBytes = 1 << 20;
 constexpr int64_t kLine = 16;  // elements: no row of copies that are written whole straddles lines
+
+// A loop whose iterations are unrolled in blocks, which code generation transposes.
+Body in_blocks(const For& f, const Body& body, int64_t rows, Kernel& k) {
+  const auto some = [&](const Index& first, const Index& count, LoopKind kind) {
+    const int row = k.vars++;
+    return make_for({row, count, kind, substitute(body, f.var, first + Index::var(row))});
+  };
+  const Index whole = f.extent.floor_div(rows), rest = f.extent - whole * rows;
+  Body out;
+  const int block = k.vars++;
+  if (!whole.is(0))
+    out.push_back(
+        make_for({block, whole, LoopKind::Serial, {some(Index::var(block) * rows, rows, LoopKind::Unroll)}}));
+  if (!rest.is(0))
+    out.push_back(some(whole * rows, rest, rest.is_constant() ? LoopKind::Unroll : LoopKind::Serial));
+  return renumber(out, k);
+}
 
 class Stager {
  public:
@@ -106,7 +124,7 @@ class Stager {
     const bool blocks = p_.transpose > 1 && !p_.neighbours && lies_transposed(l);
     for (size_t i = around_.size(); i-- > 0;)
       copy = blocks && i + 1 == around_.size()
-                 ? in_blocks(*around_[i], copy)
+                 ? in_blocks(*around_[i], copy, p_.transpose, k_)
                  : Body{make_for({around_[i]->var, around_[i]->extent, LoopKind::Serial, copy})};
     if (p_.slot >= 0 && !p_.neighbours) copy = {make_for({p_.slot, p_.count, LoopKind::Serial, copy})};
     return copy;
@@ -118,31 +136,113 @@ class Stager {
     const std::optional<Index> step = a.coefficient_of(p_.var);
     return step && !step->is(1) && !step->is(0) && a.coefficient_of(around_.back()->var) == Index(1);
   }
-  // A loop whose iterations are unrolled in blocks, which code generation transposes.
-  Body in_blocks(const For& f, const Body& body) {
-    const int64_t rows = p_.transpose;
-    const auto some = [&](const Index& first, const Index& count, LoopKind kind) {
-      const int row = k_.vars++;
-      return make_for({row, count, kind, substitute(body, f.var, first + Index::var(row))});
-    };
-    const Index whole = f.extent.floor_div(rows), rest = f.extent - whole * rows;
-    Body out;
-    const int block = k_.vars++;
-    if (!whole.is(0))
-      out.push_back(make_for(
-          {block, whole, LoopKind::Serial, {some(Index::var(block) * rows, rows, LoopKind::Unroll)}}));
-    if (!rest.is(0))
-      out.push_back(some(whole * rows, rest, rest.is_constant() ? LoopKind::Unroll : LoopKind::Serial));
-    return renumber(out, k_);
-  }
-
   const StagedPieces& p_;
   Kernel& k_;
   std::vector<const For*> around_;
   Body copies_;
 };
 
+// The axis of a buffer that `var` alone runs along, if no other depends on it and all of them are constant.
+std::optional<size_t> axis_of_pieces(const Kernel& k, int buffer, const std::vector<Index>& at, int var) {
+  const Buffer& b = k.buffers[buffer];
+  std::optional<size_t> axis;
+  if (b.space != Space::In) return {};
+  for (size_t d = 0; d < at.size(); ++d) {
+    const bool here = at[d].uses_var(var);
+    if (here ? axis || at[d] != Index::var(var) : !b.shape[d].is_constant()) return {};
+    if (here) axis = d;
+  }
+  return axis;
+}
+
+class WholeStager {
+ public:
+  WholeStager(const StagedPieces& p, Kernel& k) : p_(p), k_(k) {}
+
+  Body run(Body& body) {
+    body = rewritten(body);
+    return std::move(copies_);
+  }
+
+ private:
+  Body rewritten(const Body& body, bool inside = false) {
+    Body out;
+    for (const Stmt& s : body) {
+      if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+        out.push_back(make_for({(*f)->var, (*f)->extent, (*f)->kind, rewritten((*f)->body, true)}));
+      else if (auto* l = std::get_if<Load>(&s); l && inside && stageable(*l))
+        out.push_back(staged(*l));
+      else
+        out.push_back(s);
+    }
+    return out;
+  }
+
+  bool stageable(const Load& l) const {
+    return l.guards.empty() && bytes_of_all(k_, l.buffer, l.at, p_.var, p_.size);
+  }
+
+  Stmt staged(const Load& l) {
+    const size_t axis = *axis_of_pieces(k_, l.buffer, l.at, p_.var);
+    const auto [it, fresh] = scratch_.try_emplace(l.buffer, static_cast<int>(k_.buffers.size()));
+    if (fresh) copy(l.buffer, axis);
+    std::vector<Index> from = l.at;
+    from.erase(from.begin() + static_cast<long>(axis));
+    from.push_back(Index::var(p_.var) - p_.number * p_.size);
+    return Load{l.result, it->second, std::move(from), {}, {}};
+  }
+
+  // The axes in the order of memory, the last one in blocks that are transposed.
+  void copy(int buffer, size_t axis) {
+    const Buffer b = k_.buffers[buffer];
+    const int lane = k_.vars++;
+    Shape shape;
+    std::vector<Index> at, to;
+    std::vector<std::pair<int, int64_t>> loops;
+    for (size_t d = 0; d < b.shape.size(); ++d) {
+      at.push_back(p_.number * p_.size + Index::var(lane));
+      if (d == axis) continue;
+      loops.emplace_back(k_.vars++, b.shape[d].constant_part());
+      at.back() = Index::var(loops.back().first);
+      to.push_back(at.back()), shape.push_back(b.shape[d]);
+    }
+    shape.push_back(p_.size), to.push_back(Index::var(lane));
+    k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), b.dtype, shape, Space::Scratch, {}});
+    const Value v = k_.values++;
+    Body body{
+        make_for({lane,
+                  p_.size,
+                  LoopKind::Vector,
+                  {Load{v, buffer, at, {}, {}}, Store{static_cast<int>(k_.buffers.size()) - 1, to, v}}})};
+    for (size_t i = loops.size(); i-- > 0;) {
+      const For f{loops[i].first, loops[i].second, LoopKind::Serial, body};
+      body = i + 1 == loops.size() && p_.transpose > 1 ? in_blocks(f, body, p_.transpose, k_)
+                                                       : Body{make_for(f)};
+    }
+    body = renumber(body, k_);
+    copies_.insert(copies_.end(), body.begin(), body.end());
+  }
+
+  const StagedPieces& p_;
+  Kernel& k_;
+  std::map<int, int> scratch_;  // by buffer
+  Body copies_;
+};
+
 }  // namespace
+
+std::optional<int64_t> bytes_of_all(const Kernel& k, int buffer, const std::vector<Index>& at, int var,
+                                    int64_t size) {
+  const std::optional<size_t> axis = axis_of_pieces(k, buffer, at, var);
+  if (!axis) return {};
+  const Buffer& b = k.buffers[buffer];
+  int64_t bytes = size * size_of(b.dtype);
+  for (size_t d = 0; d < b.shape.size(); ++d)
+    if (d != *axis && __builtin_mul_overflow(bytes, b.shape[d].constant_part(), &bytes)) return {};
+  return bytes <= kMaxStagedBytes ? std::optional(bytes) : std::nullopt;
+}
+
+Body stage_all(Body& body, const StagedPieces& p, Kernel& k) { return WholeStager(p, k).run(body); }
 
 Body stage(Body& body, const StagedPieces& p, Kernel& k) { return Stager(p, k).run(body); }
 

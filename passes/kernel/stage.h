@@ -28,6 +28,13 @@ struct StagedPieces {
 // reads scratch [slot, loops..., size]; empty where nothing can be staged.
 kernel::Body stage(kernel::Body& body, const StagedPieces& p, kernel::Kernel& k);
 
+// The copies of all of what the pieces may read along the other axes of a buffer, where the loops around do
+// not come back to the same terms: windows on an image. A load then reads scratch [other axes..., size].
+kernel::Body stage_all(kernel::Body& body, const StagedPieces& p, kernel::Kernel& k);
+// Bytes of such a copy of what a load without guards reads; nothing where it cannot be made.
+std::optional<int64_t> bytes_of_all(const kernel::Kernel& k, int buffer, const std::vector<Index>& at,
+                                    int var, int64_t size);
+
 // The largest value of an extent, where it is constant or at most one.
 std::optional<int64_t> largest(const Index& extent);
 

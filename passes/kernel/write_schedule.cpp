@@ -19,6 +19,8 @@ class Writer {
     if (f_.stage_tiles) add("stage", {row_}, 0, {}, "far apart in memory and read by every panel");
     if (f_.stage)
       add("stage", {column_}, f_.stage_rows, {}, "far apart in memory and read by every tile of rows");
+    if (f_.stage_all)
+      add("stage_all", {column_}, f_.stage_rows, {}, "lanes lie apart, and windows read the same many times");
     if (!row_.empty()) add("unroll", {row_}, 0, {}, "accumulators stay in registers");
     if (!column_.empty())
       add("vectorise", {column_}, 0, {}, "most accesses are contiguous or uniform along it");

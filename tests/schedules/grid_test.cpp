@@ -69,6 +69,16 @@ func @f[B <= 5 plan 4](%x: i32[B,10,7], %w: i32[B,7,19]) -> (i32[B,10,19]) {
 }
 )",
      {1, 5}},
+    {"windows of few channels, images in lanes",
+     R"(
+func @f[B <= 70 plan 64](%x: f32[B,8,8,4], %w: f32[5,5,4,3]) -> (f32[B,4,4,3]) {
+  %0 = windows(%x) {axes=[1,2], dilation=[1,1], stride=[1,1], window=[5,5]}
+  %1 = einsum(%0, %w) {spec="abcdef,cefg->abdg"}
+  %2 = tanh(%1)
+  return %2
+}
+)",
+     {0, 1, 47}},
     {"column sums", R"(
 func @f(%x: f32[14,37]) -> (f32[37]) {
   %0 = reduce_sum(%x) {axes=[0]}
@@ -78,7 +88,7 @@ func @f(%x: f32[14,37]) -> (f32[37]) {
 };
 
 // Rows and columns; 0 leaves the choice to the policy.
-constexpr std::pair<int64_t, int64_t> kTiles[] = {{1, 1}, {2, 3},  {5, 8},  {0, 20},
+constexpr std::pair<int64_t, int64_t> kTiles[] = {{0, 0}, {1, 1},  {2, 3},  {5, 8}, {0, 20},
                                                   {7, 0}, {3, 17}, {64, 1}, {1, 64}};
 
 class Grid : public testing::TestWithParam<Case> {};

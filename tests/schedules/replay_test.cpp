@@ -143,6 +143,11 @@ const Refused kRefused[] = {
      "unroll b is of an axis that the ends of inner loops depend on"},
     {3, R"(split i0 by 4 -> a, b "" reorder i1, a, b "" vectorise b "")",
      "vectorise b is of an axis that the ends of inner loops depend on"},
+    {0, R"(stage_all i1 "")", "stage_all i1 is of no piece"},
+    {0,
+     R"(split i0 by 4 -> a, b "" split i1 by 4 -> c, d "" reorder a, c, d, b "" stage_all b "" unroll d ""
+        vectorise b "")",
+     "no code for copies of all that something else than a panel around whole loops reads"},
     {2, R"(divide i1 "")", "divide i1 is of a loop that is no whole axis in lanes"},
     {2, R"(vectorise i1 "" divide i1 "")", "divide i1 finds nothing that changes"},
     {2, R"(reorder i1, i0 "" vectorise i0 "" divide i0 "")",
@@ -377,6 +382,32 @@ TEST(Replay, BlocksLeaveTheBits) {
   expect_same_bits(R"(
 func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
   %p = einsum(%x, %w) {spec="bij,jk->bik"}
+  %y = tanh(%p)
+  return %y
+}
+)",
+                   lists);
+}
+
+// All that the images of a panel hold is copied; those that are left over become rows.
+TEST(Replay, PanelsOfAllThatWindowsReadLeaveTheBits) {
+  const std::string whole = R"(
+  split i3 by 3 -> r, ri ""
+)",
+                    end = R"(
+  unroll ri ""
+  vectorise ci ""
+)";
+  const auto list = [&](int columns, int by) {
+    return whole + fmt::format("  split i0 by {} -> c, ci \"\"\n", columns) +
+           "  reorder c, i1, i2, r, ri, ci \"\"\n  stage_all ci" + (by > 0 ? fmt::format(" by {}", by) : "") +
+           " \"\"\n" + end + "  parallelise c \"\"\n";
+  };
+  const std::string lists[] = {list(8, 8), list(16, 8), list(10, 0), list(20, 3), list(3, 0), list(32, 8)};
+  expect_same_bits(R"(
+func @f(%x: f32[20,7,8,4], %w: f32[2,3,4,3]) -> (f32[20,6,6,3]) {
+  %v = windows(%x) {axes=[1,2], dilation=[1,1], stride=[1,1], window=[2,3]}
+  %p = einsum(%v, %w) {spec="abcdef,cefg->abdg"}
   %y = tanh(%p)
   return %y
 }

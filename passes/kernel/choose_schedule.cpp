@@ -46,7 +46,8 @@ class Chooser : public Survey {
 
  private:
   int best_vector_axis(bool constant_only) const {
-    constexpr double kManyTerms = 64, kPaysApart = 12;
+    constexpr double kManyTerms = 64, kPaysApart = 12, kFills = 0.8;
+    constexpr int64_t kServes = 48;
     int best = -1, most_apart = 0;
     for (size_t a = 0; a < nest_.loops.size(); ++a)
       if (!(constant_only && !constant(a))) most_apart = std::max(most_apart, strided_accesses(a).outer);
@@ -58,14 +59,29 @@ class Chooser : public Survey {
       const int empty = terms_ >= kManyTerms                ? single + half_empty
                         : terms_ >= kPaysApart * most_apart ? half_empty
                                                             : 0;
-      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, empty, bad.outer, half_empty,
-                             narrow, -static_cast<int>(a));
+      // Copies of what lies apart serve few rows, unless the rows have the lanes and fill them.
+      const bool few = bad.inner > 0 && terms_ >= kManyTerms && (serves(a) < kServes || fill(a) < kFills);
+      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, few, empty, bad.outer,
+                             half_empty, narrow, -static_cast<int>(a));
     };
     for (size_t a = 0; a < nest_.loops.size(); ++a) {
       if ((constant_only && !constant(a)) || ragged_.count(a)) continue;
       if (best < 0 || key(a) < key(best)) best = static_cast<int>(a);
     }
     return best;
+  }
+
+  // The longest of the other axes.
+  int64_t serves(size_t axis) const {
+    int64_t most = 1;
+    for (size_t a = 0; a < nest_.loops.size(); ++a)
+      if (a != axis) most = std::max(most, extent(a));
+    return most;
+  }
+  // The part of the lanes of all vectors along an axis that are in use.
+  double fill(size_t axis) const {
+    const int64_t lanes = o_.machine.lanes, vectors = (extent(axis) + lanes - 1) / lanes;
+    return static_cast<double>(extent(axis)) / static_cast<double>(std::max<int64_t>(1, vectors) * lanes);
   }
 
   void choose_elementwise(Choice& s) const {
@@ -253,7 +269,10 @@ class Chooser : public Survey {
         extent(lanes) > kMost)
       return false;
     const Strided along = strided_accesses(row);
-    if (along.inner != 0 || terms_ < kPays * (1 + along.outer) || far_rows_are_pages(row, kFewSets))
+    // Pages far apart are fetched anew by each panel, and cost less than columns that are few and ragged.
+    constexpr int64_t kFew = 5;  // vectors
+    const bool few = extent(lanes) <= kFew * o_.machine.lanes;
+    if (along.inner != 0 || terms_ < kPays * (1 + along.outer) || (!few && far_rows_are_pages(row, kFewSets)))
       return false;
     // Panels of a sum whose length nobody knows are not copied.
     return open_sum() == nullptr || bytes_side_by_side(row) <= static_cast<double>(o_.machine.near_bytes);
@@ -328,8 +347,8 @@ class Chooser : public Survey {
   // lanes lie apart, which costs more than a second thread brings.
   void share_rows(Choice& s, int64_t tiles) const {
     const bool apart = lanes_lie_apart(s);
-    const int64_t pays = apart ? 3 : kPays;
-    const int64_t most = s.stage && s.row_axis >= 0 ? std::min(tiles / pays, 8 * kPays) : 0;
+    const int64_t pays = apart ? 3 : kPays, share = (tiles + o_.machine.cores - 1) / o_.machine.cores;
+    const int64_t most = s.stage && s.row_axis >= 0 ? std::min(std::max(tiles / pays, share), 8 * kPays) : 0;
     if (most >= pays)
       put_row_blocks(s, tiles, most, "threads share rows, each with a panel of its own");
     else
@@ -582,8 +601,10 @@ class Chooser : public Survey {
     // Vectors that straddle lines: twice the loads, hidden while there are few.
     const bool many = s.columns > 2 * o_.machine.lanes && row_tiles(s) >= kManyTiles;
     const double reach = access.times * static_cast<double>(bytes);
+    // While the lines of the panel stay near, its first tile has fetched them for the few that follow.
+    const double lines = access.times * static_cast<double>(s.columns * size_of(b.dtype) + kLine);
     const bool apart = pitch >= 2 * s.columns &&
-                       (row_tiles(s) > kTiles || reach >= static_cast<double>(o_.machine.near_bytes));
+                       (row_tiles(s) > kTiles || lines >= static_cast<double>(o_.machine.near_bytes));
     if (bytes % kLine != 0 && (apart || many)) return true;
     // Copying waits for memory, which multiply-adds hide: it takes tiles to pay for that.
     return reach >= kUnknownPages || (row_tiles(s) >= kTiles && bytes % kFewSets == 0) ||

@@ -390,13 +390,19 @@ class Chooser : public Survey {
     s.block = block_of(panels, 2, 8, room / o.panel);
     s.why.block = "panels that stay near the core";
   }
+  // So much does not come in time, a line for each step of a sum: behind a small near cache is a close one
+  // that cores share, behind a large one (a megabyte and more at hand) it is slower.
+  double far_bytes() const {
+    constexpr int64_t kLarge = 1 << 20;
+    return static_cast<double>(o_.machine.near_bytes) * (o_.machine.near_bytes < kLarge ? 6 : 2);
+  }
   // Rows whose lines lie apart, and that do not stay near the core or meet in few sets of a cache: a block of
   // tiles at a time, copied side by side where many panels read the copies or each line is a page of its own.
   void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
     constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 24, kFewest = 4, kBlocks = 4;
     const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
     if (panels < kPanels && o.row_pages && all >= 2 * near && pause_within_pages(s, tiles)) return;
-    const bool far = all >= 2 * near && panels >= kPanels;
+    const bool far = all >= far_bytes() && panels >= kPanels;
     const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
     if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
     // Few panels read a block: it is read from far more often than near, and makes room for the next one.
@@ -425,10 +431,26 @@ class Chooser : public Survey {
     const int64_t larger =
         std::min({kMost, tiles / o_.machine.cores,
                   static_cast<int64_t>(static_cast<double>(o_.machine.near_bytes) / 2 / row)});
-    if (kMany * terms > all || 2 * larger < 3 * block) return false;
+    if (kMany * terms > all || 2 * larger < 3 * block)
+      return pause_for_more_rows(s, o, tiles, block, all, row);
     s.terms = static_cast<int64_t>(terms), s.stage_tiles = o.row_pages;
     s.why.terms = "rows of so many stay near the core, partial sums in memory";
     put_row_blocks(s, tiles, larger, "rows whose partial sums stay near the core");
+    return true;
+  }
+  // The same with partial sums that do not stay near, `row` bytes a tile, which long pauses pay for.
+  bool pause_for_more_rows(Choice& s, const Operands& o, int64_t tiles, int64_t block, double all,
+                           double row) const {
+    constexpr int64_t kMost = 32;
+    constexpr double kTerms = 512, kBytes = 1 << 22, kNear = 0.75;
+    const double parts = std::ceil(terms_ / kTerms), terms = std::ceil(all / parts);
+    const double fit = kNear * static_cast<double>(o_.machine.near_bytes) / (o.tile * terms / all);
+    const int64_t larger =
+        std::min({kMost, tiles / o_.machine.cores, static_cast<int64_t>(std::min(fit, kBytes / row))});
+    if (block >= kPays || parts < 2 || 2 * larger < 3 * block) return false;
+    s.terms = static_cast<int64_t>(terms), s.stage_tiles = true, s.stage |= o.panel_pages;
+    s.why.terms = "more rows of so many stay near the core, partial sums in memory";
+    put_row_blocks(s, tiles, larger, "rows that stay near the core");
     return true;
   }
   // Rows of which each term is on pages of its own, and whose blocks few panels read: terms whose pages a

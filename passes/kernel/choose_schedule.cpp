@@ -3,30 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <set>
 #include <utility>
 
+#include "passes/kernel/blocks.h"
 #include "passes/kernel/rewrite.h"
 #include "passes/kernel/schedule.h"
 #include "passes/kernel/stage.h"
-#include "passes/kernel/survey.h"
 
 namespace gradc::passes {
 namespace {
 
 using namespace kernel;
 
-// A form, and the reasons for it.
-struct Choice : LoopForm {
-  Reasons why;
-  bool by_results = false;   // rows outermost for what follows the sum
-  bool serves_axes = false;  // what a block of terms reads serves all axes
-};
-
-class Chooser : public Survey {
+class Chooser : public Blocks {
  public:
-  using Survey::Survey;
+  using Blocks::Blocks;
 
   Schedule run() {
     Choice c;
@@ -338,224 +329,6 @@ class Chooser : public Survey {
            shares_loads(static_cast<size_t>(s.row_axis));
   }
 
-  int64_t row_tiles(const Choice& s) const {
-    return s.row_axis < 0 ? 1 : (extent(static_cast<size_t>(s.row_axis)) + s.rows - 1) / s.rows;
-  }
-
-  static constexpr int64_t kPays = 8;  // tiles that pay for a copy of the panel
-  // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that. Fewer do where
-  // lanes lie apart, which costs more than a second thread brings.
-  void share_rows(Choice& s, int64_t tiles) const {
-    const bool apart = lanes_lie_apart(s);
-    const int64_t pays = apart ? 3 : kPays, share = (tiles + o_.machine.cores - 1) / o_.machine.cores;
-    const int64_t most = s.stage && s.row_axis >= 0 ? std::min(std::max(tiles / pays, share), 8 * kPays) : 0;
-    if (most >= pays)
-      put_row_blocks(s, tiles, most, "threads share rows, each with a panel of its own");
-    else
-      s.stage = s.columns_outer = s.stage && apart;
-  }
-  // Blocks of so many tiles, or a little less where threads then have equal shares, or no tile is left over:
-  // that saves the code for it.
-  void put_row_blocks(Choice& s, int64_t tiles, int64_t most, std::string why) const {
-    int best = -1;
-    for (int64_t n = most; 4 * n >= 3 * most; --n) {
-      const bool whole = constant(s.row_axis) && extent(s.row_axis) % s.rows == 0 && tiles % n == 0;
-      const int worth = 2 * whole + are_fair((tiles + n - 1) / n);
-      if (worth > best) best = worth, s.block = n;
-    }
-    s.row_blocks = s.columns_outer = true;
-    s.why.block = std::move(why);
-  }
-
-  struct Operands {
-    double panel = 0, tile = 0;  // bytes that the innermost loops read for one
-    bool apart = false;          // whether a tile has a line for each step of the reduction
-    bool few_sets = false;       // and those lines meet in few sets of a cache
-    bool panel_pages = false;    // whether few steps of a panel share a page
-    bool row_pages = false;      // and those of the rows
-    std::set<size_t> outer;      // axes that stay whole which rows depend on
-  };
-  // Operands that do not stay near the core, read for several pieces of the other axis at a time, as many as
-  // stay there themselves, in blocks that threads can share. Rows that follow one another along the reduction
-  // stream past panels; others have a line for each step of it.
-  void choose_block(Choice& s, int64_t panels, int64_t tiles) const {
-    const Operands o = bytes_read(s);
-    const double room = static_cast<double>(o_.machine.near_bytes);
-    if (o.apart) return choose_row_blocks(s, o, panels, tiles);
-    if (!s.columns_outer) return;
-    double rows = o.tile * static_cast<double>(tiles);
-    if (s.panel_first)
-      for (size_t a : o.outer) rows *= static_cast<double>(extent(a));
-    if (rows <= room || extent(s.vector_axis) % s.columns != 0) return;
-    s.block = block_of(panels, 2, 8, room / o.panel);
-    s.why.block = "panels that stay near the core";
-  }
-  // So much does not come in time, a line for each step of a sum: behind a small near cache is a close one
-  // that cores share, behind a large one (a megabyte and more at hand) it is slower.
-  double far_bytes() const {
-    constexpr int64_t kLarge = 1 << 20;
-    return static_cast<double>(o_.machine.near_bytes) * (o_.machine.near_bytes < kLarge ? 6 : 2);
-  }
-  // Rows whose lines lie apart, and that do not stay near the core or meet in few sets of a cache: a block of
-  // tiles at a time, copied side by side where many panels read the copies or each line is a page of its own.
-  void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
-    constexpr int64_t kPanels = 3, kManyPanels = 8, kMost = 24, kFewest = 4, kBlocks = 4;
-    const double all = o.tile * static_cast<double>(tiles), near = static_cast<double>(o_.machine.near_bytes);
-    if (panels < kPanels && o.row_pages && all >= 2 * near && pause_within_pages(s, tiles)) return;
-    const bool far = all >= far_bytes() && panels >= kPanels;
-    const bool meet = o.few_sets && 8 * all > near && panels >= kManyPanels;
-    if (s.panel_first || !(far || meet) || !constant(s.row_axis)) return;
-    // Few panels read a block: it is read from far more often than near, and makes room for the next one.
-    const auto fit = static_cast<int64_t>((panels >= kManyPanels ? 0.75 : 0.3) * near / o.tile);
-    const int64_t block = std::min({kMost, tiles / kBlocks, fit});
-    if (panels >= kManyPanels && pause_for_larger_blocks(s, o, tiles, block)) return;
-    // Each block reads all panels.
-    if (block < (far ? kFewest : kMost)) return;
-    if (panels >= kManyPanels || o.row_pages) {
-      if (!bound_terms(s, static_cast<double>(block * s.rows) * static_cast<double>(extent(s.vector_axis))))
-        return;
-      s.stage_tiles = true;
-      s.stage |= o.panel_pages;
-    }
-    put_row_blocks(s, tiles, block, "rows that stay near the core");
-  }
-  // Where rows of all terms leave room for few tiles, and panels are read for each block, sums pause: then
-  // what a block keeps is its partial sums.
-  bool pause_for_larger_blocks(Choice& s, const Operands& o, int64_t tiles, int64_t block) const {
-    constexpr int64_t kMost = 32, kTerms = 128, kMany = 8;
-    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
-    if (!sum || !o.outer.empty()) return false;
-    const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
-    const double terms = std::ceil(kTerms * all / terms_);
-    const double row = 4.0 * static_cast<double>(sum->tiles.size() * s.rows * extent(s.vector_axis));
-    const int64_t larger =
-        std::min({kMost, tiles / o_.machine.cores,
-                  static_cast<int64_t>(static_cast<double>(o_.machine.near_bytes) / 2 / row)});
-    if (kMany * terms > all || 2 * larger < 3 * block)
-      return pause_for_more_rows(s, o, tiles, block, all, row);
-    s.terms = static_cast<int64_t>(terms), s.stage_tiles = o.row_pages;
-    s.why.terms = "rows of so many stay near the core, partial sums in memory";
-    put_row_blocks(s, tiles, larger, "rows whose partial sums stay near the core");
-    return true;
-  }
-  // The same with partial sums that do not stay near, `row` bytes a tile, which long pauses pay for.
-  bool pause_for_more_rows(Choice& s, const Operands& o, int64_t tiles, int64_t block, double all,
-                           double row) const {
-    constexpr int64_t kMost = 32;
-    constexpr double kTerms = 512, kBytes = 1 << 22, kNear = 0.75;
-    const double parts = std::ceil(terms_ / kTerms), terms = std::ceil(all / parts);
-    const double fit = kNear * static_cast<double>(o_.machine.near_bytes) / (o.tile * terms / all);
-    const int64_t larger =
-        std::min({kMost, tiles / o_.machine.cores, static_cast<int64_t>(std::min(fit, kBytes / row))});
-    if (block >= kPays || parts < 2 || 2 * larger < 3 * block) return false;
-    s.terms = static_cast<int64_t>(terms), s.stage_tiles = true, s.stage |= o.panel_pages;
-    s.why.terms = "more rows of so many stay near the core, partial sums in memory";
-    put_row_blocks(s, tiles, larger, "rows that stay near the core");
-    return true;
-  }
-  // Rows of which each term is on pages of its own, and whose blocks few panels read: terms whose pages a
-  // core knows, of as many rows as leave their partial sums near.
-  bool pause_within_pages(Choice& s, int64_t tiles) const {
-    constexpr int64_t kTerms = 64, kMost = 64;
-    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
-    if (!sum || planned(sum->loop->extent) < 2 * kTerms ||
-        terms_ != static_cast<double>(planned(sum->loop->extent)))
-      return false;
-    const double row = 4.0 * static_cast<double>(sum->tiles.size() * s.rows * extent(s.vector_axis));
-    const auto fit = static_cast<int64_t>(static_cast<double>(o_.machine.near_bytes) / 4 / row);
-    const int64_t block = std::min({kMost, fit, tiles / o_.machine.cores});
-    if (block < 2) return false;
-    s.terms = kTerms, s.stage = false;
-    s.why.terms = "pages that a core knows, partial sums in memory";
-    put_row_blocks(s, tiles, block, "rows whose partial sums stay near the core");
-    return true;
-  }
-  // Copies of sums over a length that is not constant are made for as many terms as are planned at a time.
-  // The partial sums of a block, so many elements, take memory, which is bounded too.
-  bool bound_terms(Choice& s, double elements) const {
-    constexpr double kMost = 4, kElement = 4;
-    const For* open = open_sum();
-    if (open == nullptr) return true;
-    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
-    if (!sum) return false;
-    const double kept = kElement * elements * static_cast<double>(sum->tiles.size());
-    if (kept > kMost * static_cast<double>(o_.machine.near_bytes)) return false;
-    s.terms = std::max<int64_t>(1, planned(open->extent));
-    s.why.terms = "as many as are planned, which bounds the copies";
-    return true;
-  }
-  // Where a sum reads more than stays near the core, again for each tile (weight gradients of convolutions),
-  // it pauses after as many terms as stay there, while partial sums do so too.
-  void choose_terms(Choice& s) const {
-    constexpr double kFewest = 128;  // that pay for partial sums in memory
-    const std::optional<SumParts> sum = parts_of_sum(*nest_.body, k_);
-    const double near = static_cast<double>(o_.machine.near_bytes);
-    if (!sum || nest_.loops.size() < 3 || deepest_ < 2 || s.panel_first || s.row_axis < 0 ||
-        s.vector_axis < 0)
-      return;
-    double kept = 4.0 * static_cast<double>(sum->tiles.size()), read = 0;
-    for (size_t a = 0; a < nest_.loops.size(); ++a) {
-      if (!constant(a)) return;
-      kept *= static_cast<double>(extent(a));
-    }
-    for (const Access& a : accesses_)
-      if (a.loops == deepest_ && k_.buffers[a.buffer].space != Space::Tile) read += bytes_of(a);
-    const auto all = static_cast<double>(std::max<int64_t>(1, planned(sum->loop->extent)));
-    const double inner = terms_ / all;
-    const double terms = std::max({1.0, std::ceil(kFewest / inner), std::floor(near / 4 / (read / all))});
-    if (read <= near || kept > near / 2 || 2 * terms > all) return;
-    s.terms = static_cast<int64_t>(terms), s.outside = s.parallel ? 1 : 0;
-    s.why.terms = "terms that stay near the core, partial sums in memory";
-    if (s.parallel) share_rows_of_terms(s);
-  }
-  // What a block of terms reads serves all axes, if threads can share the rows instead of one of those.
-  void share_rows_of_terms(Choice& s) const {
-    const int64_t tiles = row_tiles(s), pieces = std::min<int64_t>(tiles, o_.machine.cores);
-    int64_t longest = 0;
-    for (size_t a = 0; a < nest_.loops.size(); ++a)
-      if (static_cast<int>(a) != s.row_axis && static_cast<int>(a) != s.vector_axis)
-        longest = std::max(longest, extent(a));
-    const auto share = [&](int64_t n) {  // of the longest thread
-      return static_cast<double>((n + o_.machine.cores - 1) / o_.machine.cores) / static_cast<double>(n);
-    };
-    if (tiles % pieces != 0 || pieces > longest || share(pieces) > share(longest)) return;
-    s.outside = 0, s.block = tiles / pieces, s.row_blocks = s.columns_outer = s.serves_axes = true;
-    s.why.block = "threads share rows, each reads a block of terms once";
-  }
-  // Whether threads have about equal shares of so many blocks.
-  bool are_fair(int64_t blocks) const {
-    constexpr int64_t kMany = 4;
-    return blocks % o_.machine.cores == 0 || blocks >= kMany * o_.machine.cores;
-  }
-  // The largest number of pieces of a block that divides them and leaves threads their shares; 0: none.
-  int64_t block_of(int64_t pieces, int64_t fewest, int64_t most, double fit) const {
-    for (int64_t n = std::min(most, pieces / 2); n >= fewest; --n)
-      if (pieces % n == 0 && static_cast<double>(n) <= fit && are_fair(pieces / n)) return n;
-    return 0;
-  }
-  Operands bytes_read(const Choice& s) const {
-    Operands o;
-    for (const Access& a : accesses_) {
-      const Buffer& b = k_.buffers[a.buffer];
-      if (a.loops < deepest_ || b.space == Space::Tile) continue;
-      const Index place = near_address(b, *a.at);
-      const double bytes = a.times * static_cast<double>(size_of(b.dtype));
-      if (place.uses_var(nest_.loops[s.vector_axis]->var)) {
-        o.panel += bytes * static_cast<double>(s.columns);
-        o.panel_pages |= a.pitch >= kPage / 2;
-      } else if (place.uses_var(nest_.loops[s.row_axis]->var)) {
-        o.tile += bytes * static_cast<double>(s.rows);
-        const bool apart = place.coefficient_of(nest_.loops[s.row_axis]->var) == Index(1);
-        o.apart |= apart;
-        for (size_t x = 0; x < nest_.loops.size(); ++x)
-          if (static_cast<int>(x) != s.row_axis && place.uses_var(nest_.loops[x]->var)) o.outer.insert(x);
-        o.row_pages |= apart && a.pitch >= kPage;
-        o.few_sets |= apart && a.pitch > 0 && a.pitch % kFewSets == 0;
-      }
-    }
-    return o;
-  }
-
   // The most rows that waste the least in the last tile; nearly as many when all tiles are then full, which
   // saves the code for the last.
   static int64_t best_rows(int64_t most, int64_t extent, int64_t vectors) {
@@ -635,16 +408,6 @@ class Chooser : public Survey {
   bool panel_wants_staging(const Choice& s) const {
     return std::any_of(accesses_.begin(), accesses_.end(),
                        [&](const Access& a) { return wants_staging(s, a); });
-  }
-  bool lanes_lie_apart(const Choice& s) const {
-    if (s.vector_axis < 0) return false;
-    return std::any_of(accesses_.begin(), accesses_.end(), [&](const Access& a) {
-      const Buffer& b = k_.buffers[a.buffer];
-      if (a.loops < deepest_ || b.space == Space::Tile) return false;
-      const std::optional<Index> c =
-          near_address(b, *a.at).coefficient_of(nest_.loops[static_cast<size_t>(s.vector_axis)]->var);
-      return !c || !(c->is(0) || c->is(1));
-    });
   }
   // Elements of a block that is transposed on its way, where what is staged lies apart along the lanes.
   int64_t stage_blocks(const Choice& s) const {

@@ -1,6 +1,8 @@
 #include "codegen/emit_scalar.h"
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/Module.h>
+#include <llvm/TargetParser/Triple.h>
 
 #include "codegen/emit_elementary.h"
 #include "support/check.h"
@@ -155,6 +157,25 @@ Value* one_operand(B& b, ScalarOp op, DType to, DType from, Value* x) {
   }
 }
 
+// The larger or smaller of two numbers, NaN if one is none, with -0 before 0. x86 has instructions that give
+// the second operand where one is NaN and where both are zeros. Both orders of operands together say what is
+// meant, without the masks that make a chain of llvm.maximum long: their bits by `or` are NaN where one is,
+// and -0 where a zero is; less what they differ in, the larger zero is 0.
+Value* extreme(B& b, bool larger, Value* x, Value* y) {
+  const llvm::Triple triple(b.GetInsertBlock()->getModule()->getTargetTriple());
+  const bool known = llvm::isa<llvm::Constant>(x) || llvm::isa<llvm::Constant>(y);
+  if (!triple.isX86() || known || !x->getType()->isVectorTy())
+    return b.CreateBinaryIntrinsic(larger ? llvm::Intrinsic::maximum : llvm::Intrinsic::minimum, x, y);
+  llvm::Type* bits = x->getType()->getWithNewType(b.getIntNTy(x->getType()->getScalarSizeInBits()));
+  const auto one = [&](Value* p, Value* q) {
+    Value* first = larger ? b.CreateFCmpOGT(p, q) : b.CreateFCmpOLT(p, q);
+    return b.CreateBitCast(b.CreateSelect(first, p, q), bits);
+  };
+  Value *xy = one(x, y), *yx = one(y, x);
+  Value* both = b.CreateBitCast(b.CreateOr(xy, yx), x->getType());
+  return larger ? b.CreateFSub(both, b.CreateBitCast(b.CreateXor(xy, yx), x->getType())) : both;
+}
+
 Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y) {
   const bool f = is_float(t);
   switch (op) {
@@ -169,10 +190,10 @@ Value* two_operands(B& b, ScalarOp op, DType t, Value* x, Value* y) {
     case ScalarOp::Rem:
       return integer_division(b, t, x, y, true);
     case ScalarOp::Max:
-      if (f) return b.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x, y);
+      if (f) return extreme(b, true, x, y);
       return b.CreateBinaryIntrinsic(t == DType::U8 ? llvm::Intrinsic::umax : llvm::Intrinsic::smax, x, y);
     case ScalarOp::Min:
-      if (f) return b.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, x, y);
+      if (f) return extreme(b, false, x, y);
       return b.CreateBinaryIntrinsic(t == DType::U8 ? llvm::Intrinsic::umin : llvm::Intrinsic::smin, x, y);
     case ScalarOp::And:
       return b.CreateAnd(x, y);

@@ -479,5 +479,36 @@ func @f[B <= 9 plan 8](%x: f32[B,33], %y: f32[2,33]) -> (f32[B,33], f32[B,33]) {
   for (int lanes : {4, 8, 16}) expect_agreement(text, "f", {0, 1, 7, 8, 9}, {lanes, {}, ""});
 }
 
+// Every special value beside every other, each way round: the larger of two zeros is 0, NaN stays NaN.
+TEST(Agreement, LargerAndSmallerOfSpecialValues) {
+  for (const DType t : {DType::F32, DType::F64}) {
+    const std::string text = fmt::format(R"(
+func @f(%x: {0}[10,10], %y: {0}[10,10]) -> ({0}[10,10], {0}[10,10], {0}[10], {0}[10]) {{
+  %0 = max(%x, %y)
+  %1 = min(%x, %y)
+  %2 = reduce_max(%0) {{axes=[1]}}
+  %3 = reduce_min(%0) {{axes=[0]}}
+  return %0, %1, %2, %3
+}}
+)",
+                                         name_of(t));
+    const graph::Module m = passes::run_graph_passes(graph::parse(text));
+    std::vector<Tensor> args;
+    for (int i = 0; i < 2; ++i) args.emplace_back(t, std::vector<int64_t>{10, 10});
+    for (int64_t i = 0; i < 100; ++i) {
+      set_special(args[0], i, static_cast<uint64_t>(i / 10));
+      set_special(args[1], i, static_cast<uint64_t>(i % 10));
+    }
+    const std::vector<Tensor> want = interpret(m, m.at("f"), args);
+    EXPECT_TRUE(std::isnan(want[0].at(4)));     // of 0 and NaN
+    EXPECT_FALSE(std::signbit(want[0].at(1)));  // of 0 and -0
+    EXPECT_TRUE(std::signbit(want[1].at(10)));  // of -0 and 0
+    for (int lanes : {4, 8, 16})
+      EXPECT_EQ(difference(want, CompiledFunction(m, m.at("f"), options_of({lanes, {}, ""})).run(args, 1)),
+                "")
+          << name_of(t) << " " << lanes;
+  }
+}
+
 }  // namespace
 }  // namespace gradc::test

@@ -270,7 +270,27 @@ NodeId overlap_of(Builder& b, const Function& f, NodeId i, const std::vector<Nod
   return OverlappedContraction(b, w, start, f.type(i).shape).rewrite(made[f[sum].operands[0]]);
 }
 
+// How many operands and results each node is.
+std::vector<int> readers(const Function& f) {
+  std::vector<int> n(f.nodes.size(), 0);
+  for (const Node& node : f.nodes)
+    for (const NodeId q : node.operands) ++n[q];
+  for (const Result& r : f.results) ++n[r.node];
+  return n;
+}
+
+// What stands for a contraction, or rows that are added: `n`, made of f's node i.
+NodeId better_contraction(Builder& b, const Function& f, NodeId i, NodeId n, const std::vector<int>& read) {
+  NodeId better = contract_before_gather(b, f, n);
+  if (f[i].op->name != "einsum") return better;
+  if (better == kNone) better = rows_instead_of_one_hot(b, n);
+  for (size_t side = 0; side < 2 && better == kNone && f[i].operands.size() == 2; ++side)
+    if (read[f[i].operands[side]] == 1) better = cheaper_order(b, f, n, side);
+  return better;
+}
+
 Function rewritten(const Function& f, const Module& m) {
+  const std::vector<int> read = readers(f);
   return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
     NodeId better = overlap_of(b, f, i, made);
     if (better == kNone && f[i].op->name == "overlap_add") {
@@ -280,7 +300,7 @@ Function rewritten(const Function& f, const Module& m) {
     }
     if (better == kNone && (f[i].op->name == "einsum" || f[i].op->name == "scatter_add")) {
       const NodeId n = copy_node(b, f, i, made);
-      better = contract_before_gather(b, f, n);
+      better = better_contraction(b, f, i, n, read);
       if (better == kNone) better = n;
     }
     if (better == kNone) return std::nullopt;
@@ -290,6 +310,21 @@ Function rewritten(const Function& f, const Module& m) {
 }
 
 }  // namespace
+
+NodeId ordered(Builder& b, NodeId x, const std::string& from, const std::string& to) {
+  std::vector<int64_t> perm;
+  for (char c : to) perm.push_back(static_cast<int64_t>(from.find(c)));
+  return b.transpose(x, perm);
+}
+
+double planned(const Function& f, const Dim& d) {
+  return static_cast<double>(d.evaluate([](int) -> int64_t { return 0; },
+                                        [&](const std::string& name) -> int64_t {
+                                          auto it = f.dims.find(name);
+                                          return it == f.dims.end() || it->second.plan == 0 ? 64
+                                                                                            : it->second.plan;
+                                        }));
+}
 
 Module algebra(const Module& m) { return each_function(m, rewritten); }
 

@@ -44,16 +44,7 @@ class Rewriter {
  private:
   // Only where it is less work, by the planned values of the dimensions.
   bool fewer_rows(NodeId table, NodeId numbers) const {
-    return 2 * planned(b_.shape(table)[0]) <= planned(element_count(b_.shape(numbers)));
-  }
-  double planned(const Dim& d) const {
-    return static_cast<double>(d.evaluate([](int) -> int64_t { return 0; },
-                                          [&](const std::string& name) -> int64_t {
-                                            auto it = f_.dims.find(name);
-                                            return it == f_.dims.end() || it->second.plan == 0
-                                                       ? 64
-                                                       : it->second.plan;
-                                          }));
+    return 2 * planned(f_, b_.shape(table)[0]) <= planned(f_, element_count(b_.shape(numbers)));
   }
 
   // Looks through what only orders axes or elements. `labels` are those of the axes of x, on return of what
@@ -101,13 +92,6 @@ class Rewriter {
     return std::all_of(these.begin(), these.end(), [&](char c) { return has(in, c); });
   }
 
-  // The axes of x, which are called `from`, in the order of `to`.
-  NodeId ordered(NodeId x, const std::string& from, const std::string& to) {
-    std::vector<int64_t> perm;
-    for (char c : to) perm.push_back(static_cast<int64_t>(from.find(c)));
-    return b_.transpose(x, perm);
-  }
-
   // The column is summed over and the other operand knows nothing of the numbers.
   NodeId forward(const Gathered& g, NodeId other, const std::string& labels, const std::string& out) {
     const std::string places = g.places();
@@ -120,7 +104,7 @@ class Rewriter {
     const char row = places[0];
     const NodeId product =
         b_.einsum(g.table, other, std::string{row, g.column()} + "," + labels + "->" + row + kept);
-    return ordered(b_.make("gather", {product, g.numbers}), places + kept, out);
+    return ordered(b_, b_.make("gather", {product, g.numbers}), places + kept, out);
   }
 
   // The numbers are summed over: the gradient of what the rows were multiplied by.
@@ -133,7 +117,7 @@ class Rewriter {
       if (!has(places, c)) kept += c;
     if (kept.size() + 1 != out.size()) return kNone;
     const char row = places[0];
-    const NodeId sums = by_row(g.numbers, b_.shape(g.table)[0], ordered(other, labels, places + kept));
+    const NodeId sums = by_row(g.numbers, b_.shape(g.table)[0], ordered(b_, other, labels, places + kept));
     return b_.einsum(g.table, sums, std::string{row, g.column()} + "," + row + kept + "->" + out);
   }
 
@@ -168,7 +152,8 @@ class Rewriter {
       for (char c : g)
         if (!has(at, c)) kept += c;
       if (kept.size() + 1 != w.size() || !all_of(kept, w)) continue;
-      const NodeId sums = by_row(numbers, b_.shape(table)[0], ordered(b_[u].operands[side], g, at + kept));
+      const NodeId sums =
+          by_row(numbers, b_.shape(table)[0], ordered(b_, b_[u].operands[side], g, at + kept));
       const NodeId product = b_.einsum(sums, b_[u].operands[1 - side],
                                        fmt::format("{}{},{}->{}{}", at[0], kept, w, at[0], rows.back()));
       return b_.add(table, product);

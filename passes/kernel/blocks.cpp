@@ -17,9 +17,9 @@ int64_t Blocks::row_tiles(const Choice& s) const {
 void Blocks::share_rows(Choice& s, int64_t tiles) const {
   const bool apart = lanes_lie_apart(s);
   const int64_t pays = apart ? 3 : kPays, share = (tiles + o_.machine.cores - 1) / o_.machine.cores;
-  const int64_t most = s.stage && s.row_axis >= 0 ? std::min(std::max(tiles / pays, share), 8 * kPays) : 0;
-  if (most >= pays)
-    put_row_blocks(s, tiles, most, "threads share rows, each with a panel of its own");
+  if (s.stage && s.row_axis >= 0 && tiles >= pays * pays)
+    put_row_blocks(s, tiles, std::min(std::max(tiles / pays, share), 8 * kPays),
+                   "threads share rows, each with a panel of its own");
   else
     s.stage = s.columns_outer = s.stage && apart;
 }

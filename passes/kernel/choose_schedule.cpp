@@ -294,6 +294,12 @@ class Chooser : public Blocks {
     if (!columns) most = std::min<int64_t>(most, 8);
     // Rows that share nothing hide latency and read far apart, often in one set of a cache.
     if (columns && !shares_loads(axis)) most = std::min(most, std::max<int64_t>(1, 4 / vectors));
+    // What is stored apart is transposed in squares, which short sums wait for.
+    constexpr double kShort = 256;
+    const int64_t square = o_.machine.lanes;
+    if (columns && most > square && extent(axis) > square && terms_ < kShort &&
+        strided_accesses(static_cast<size_t>(s.vector_axis)).outer > 0)
+      return square;
     return best_rows(std::max<int64_t>(1, most), extent(axis), accumulators);
   }
   // Whether one panel of all vectors reads rows once and has about as many accumulators, which hide the

@@ -38,6 +38,9 @@ class Rewriter {
   }
 
  private:
+  // Types that hold the number of any row.
+  static bool counts(DType t) { return t == DType::I32 || t == DType::I64; }
+
   // convert(eq(iota, broadcast(numbers))), along any axis, either way round.
   std::optional<OneHot> one_hot(NodeId x, const std::string& labels) const {
     if (b_[x].op->name != "convert" || b_[b_[x].operands[0]].op->name != "eq") return {};
@@ -53,7 +56,7 @@ class Rewriter {
       hot.places.erase(axis, 1);
       // So few rows are multiplied as fast as they are found.
       constexpr int64_t kFewest = 8;
-      if (spread.attrs.integers("dims") == others && !others.empty() && is_integer(b_.dtype(hot.numbers)) &&
+      if (spread.attrs.integers("dims") == others && !others.empty() && counts(b_.dtype(hot.numbers)) &&
           hot.rows.is_constant() && hot.rows.constant_part() >= kFewest)
         return hot;
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "passes/kernel/blocks.h"
@@ -233,7 +234,7 @@ class Chooser : public Blocks {
     for (size_t a = 0; a < nest_.loops.size(); ++a)
       if (a != axis) sums *= static_cast<double>(extent(a));
     int64_t bytes = 0;
-    double pays = 0;
+    double pays = std::numeric_limits<double>::infinity();
     for (const Access& a : accesses_) {
       const Buffer& b = k_.buffers[a.buffer];
       if (a.loops == 0 || b.space == Space::Tile) continue;
@@ -242,9 +243,10 @@ class Chooser : public Blocks {
       const auto copied = bytes_of_all(k_, a.buffer, *a.at, lane, columns);
       if (!copied || a.unstaged || place.uses_var(row)) return false;
       bytes += *copied;
-      pays = a.times * sums * static_cast<double>(size_of(b.dtype)) / static_cast<double>(*copied);
+      pays = std::min(pays,
+                      a.times * sums * static_cast<double>(size_of(b.dtype)) / static_cast<double>(*copied));
     }
-    return pays >= kPays && bytes <= 2 * o_.machine.near_bytes;
+    return bytes > 0 && bytes <= 2 * o_.machine.near_bytes && pays >= kPays;
   }
 
   // Whether the rows would have the lanes with profit: where both are read side by side along a long sum, as

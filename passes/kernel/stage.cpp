@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "passes/kernel/rewrite.h"
 
@@ -184,7 +185,7 @@ class WholeStager {
 
   Stmt staged(const Load& l) {
     const size_t axis = *axis_of_pieces(k_, l.buffer, l.at, p_.var);
-    const auto [it, fresh] = scratch_.try_emplace(l.buffer, static_cast<int>(k_.buffers.size()));
+    const auto [it, fresh] = scratch_.try_emplace({l.buffer, axis}, static_cast<int>(k_.buffers.size()));
     if (fresh) copy(l.buffer, axis);
     std::vector<Index> from = l.at;
     from.erase(from.begin() + static_cast<long>(axis));
@@ -225,7 +226,7 @@ class WholeStager {
 
   const StagedPieces& p_;
   Kernel& k_;
-  std::map<int, int> scratch_;  // by buffer
+  std::map<std::pair<int, size_t>, int> scratch_;  // by buffer and the axis that the lanes run along
   Body copies_;
 };
 

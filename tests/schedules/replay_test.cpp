@@ -244,7 +244,7 @@ class Drawer {
     };
     std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
     s.steps.push_back({"reorder", order, 0, {}, ""});
-    if (below(2) == 0) add(s, "stage", order.back());
+    if (below(2) == 0) add(s, below(4) == 0 ? "stage_all" : "stage", order.back());
     if (order.size() > 1 && below(2) == 0) add(s, "stage", order[order.size() - 2]);
     const bool blocked = std::any_of(order.begin(), order.end(), [](auto& n) { return n.ends_with(".o.o"); });
     if (order.size() > 1) add(s, "unroll", order[order.size() - 1 - (blocked ? 1 : below(2))]);
@@ -252,9 +252,9 @@ class Drawer {
     add(s, "parallelise", order.front());
   }
   void extend(Schedule& s) {
-    static constexpr const char* kSteps[] = {"split",     "reorder",     "stage", "unroll",
-                                             "vectorise", "parallelise", "divide"};
-    const std::string step = kSteps[below(7)], loop = names_[below(names_.size())];
+    static constexpr const char* kSteps[] = {"split",     "reorder",     "stage",  "unroll",
+                                             "vectorise", "parallelise", "divide", "stage_all"};
+    const std::string step = kSteps[below(8)], loop = names_[below(names_.size())];
     add(s, step, loop);
     if (step == "vectorise") add(s, "divide", loop);
   }
@@ -266,7 +266,7 @@ class Drawer {
       t.into = {t.loops[0] + ".o", t.loops[0] + ".i"};
       std::erase(names, t.loops[0]);
       names.insert(names.end(), t.into.begin(), t.into.end() - (loop == sum_ ? 1 : 0));
-    } else if (t.name == "stage") {
+    } else if (t.name == "stage" || t.name == "stage_all") {
       t.by = below(2) == 0 ? 0 : static_cast<int64_t>(2 + below(8));
     } else if (t.name == "reorder") {
       t.loops = names;
@@ -409,6 +409,32 @@ func @f(%x: f32[20,7,8,4], %w: f32[2,3,4,3]) -> (f32[20,6,6,3]) {
   %v = windows(%x) {axes=[1,2], dilation=[1,1], stride=[1,1], window=[2,3]}
   %p = einsum(%v, %w) {spec="abcdef,cefg->abdg"}
   %y = tanh(%p)
+  return %y
+}
+)",
+                   lists);
+}
+
+// One buffer read along either axis has a copy for each.
+TEST(Replay, CopiesAlongBothAxesLeaveTheBits) {
+  const std::string lists[] = {R"(
+  split i2 by 3 -> r, ri ""
+  split i0 by 8 -> c, ci ""
+  reorder c, i1, r, ri, ci ""
+  stage_all ci by 4 ""
+  unroll ri ""
+  vectorise ci ""
+)"};
+  expect_same_bits(R"(
+func @f(%x: f32[20,20], %w: f32[20,3,40]) -> (f32[20,40,3]) {
+  %t = transpose(%x) {perm=[1,0]}
+  %a = broadcast(%t) {dims=[0,1], shape=[20,20,40,3]}
+  %b = broadcast(%x) {dims=[0,1], shape=[20,20,40,3]}
+  %v = transpose(%w) {perm=[0,2,1]}
+  %c = broadcast(%v) {dims=[0,2,3], shape=[20,20,40,3]}
+  %p = mul(%a, %b)
+  %q = mul(%p, %c)
+  %y = reduce_sum(%q) {axes=[0]}
   return %y
 }
 )",

@@ -317,15 +317,6 @@ NodeId ordered(Builder& b, NodeId x, const std::string& from, const std::string&
   return b.transpose(x, perm);
 }
 
-double planned(const Function& f, const Dim& d) {
-  return static_cast<double>(d.evaluate([](int) -> int64_t { return 0; },
-                                        [&](const std::string& name) -> int64_t {
-                                          auto it = f.dims.find(name);
-                                          return it == f.dims.end() || it->second.plan == 0 ? 64
-                                                                                            : it->second.plan;
-                                        }));
-}
-
 Module algebra(const Module& m) { return each_function(m, rewritten); }
 
 }  // namespace gradc::passes

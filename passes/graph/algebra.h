@@ -16,7 +16,5 @@ graph::NodeId cheaper_order(graph::Builder& b, const graph::Function& f, graph::
 
 // The axes of x, which are called `from`, in the order of `to`.
 graph::NodeId ordered(graph::Builder& b, graph::NodeId x, const std::string& from, const std::string& to);
-// A dimension of a function as it is planned.
-double planned(const graph::Function& f, const Dim& d);
 
 }  // namespace gradc::passes

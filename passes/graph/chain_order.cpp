@@ -6,6 +6,7 @@
 
 #include "ir/ops/einsum_spec.h"
 #include "passes/graph/algebra.h"
+#include "passes/graph/expand.h"
 
 namespace gradc::passes {
 namespace {
@@ -58,7 +59,8 @@ class Chain {
   }
 
   void note(const Factor& x) {
-    for (size_t i = 0; i < x.labels.size(); ++i) extent_[x.labels[i]] = planned(f_, b_.shape(x.node)[i]);
+    for (size_t i = 0; i < x.labels.size(); ++i)
+      extent_[x.labels[i]] = static_cast<double>(planned(f_, b_.shape(x.node)[i]));
   }
   static std::string both(const std::string& a, const std::string& b) {
     std::string all = a;

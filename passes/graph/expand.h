@@ -37,6 +37,9 @@ graph::Module fold(const graph::Module& m);
 // Loops are handed what they read, and rows of small tables as the numbers of the rows.
 graph::Module inputs(const graph::Module& m);
 
+// At the planned values of a function's dimensions, 64 where the text says none.
+int64_t planned(const graph::Function& f, const Dim& d);
+
 bool has_scans(const graph::Module& m);
 
 // A function made anew, node by node. `replace` gives the results of what stands for a node, by the nodes

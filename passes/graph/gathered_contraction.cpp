@@ -7,6 +7,7 @@
 
 #include "ir/ops/einsum_spec.h"
 #include "passes/graph/algebra.h"
+#include "passes/graph/expand.h"
 
 namespace gradc::passes {
 namespace {
@@ -44,7 +45,7 @@ class Rewriter {
  private:
   // Only where it is less work, by the planned values of the dimensions.
   bool fewer_rows(NodeId table, NodeId numbers) const {
-    return 2 * planned(f_, b_.shape(table)[0]) <= planned(f_, element_count(b_.shape(numbers)));
+    return planned(f_, b_.shape(table)[0]) <= planned(f_, element_count(b_.shape(numbers))) / 2;
   }
 
   // Looks through what only orders axes or elements. `labels` are those of the axes of x, on return of what

@@ -125,7 +125,8 @@ class Decider {
   NodeId contraction(const Node& n) {
     const EinsumSpec s = parse_einsum(n.attrs.text("spec"));
     const NodeId x = map_[n.operands[0]], y = map_[n.operands[1]];
-    if (!n.attrs.has("order") && !n.attrs.has("where") && planned(extents(s.out, s, x, y)) < kFewOutputs &&
+    if (!n.attrs.has("order") && !n.attrs.has("where") &&
+        planned(f_, extents(s.out, s, x, y)) < kFewOutputs &&
         largest(extents(s.reduced(), s, x, y)) > (along_lanes(s) ? kLongDot : kLongContraction)) {
       const NodeId sum = parted(*n.op, s, x, y);
       return n.operands.size() == 3 ? b_.add(map_[n.operands[2]], sum) : sum;
@@ -203,15 +204,6 @@ class Decider {
       n = n * b_.shape(left ? x : y)[(left ? s.a : s.b).find(c)];
     }
     return n;
-  }
-
-  // At the dimensions' planned values, 64 where the text says none.
-  int64_t planned(const Dim& d) const {
-    return d.evaluate([](int) -> int64_t { return 0; },
-                      [&](const std::string& name) -> int64_t {
-                        auto it = f_.dims.find(name);
-                        return it == f_.dims.end() || it->second.plan == 0 ? 64 : it->second.plan;
-                      });
   }
 
   // At the maximum of the dimensions; a sum that is short there is one chunk, whatever its length.

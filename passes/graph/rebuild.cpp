@@ -7,6 +7,14 @@ namespace gradc::passes {
 
 using namespace graph;
 
+int64_t planned(const Function& f, const Dim& d) {
+  return d.evaluate([](int) -> int64_t { return 0; },
+                    [&](const std::string& name) -> int64_t {
+                      const auto it = f.dims.find(name);
+                      return it == f.dims.end() || it->second.plan == 0 ? 64 : it->second.plan;
+                    });
+}
+
 bool has_scans(const Module& m) {
   return std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
     return std::any_of(f.second.nodes.begin(), f.second.nodes.end(),

@@ -348,37 +348,39 @@ void expect_same_bits(std::string_view text, std::span<const std::string> lists)
   }
 }
 
+// What ends the lists of tiles below.
+const std::string kTile = R"(
+  unroll ri ""
+  vectorise ci ""
+)";
+
 // Blocks of panels around rows and of rows around panels, staged and not, with an axis that stays whole.
 TEST(Replay, BlocksLeaveTheBits) {
   const std::string split = R"(
   split i1 by 3 -> r, ri ""
   split i2 by 4 -> c, ci ""
-)",
-                    end = R"(
-  unroll ri ""
-  vectorise ci ""
 )";
   const std::string stage = "  stage ci \"\"\n", tiles = "  stage ri \"\"\n";
   const std::string rest = "  split r by 3 -> rb, rp \"\"\n", terms = "  split i3 by 4 -> t, ti \"\"\n";
   const std::string columns = split + "  split c by 2 -> cb, cp \"\"\n",
                     rows = split + "  split r by 2 -> rb, rp \"\"\n";
   const std::string lists[] = {
-      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
-      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + end + "  parallelise cb \"\"\n",
-      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + stage + end,
-      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + stage + end + "  parallelise cb \"\"\n",
-      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end + "  parallelise i0 \"\"\n",
-      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + end,
+      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + kTile + "  parallelise i0 \"\"\n",
+      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + kTile + "  parallelise cb \"\"\n",
+      columns + "  reorder i0, cb, r, cp, ri, ci \"\"\n" + stage + kTile,
+      columns + "  reorder cb, i0, r, cp, ri, ci \"\"\n" + stage + kTile + "  parallelise cb \"\"\n",
+      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + kTile + "  parallelise i0 \"\"\n",
+      rows + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + kTile,
       // A block of tiles that leaves a rest, rows of tiles copied, and sums that pause.
-      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + end,
-      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + tiles + end +
+      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + kTile,
+      split + rest + "  reorder i0, rb, c, rp, ri, ci \"\"\n" + stage + tiles + kTile +
           "  parallelise i0 \"\"\n",
-      split + rest + terms + "  reorder i0, rb, t, c, rp, ri, ci \"\"\n" + stage + tiles + end,
-      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + end + "  parallelise rb \"\"\n",
-      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + stage + tiles + end,
-      split + terms + "  reorder t, i0, r, c, ri, ci \"\"\n" + end,
-      split + terms + "  reorder i0, t, c, r, ri, ci \"\"\n" + stage + end + "  parallelise i0 \"\"\n",
-      columns + terms + "  reorder i0, cb, t, r, cp, ri, ci \"\"\n" + stage + end};
+      split + rest + terms + "  reorder i0, rb, t, c, rp, ri, ci \"\"\n" + stage + tiles + kTile,
+      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + kTile + "  parallelise rb \"\"\n",
+      split + rest + terms + "  reorder rb, t, i0, c, rp, ri, ci \"\"\n" + stage + tiles + kTile,
+      split + terms + "  reorder t, i0, r, c, ri, ci \"\"\n" + kTile,
+      split + terms + "  reorder i0, t, c, r, ri, ci \"\"\n" + stage + kTile + "  parallelise i0 \"\"\n",
+      columns + terms + "  reorder i0, cb, t, r, cp, ri, ci \"\"\n" + stage + kTile};
   expect_same_bits(R"(
 func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
   %p = einsum(%x, %w) {spec="bij,jk->bik"}
@@ -393,15 +395,11 @@ func @f(%x: f32[3,12,10], %w: f32[10,16]) -> (f32[3,12,16]) {
 TEST(Replay, PanelsOfAllThatWindowsReadLeaveTheBits) {
   const std::string whole = R"(
   split i3 by 3 -> r, ri ""
-)",
-                    end = R"(
-  unroll ri ""
-  vectorise ci ""
 )";
   const auto list = [&](int columns, int by) {
     return whole + fmt::format("  split i0 by {} -> c, ci \"\"\n", columns) +
            "  reorder c, i1, i2, r, ri, ci \"\"\n  stage_all ci" + (by > 0 ? fmt::format(" by {}", by) : "") +
-           " \"\"\n" + end + "  parallelise c \"\"\n";
+           " \"\"\n" + kTile + "  parallelise c \"\"\n";
   };
   const std::string lists[] = {list(8, 8), list(16, 8), list(10, 0), list(20, 3), list(3, 0), list(32, 8)};
   expect_same_bits(R"(

@@ -1,4 +1,4 @@
-// Squares of a matrix on their way to its transposed, where nothing else happens to them.
+// Blocks of a matrix, no larger than a square of vectors, on their way to its transposed, where nothing else happens to them.
 #include "codegen/emit_scalar.h"
 #include "codegen/kernel_emitter.h"
 
@@ -20,7 +20,7 @@ std::optional<std::pair<const Load*, const Store*>> KernelEmitter::plain_copy(co
 std::optional<KernelEmitter::Walk> KernelEmitter::walk_of_rows(int buffer, const std::vector<Index>& at,
                                                                const For& rows) {
   std::optional<Walk> walk;
-  for (int64_t r = 0; r < width_; ++r) {
+  for (int64_t r = 0; r < rows.extent.constant_part(); ++r) {
     index_.set_constant(rows.var, r);
     const std::optional<Index> here = side_by_side(element_offset(buffer, at));
     if (r == 0 && here) walk = Walk{*here, Index(0)};
@@ -42,25 +42,32 @@ KernelEmitter::Walk KernelEmitter::walk_of_lanes(int buffer, const std::vector<I
 
 bool KernelEmitter::copy_squares(const For& rows) {
   auto* f = rows.body.size() == 1 ? std::get_if<std::shared_ptr<const For>>(&rows.body[0]) : nullptr;
-  if (!f || !rows.extent.is(width_)) return false;
+  if (!f || !fills_block(rows)) return false;
   const auto copy = plain_copy(**f);
   const Index extent = index_.fold((*f)->extent);
-  if (!copy || !in_sight(**f, extent) || extent.constant_part() % width_ != 0) return false;
+  if (!copy || !in_sight(**f, extent)) return false;
+  struct Square {
+    Walk from, to;
+    int64_t in, out;
+  };
   const auto& [l, w] = *copy;
-  std::vector<std::pair<Walk, Walk>> squares;
+  const int64_t n = rows.extent.constant_part();
+  std::vector<Square> squares;
   for (const Lanes& lanes : chunks_of(**f, extent)) {
     lanes_ = lanes;
     const bool apart = lies_transposed(l->buffer, l->at, rows);
     std::optional<Walk> beside;
     if (apart != lies_transposed(w->buffer, w->at, rows))
       beside = apart ? walk_of_rows(w->buffer, w->at, rows) : walk_of_rows(l->buffer, l->at, rows);
-    if (beside && apart) squares.emplace_back(walk_of_lanes(l->buffer, l->at, rows), *beside);
-    if (beside && !apart) squares.emplace_back(*beside, walk_of_lanes(w->buffer, w->at, rows));
+    if (beside && apart)
+      squares.push_back({walk_of_lanes(l->buffer, l->at, rows), *beside, lanes.active, n});
+    if (beside && !apart)
+      squares.push_back({*beside, walk_of_lanes(w->buffer, w->at, rows), n, lanes.active});
     lanes_.reset();
     if (!beside) return false;
   }
-  for (const auto& [from, to] : squares)
-    transpose(memory_type(c_, k_.buffers[l->buffer].dtype), width_, width_,
+  for (const auto& [from, to, in, out] : squares)
+    transpose(memory_type(c_, k_.buffers[l->buffer].dtype), static_cast<int>(in), static_cast<int>(out),
               {pointer(l->buffer, from.first), index_.value(from.step)},
               {pointer(w->buffer, to.first), index_.value(to.step)});
   forget();

@@ -241,6 +241,7 @@ class Scheduler {
   Body staged_panels(Body& body, const Index& panel, int slot, int64_t width) {
     StagedPieces p = pieces_of(s_.vector_axis, s_.row_axis, s_.columns);
     p.number = panel, p.width = width, p.transpose = s_.stage_rows;
+    if (slot < 0) p.places = panel_copies_;
     if (slot >= 0) p.slot = slot, p.slots = s_.block, p.count = s_.block;
     for (size_t o : s_.outer)
       if (s_.panel_first) p.apart.push_back(loops_[o].var);
@@ -271,6 +272,7 @@ class Scheduler {
     const int64_t n = v.extent.constant_part(), whole = n / s_.columns, rest = n % s_.columns;
     Body body;
     if (s_.columns_outer) {
+      panel_copies_.clear();
       auto variant = [&](int64_t width) { return panel_body(row_tile, panel, width); };
       body = panel_variants(panel, whole, rest, variant);
       return {make_for({panel, whole + (rest > 0), LoopKind::Serial, std::move(body)})};
@@ -338,7 +340,10 @@ class Scheduler {
 
   Body panel_body(int row_tile, int panel, int64_t width) {
     Body staged = inner_, copy;
+    const auto before = static_cast<int>(k_.buffers.size());
     if (s_.stage) copy = staged_panels(staged, Index::var(panel), -1, width);
+    // The other of a full panel and the last has its copies in the same places, so that they stay near.
+    for (int b = before; b < static_cast<int>(k_.buffers.size()); ++b) panel_copies_.push_back(b);
     Body body = over_rows(staged, row_tile, columns(Index::var(panel), width));
     if (s_.panel_first) body = renumber(wrapped(std::move(body)), k_);
     copy.insert(copy.end(), body.begin(), body.end());
@@ -439,6 +444,7 @@ class Scheduler {
   std::vector<Loop> loops_;
   Body inner_;
   std::vector<int> known_;  // variables of the loops around blocks
+  std::vector<int> panel_copies_;
 };
 
 }  // namespace

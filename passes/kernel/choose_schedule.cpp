@@ -37,47 +37,41 @@ class Chooser : public Blocks {
   }
 
  private:
-  int best_vector_axis(bool constant_only) const {
-    constexpr double kManyTerms = 64, kPaysApart = 12, kFills = 0.8;
-    constexpr int64_t kServes = 48;
-    int best = -1, most_apart = 0;
-    for (size_t a = 0; a < nest_.loops.size(); ++a)
-      if (!(constant_only && !constant(a))) most_apart = std::max(most_apart, strided_accesses(a).outer);
-    auto key = [&](size_t a) {
-      const bool narrow = extent(a) < o_.machine.lanes, half_empty = 3 * extent(a) <= 2 * o_.machine.lanes;
-      const bool single = extent(a) <= o_.machine.lanes;  // one vector, for which every row is loaded
-      const Strided bad = strided_accesses(a);
-      // Many terms pay for what is then stored apart, some for little of it.
-      const int empty = terms_ >= kManyTerms                ? single + half_empty
-                        : terms_ >= kPaysApart * most_apart ? half_empty
-                                                            : 0;
-      // Copies of what lies apart serve few rows, unless the rows have the lanes and fill them.
-      const bool few = bad.inner > 0 && terms_ >= kManyTerms && (serves(a) < kServes || fill(a) < kFills);
-      return std::make_tuple(narrow && extent(a) <= 2, bad.fixed, bad.inner, few, empty, bad.outer,
-                             half_empty, narrow, -static_cast<int>(a));
+  // The axis whose lanes read side by side, full vectors, the innermost of equals.
+  int best_vector_axis() const {
+    int best = -1;
+    const auto key = [&](int a) {
+      const int64_t n = extent(static_cast<size_t>(a)), lanes = o_.machine.lanes;
+      const Strided bad = strided_accesses(static_cast<size_t>(a));
+      return std::make_tuple(n < lanes && n <= 2, bad.fixed, bad.inner, bad.outer, 3 * n <= 2 * lanes,
+                             n < lanes, -a);
     };
-    for (size_t a = 0; a < nest_.loops.size(); ++a) {
-      if ((constant_only && !constant(a)) || ragged_.count(a)) continue;
-      if (best < 0 || key(a) < key(best)) best = static_cast<int>(a);
+    for (int a = 0; a < static_cast<int>(nest_.loops.size()); ++a)
+      if (!ragged_.count(static_cast<size_t>(a)) && (best < 0 || key(a) < key(best))) best = a;
+    return best;
+  }
+  // The axis along which the lanes of a sum take the least, the innermost of about equals.
+  int cheapest_lanes() const {
+    constexpr double kClearly = 0.97;
+    int best = -1;
+    const auto key = [&](int a) {
+      const auto axis = static_cast<size_t>(a);
+      return std::make_tuple(extent(axis) <= std::min<int64_t>(2, o_.machine.lanes - 1),
+                             strided_accesses(axis).fixed);
+    };
+    for (int a = static_cast<int>(nest_.loops.size()) - 1; a >= 0; --a) {
+      const auto axis = static_cast<size_t>(a);
+      if (!constant(axis) || ragged_.count(axis)) continue;
+      if (best < 0 || key(a) < key(best) ||
+          (key(a) == key(best) && cost_of_lanes(axis) < kClearly * cost_of_lanes(static_cast<size_t>(best))))
+        best = a;
     }
     return best;
   }
 
-  // The longest of the other axes.
-  int64_t serves(size_t axis) const {
-    int64_t most = 1;
-    for (size_t a = 0; a < nest_.loops.size(); ++a)
-      if (a != axis) most = std::max(most, extent(a));
-    return most;
-  }
-  // The part of the lanes of all vectors along an axis that are in use.
-  double fill(size_t axis) const {
-    const int64_t lanes = o_.machine.lanes, vectors = (extent(axis) + lanes - 1) / lanes;
-    return static_cast<double>(extent(axis)) / static_cast<double>(std::max<int64_t>(1, vectors) * lanes);
-  }
-
   void choose_elementwise(Choice& s) const {
-    s.vector_axis = best_vector_axis(false);
+    s.vector_axis = best_vector_axis();
+    s.why.lanes = "most accesses are contiguous or uniform along it";
     s.why.what = "elementwise";
     if (choose_blocks_to_transpose(s) || choose_short_rows(s)) return;
     if (nest_.loops.size() > 1 || !s.parallel) {
@@ -141,7 +135,8 @@ class Chooser : public Blocks {
   // another axis, as many as the accumulators leave room for.
   void choose_tile(Choice& s) const {
     const Machine& m = o_.machine;
-    s.vector_axis = best_vector_axis(true);
+    s.vector_axis = cheapest_lanes();
+    s.why.lanes = "multiply-adds and what is moved for them take the least along it";
     if (s.vector_axis >= 0 && choose_whole_panels(s)) return;
     if (s.vector_axis >= 0 && extent(s.vector_axis) < 2) s.vector_axis = -1;
     const auto better = [&](size_t a, size_t b) {
@@ -166,7 +161,10 @@ class Chooser : public Blocks {
       s.why.what = "one element";
       return;
     }
-    if (lanes_suit_rows(s)) std::swap(s.row_axis, s.vector_axis);
+    if (lanes_suit_rows(s)) {
+      std::swap(s.row_axis, s.vector_axis);
+      s.why.lanes = "lines that lie far apart are read once along it, for all columns";
+    }
     const int64_t lanes = wide_ ? std::max(1, m.lanes / 2) : m.lanes;
     int64_t vectors = s.row_axis < 0 ? 4 : 2;
     if (s.vector_axis >= 0) {
@@ -215,6 +213,7 @@ class Chooser : public Blocks {
         continue;
       const bool two = whole_panels_pay(a, narrow, 2 * lanes);
       s.vector_axis = static_cast<int>(a), s.row_axis = static_cast<int>(narrow);
+      s.why.lanes = "no constant axis fills them";
       s.rows = rows, s.columns = two ? 2 * lanes : lanes;
       s.stage_all = s.panel_first = true, s.stage_rows = lanes;
       s.why.what = fmt::format("tile {}x{}, panels of all that windows read", s.rows, s.columns);

@@ -55,7 +55,7 @@ double planned_work(const kernel::Kernel& k, const ScheduleOptions& o);
 
 // Why a form is as it is, told with the steps that make it; empty where nobody asks.
 struct Reasons {
-  std::string what, rows, columns, block, terms, order, parallel;
+  std::string what, lanes, rows, columns, block, terms, order, parallel;
 };
 // The steps that make a form of the axis loops. Whether the kernel allows them is for `replay` to say.
 kernel::Schedule write_schedule(const kernel::Kernel& k, const LoopForm& form, const Reasons& why = {});

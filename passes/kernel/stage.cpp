@@ -98,8 +98,8 @@ class Stager {
     if (p_.slot >= 0) shape.push_back(p_.slots), from.push_back(Index::var(p_.slot));
     for (const For* f : around_) shape.push_back(*largest(f->extent)), from.push_back(Index::var(f->var));
     shape.push_back(row_size());
-    k_.buffers.push_back({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
-    const int scratch = static_cast<int>(k_.buffers.size()) - 1, lane = k_.vars++;
+    const int scratch = place({fmt::format("p{}", k_.buffers.size()), t, shape, Space::Scratch, {}});
+    const int lane = k_.vars++;
     std::vector<Index> to = from;
     to.push_back(Index::var(lane));
     from.push_back(Index::var(p_.var) - p_.number * p_.size);
@@ -110,6 +110,13 @@ class Stager {
     const Body all = renumber(loops(l, lane, copy), k_);
     copies_.insert(copies_.end(), all.begin(), all.end());
     return Load{l.result, scratch, from, {}, {}};
+  }
+
+  int place(Buffer b) {
+    const size_t n = made_++;
+    if (n < p_.places.size()) return p_.places[n];
+    k_.buffers.push_back(std::move(b));
+    return static_cast<int>(k_.buffers.size()) - 1;
   }
 
   Body loops(const Load& l, int lane, const Body& element) {
@@ -141,6 +148,7 @@ class Stager {
   Kernel& k_;
   std::vector<const For*> around_;
   Body copies_;
+  size_t made_ = 0;
 };
 
 // The axis of a buffer that `var` alone runs along, if no other depends on it and all of them are constant.

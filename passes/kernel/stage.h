@@ -20,8 +20,9 @@ struct StagedPieces {
   Index rest = 0;           // and this of one more
   bool neighbours = false;  // elements of pieces that follow one another do so too: copied together
   int64_t transpose = 0;  // elements of a block that is transposed on its way, where lanes lie apart; 0: none
-  std::vector<int> apart;  // variables that change what is read while a copy stands: such reads stay
-  std::vector<int> known;  // variables that have their values where copies are made
+  std::vector<int> apart;   // variables that change what is read while a copy stands: such reads stay
+  std::vector<int> known;   // variables that have their values where copies are made
+  std::vector<int> places;  // scratch of copies that no longer stand, in the order of their loads
 };
 
 // The copies of all that the pieces read over all iterations of the serial loops around a load, which then

@@ -1,6 +1,7 @@
 #include "passes/kernel/survey.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "passes/kernel/rewrite.h"
 
@@ -97,8 +98,34 @@ Survey::Strided Survey::strided_accesses(size_t axis) const {
   return bad;
 }
 
+double Survey::cost_of_lanes(size_t axis) const {
+  constexpr double kTransposed = 5, kGathered = 20;  // for each vector
+  constexpr double kLoaded = 1.05;                   // where each row is loaded for one vector
+  const int64_t lanes = wide_ ? std::max(1, o_.machine.lanes / 2) : o_.machine.lanes;
+  const auto all = static_cast<double>(extent(axis)), vectors = std::ceil(all / static_cast<double>(lanes));
+  double cost = terms_ * vectors * (vectors > 1 ? 1 : kLoaded);
+  for (size_t a = 0; a < nest_.loops.size(); ++a)
+    if (a != axis) cost *= static_cast<double>(extent(a));
+  for (const Access& a : accesses_) {
+    const Buffer& b = k_.buffers[a.buffer];
+    if (b.space == Space::Tile) continue;
+    const Index place = near_address(b, *a.at);
+    const std::optional<Index> c = place.coefficient_of(nest_.loops[axis]->var);
+    if (c && (c->is(0) || c->is(1))) continue;
+    double moved = a.times * vectors / all;
+    bool squares = a.loops == deepest_ && a.pitch == size_of(b.dtype);
+    for (const For* loop : nest_.loops) {
+      const std::optional<Index> step = place.coefficient_of(loop->var);
+      if (!step || !step->is(0)) moved *= static_cast<double>(planned(loop->extent));
+      squares |= a.loops < deepest_ && step && step->is(1);
+    }
+    cost += moved * (squares ? kTransposed : kGathered);
+  }
+  return cost;
+}
+
 bool Survey::shared_widely(const Index& place) const {
-  constexpr int64_t kMany = 32;  // three tiles of rows
+  const int64_t kMany = has_serial_ ? 2 : 32;  // three tiles of rows
   for (size_t a = 0; a < nest_.loops.size(); ++a)
     if (extent(a) >= kMany && !place.uses_var(nest_.loops[a]->var)) return true;
   return false;

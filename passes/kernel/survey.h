@@ -35,6 +35,8 @@ class Survey {
   };
   int64_t planned(const Index& e) const;
   Strided strided_accesses(size_t axis) const;
+  // Of a sum with lanes along an axis, in multiply-adds of vectors: those, and moving what lies apart.
+  double cost_of_lanes(size_t axis) const;
   // Whether many iterations of some axis read the same.
   bool shared_widely(const Index& place) const;
   // Whether some load in the innermost loops serves all rows of a tile along an axis.

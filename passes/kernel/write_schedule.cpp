@@ -22,8 +22,7 @@ class Writer {
     if (f_.stage_all)
       add("stage_all", {column_}, f_.stage_rows, {}, "lanes lie apart, and windows read the same many times");
     if (!row_.empty()) add("unroll", {row_}, 0, {}, "accumulators stay in registers");
-    if (!column_.empty())
-      add("vectorise", {column_}, 0, {}, "most accesses are contiguous or uniform along it");
+    if (!column_.empty()) add("vectorise", {column_}, 0, {}, why_.lanes);
     if (f_.divide) add("divide", {column_}, 0, {}, "guards stay the same in each stretch");
     if (f_.parallel) add("parallelise", {outermost_}, 0, {}, why_.parallel);
     return std::move(s_);

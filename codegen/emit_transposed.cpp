@@ -94,6 +94,7 @@ bool KernelEmitter::lies_transposed(int buffer, const std::vector<Index>& at, co
 // Reads blocks before the rows do, which then find their vectors among what is known.
 void KernelEmitter::read_blocks(const For& rows) {
   if (!fills_block(rows)) return;
+  std::vector<std::pair<const Load*, Lanes>> blocks;
   for (const For* f : vectors_in(rows.body)) {
     const Index extent = index_.fold(f->extent);
     if (!in_sight(*f, extent)) continue;
@@ -105,27 +106,39 @@ void KernelEmitter::read_blocks(const For& rows) {
         if (load && load->guards.empty() &&
             (stores_to(rows.body, load->buffer) == 0 || updates_elements(rows.body, load->buffer)) &&
             lies_transposed(load->buffer, load->at, rows))
-          read_block(rows, *load);
+          blocks.emplace_back(load, l);
       }
       lanes_.reset();
     }
   }
+  for (size_t from = 0; from < blocks.size(); from += kPlaces)
+    read_some(rows, std::span(blocks).subspan(from, std::min(kPlaces, blocks.size() - from)));
 }
 
-void KernelEmitter::read_block(const For& rows, const Load& l) {
-  const DType t = k_.buffers[l.buffer].dtype;
+// All of them to the stack before any is read from there: a call leaves no vector in its register.
+void KernelEmitter::read_some(const For& rows, std::span<const std::pair<const Load*, Lanes>> blocks) {
   const auto n = static_cast<int>(rows.extent.constant_part());
-  llvm::Type* element = memory_type(c_, t);
-  const Walk from = walk_of_lanes(l.buffer, l.at, rows);
-  transpose(element, static_cast<int>(lanes_->active), n,
-            {pointer(l.buffer, from.first), index_.value(from.step)},
-            {exchange(), b_.getInt64(static_cast<uint64_t>(width_))});
-  for (int r = 0; r < n; ++r) {
-    index_.set_constant(rows.var, r);
-    LValue row = b_.CreateAlignedLoad(vector_of(element), exchanged_row(element, r), align(l.buffer));
-    known_[key_of(l, element_offset(l.buffer, l.at))] = from_memory(row, t);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto& [l, lanes] = blocks[i];
+    lanes_ = lanes;
+    const Walk from = walk_of_lanes(l->buffer, l->at, rows);
+    transpose(memory_type(c_, k_.buffers[l->buffer].dtype), static_cast<int>(lanes.active), n,
+              {pointer(l->buffer, from.first), index_.value(from.step)},
+              {exchange(i), b_.getInt64(static_cast<uint64_t>(width_))});
   }
-  index_.clear_constant(rows.var);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const auto& [l, lanes] = blocks[i];
+    const DType t = k_.buffers[l->buffer].dtype;
+    lanes_ = lanes;
+    for (int r = 0; r < n; ++r) {
+      index_.set_constant(rows.var, r);
+      llvm::Type* element = memory_type(c_, t);
+      LValue row = b_.CreateAlignedLoad(vector_of(element), exchanged_row(element, i, r), align(l->buffer));
+      known_[key_of(*l, element_offset(l->buffer, l->at))] = from_memory(row, t);
+    }
+    index_.clear_constant(rows.var);
+  }
+  lanes_.reset();
 }
 
 // The stores that wait until all rows have their vectors.
@@ -140,31 +153,41 @@ void KernelEmitter::hold_blocks(const For& rows) {
           (reads(rows.body, w->buffer) && !updates_elements(rows.body, w->buffer)))
         continue;
       lanes_ = Lanes{f->var, Index(0), width_, nullptr};
-      if (lies_transposed(w->buffer, w->at, rows)) held_[w];
+      if (lies_transposed(w->buffer, w->at, rows)) held_.push_back({w, {}});
       lanes_.reset();
     }
   }
 }
 
 void KernelEmitter::write_blocks(const For& rows) {
-  for (const auto& [store, blocks] : held_)
-    for (const auto& [l, values] : blocks) {
-      lanes_ = l;
+  std::vector<std::pair<const Store*, const HeldBlock*>> blocks;
+  for (const auto& [store, held] : held_)
+    for (const HeldBlock& block : held) blocks.emplace_back(store, &block);
+  for (size_t from = 0; from < blocks.size(); from += kPlaces) {
+    const size_t n = std::min(kPlaces, blocks.size() - from);
+    for (size_t i = 0; i < n; ++i) {  // as in `read_some`
+      const auto& [store, block] = blocks[from + i];
       llvm::Type* element = memory_type(c_, k_.buffers[store->buffer].dtype);
-      for (size_t r = 0; r < values.size(); ++r)
-        b_.CreateAlignedStore(values[r], exchanged_row(element, static_cast<int>(r)), align(store->buffer));
+      for (size_t r = 0; r < block->rows.size(); ++r)
+        b_.CreateAlignedStore(block->rows[r], exchanged_row(element, i, static_cast<int>(r)),
+                              align(store->buffer));
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const auto& [store, block] = blocks[from + i];
+      lanes_ = block->lanes;
       const Walk to = walk_of_lanes(store->buffer, store->at, rows);
-      transpose(element, static_cast<int>(values.size()), static_cast<int>(l.active),
-                {exchange(), b_.getInt64(static_cast<uint64_t>(width_))},
+      transpose(memory_type(c_, k_.buffers[store->buffer].dtype), static_cast<int>(block->rows.size()),
+                static_cast<int>(lanes_->active), {exchange(i), b_.getInt64(static_cast<uint64_t>(width_))},
                 {pointer(store->buffer, to.first), index_.value(to.step)});
       lanes_.reset();
     }
+  }
   held_.clear();
 }
 
 // Where a block is between memory and the rows' registers.
-LValue KernelEmitter::exchange() {
-  if (!exchange_) {
+LValue KernelEmitter::exchange(size_t n) {
+  while (exchange_.size() <= n) {
     llvm::IRBuilderBase::InsertPointGuard back(b_);
     b_.SetInsertPoint(&f_->getEntryBlock(), f_->getEntryBlock().begin());
     constexpr uint64_t kWidest = 8;  // bytes of an element
@@ -172,12 +195,12 @@ LValue KernelEmitter::exchange() {
     llvm::AllocaInst* place =
         b_.CreateAlloca(llvm::ArrayType::get(b_.getInt8Ty(), bytes), nullptr, "exchange");
     place->setAlignment(llvm::Align(64));
-    exchange_ = place;
+    exchange_.push_back(place);
   }
-  return exchange_;
+  return exchange_[n];
 }
-LValue KernelEmitter::exchanged_row(llvm::Type* element, int r) {
-  return b_.CreateConstGEP1_64(vector_of(element), exchange(), static_cast<uint64_t>(r));
+LValue KernelEmitter::exchanged_row(llvm::Type* element, size_t n, int r) {
+  return b_.CreateConstGEP1_64(vector_of(element), exchange(n), static_cast<uint64_t>(r));
 }
 
 void KernelEmitter::transpose(llvm::Type* element, int in, int out, std::pair<LValue, LValue> from,
@@ -187,13 +210,13 @@ void KernelEmitter::transpose(llvm::Type* element, int in, int out, std::pair<LV
 }
 
 bool KernelEmitter::hold(const Store& s, LValue v) {
-  const auto it = held_.find(&s);
+  const auto it = std::find_if(held_.begin(), held_.end(), [&](const auto& h) { return h.first == &s; });
   if (it == held_.end()) return false;
   auto& blocks = it->second;
-  auto same = [&](const auto& b) { return b.first.base == lanes_->base; };
-  auto block = std::find_if(blocks.begin(), blocks.end(), same);
+  auto block = std::find_if(blocks.begin(), blocks.end(),
+                            [&](const HeldBlock& b) { return b.lanes.base == lanes_->base; });
   if (block == blocks.end()) block = blocks.insert(blocks.end(), {*lanes_, {}});
-  block->second.push_back(v);
+  block->rows.push_back(v);
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -181,12 +182,13 @@ class KernelEmitter {
   bool fills_block(const For& rows) const;
   bool follow_one_another(const kernel::Buffer& b, const std::vector<Index>& at, const kernel::For& rows);
   bool lies_transposed(int buffer, const std::vector<Index>& at, const For& rows);
-  LValue exchange();
-  LValue exchanged_row(llvm::Type* element, int r);
+  LValue exchange(size_t n);
+  LValue exchanged_row(llvm::Type* element, size_t n, int r);
   void transpose(llvm::Type* element, int in, int out, std::pair<LValue, LValue> from,
                  std::pair<LValue, LValue> to);
   void read_blocks(const For& rows);
-  void read_block(const For& rows, const Load& l);
+  static constexpr size_t kPlaces = 8;  // on the stack, a square each
+  void read_some(const For& rows, std::span<const std::pair<const Load*, Lanes>> blocks);
   void hold_blocks(const For& rows);
   bool hold(const Store& s, LValue v);
   void write_blocks(const For& rows);
@@ -199,7 +201,7 @@ class KernelEmitter {
   llvm::Function* f_ = nullptr;
   llvm::BasicBlock* entry_ = nullptr;
   std::vector<LValue> bases_;
-  LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, exchange_ = nullptr, mask_ = nullptr;
+  LValue begin_ = nullptr, end_ = nullptr, nowhere_ = nullptr, mask_ = nullptr;
   bool stores_past_caches_ = false;
   std::optional<Lanes> lanes_;
   std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
@@ -208,11 +210,16 @@ class KernelEmitter {
   std::map<int, bool> vector_tiles_;
   std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;
   std::vector<llvm::AllocaInst*> registers_;
+  std::vector<LValue> exchange_;         // places on the stack
   std::vector<const For*> around_;       // loops around what is emitted, neither unrolled nor along lanes
   std::vector<Copy> copies_;             // in those loops
   std::map<std::string, LValue> known_;  // loads since the last store, loop edge or branch
-  // Of the unrolled loop around: for each chunk of lanes what its rows store.
-  std::map<const Store*, std::vector<std::pair<Lanes, std::vector<LValue>>>> held_;
+  // Of a store in the unrolled loop around: for each chunk of lanes what its rows store.
+  struct HeldBlock {
+    Lanes lanes;
+    std::vector<LValue> rows;
+  };
+  std::vector<std::pair<const Store*, std::vector<HeldBlock>>> held_;
   int fresh_var_ = 1 << 24;
 };
 

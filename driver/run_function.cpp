@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <thread>
 
@@ -23,6 +24,7 @@ struct TeamBarrier {
 
   static void wait(void* context, uint32_t) {
     auto& b = *static_cast<TeamBarrier*>(context);
+    if (b.size == 1) return;
     const uint32_t generation = b.generation.load(std::memory_order_acquire);
     if (b.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == b.size) {
       b.arrived.store(0, std::memory_order_relaxed);
@@ -144,17 +146,26 @@ std::vector<double> CompiledFunction::measure(std::span<const Tensor> args, int 
   std::vector<double> ms;
   TeamBarrier team(static_cast<uint32_t>(threads));
   const gradc_barrier barrier{sizeof(gradc_barrier), TeamBarrier::wait, &team};
-  // Every thread makes every call; they meet before and after each, and thread 0 keeps the time.
+  // Every thread makes every call; they meet after each, and thread 0 keeps the time: of several calls where
+  // one takes so little that to ask for the time would count.
+  constexpr double kSampleMs = 0.005;
+  constexpr int kWarm = 10;
+  int calls = 1;
   auto work = [&](uint32_t tid) {
-    for (int r = -10; r < rounds; ++r) {
+    for (int r = -kWarm; r < rounds; ++r) {
       TeamBarrier::wait(&team, tid);
       const auto from = std::chrono::steady_clock::now();
-      entry(call.state.data(), call.io.data(), scratch.data(), table.data(), tid,
-            static_cast<uint32_t>(threads), &barrier);
-      TeamBarrier::wait(&team, tid);
-      if (tid == 0 && r >= 0)
-        ms.push_back(
-            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count());
+      for (int c = 0; c < calls; ++c) {
+        entry(call.state.data(), call.io.data(), scratch.data(), table.data(), tid,
+              static_cast<uint32_t>(threads), &barrier);
+        TeamBarrier::wait(&team, tid);
+      }
+      const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - from;
+      if (tid == 0 && r >= 0) ms.push_back(took.count() / calls);
+      if (r == -1) {
+        TeamBarrier::wait(&team, tid);
+        if (tid == 0) calls = static_cast<int>(std::ceil(kSampleMs / std::max(took.count(), 1e-5)));
+      }
     }
   };
   std::vector<std::thread> others;

@@ -212,6 +212,7 @@ class Scheduler {
     const int64_t size = s_.rows * s_.block;
     const Index first = Index::var(block) * size;
     l = {row, whole.extent.exact_div(size) ? Index(size) : Index::min(size, whole.extent - first)};
+    if (whole.extent.is_constant()) rest_of_rows_ = whole.extent.constant_part() % s_.rows;
     inner_ = substitute(inner_, whole.var, first + Index::var(row));
     known_.push_back(block);
     Body all = summed(kept_axes(around_blocks()), [&] {
@@ -371,14 +372,15 @@ class Scheduler {
   }
 
   // Full tiles, and where the extent does not divide, the rest: an edge tile with clamped loads and
-  // predicated stores where nobody knows how many rows that is.
+  // predicated stores where nobody knows how many rows that is. In blocks of full tiles it is what is left of
+  // the whole axis.
   template <class F>
   Body row_variants(int row_tile, F&& tiles) {
     if (s_.row_axis < 0) return tiles(no_loop());
     const Loop& l = loops_[s_.row_axis];
     const TileLoop rows = full_rows(Index::var(row_tile));
     const Index base = Index::var(row_tile) * s_.rows;
-    const bool divides = l.extent.exact_div(s_.rows).has_value();
+    const bool divides = l.extent.exact_div(s_.rows) || rest_of_rows_ == 0;
     Body body;
     if (divides) {
       body = tiles(rows);
@@ -392,8 +394,10 @@ class Scheduler {
     } else {
       const Index missing = base + Index(s_.rows) - l.extent;  // > 0 in the edge tile
       TileLoop edge = rows;
-      edge.clamped = Index::min(rows.position, l.extent - 1);
-      edge.valid = l.extent - 1 - rows.position;
+      if (rest_of_rows_)
+        edge.extent = *rest_of_rows_;
+      else
+        edge.clamped = Index::min(rows.position, l.extent - 1), edge.valid = l.extent - 1 - rows.position;
       body.push_back(make_if({{Index(0) - missing}, tiles(rows)}));
       body.push_back(make_if({{missing - 1}, tiles(edge)}));
     }
@@ -445,6 +449,7 @@ class Scheduler {
   Body inner_;
   std::vector<int> known_;  // variables of the loops around blocks
   std::vector<int> panel_copies_;
+  std::optional<int64_t> rest_of_rows_;  // in blocks of an axis whose extent is constant
 };
 
 }  // namespace

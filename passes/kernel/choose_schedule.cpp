@@ -314,6 +314,11 @@ class Chooser : public Blocks {
     if (vectors > kTwoPanels && far_rows_are_pages(axis)) return false;
     if (!shares_loads(axis)) return false;
     const int64_t rows = rows_of(s, vectors), all = extent(axis);
+    // Few rows ask for more of a panel than comes in time from behind the nearest cache, and what is copied
+    // lies closer in narrow ones.
+    constexpr double kNearest = 1 << 15;  // bytes
+    const double panel = 4 * terms_ * static_cast<double>(extent(static_cast<size_t>(s.vector_axis)));
+    if (panel > kNearest && rows < all && rows < (lanes_lie_apart(s) ? 7 : 4)) return false;
     const int64_t tiles = (all + rows - 1) / rows, computed = tiles * rows;
     // What is shared by threads is panels, or blocks of rows, each with a copy of the panel.
     if (s.parallel && nest_.loops.size() == 2 && tiles < kPays * kPays && lanes_lie_apart(s)) return false;

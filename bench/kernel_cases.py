@@ -11,9 +11,19 @@ class Case:
     name: str
     text: str
     operations: float = 0  # 2 a multiply-add; 0: measured by bytes
+    slots: float = 0  # of arithmetic, for all elements; see SLOTS
     read: int = 0  # bytes that must be read and written once
     written: int = 0
     blas: tuple = ()  # (role, m, n, k) where a library multiplies matrices too
+
+
+# Instructions that an element takes, of which a core does as many as multiply-adds: those of the generated code, without
+# loads, stores and copies. A maximum keeps NaN and the order of zeros; a division takes as long as five.
+SLOTS = dict(add=1, mul=1, fma=1, select=1, max=5, div=5, sqrt=9, exp=24, tanh=20, sigmoid=33, erf=21)
+
+
+def slots(elements, **counts):
+    return elements * sum(SLOTS[name] * n for name, n in counts.items())
 
 
 def f32(*shape):
@@ -31,7 +41,7 @@ def contraction(role, m, n, k):
     a, b = {"NN": (f32(m, k), f32(k, n)), "NT": (f32(m, k), f32(n, k)), "TN": (f32(k, m), f32(k, n))}[role]
     spec = {"NN": "ij,jk->ik", "NT": "ij,kj->ik", "TN": "ji,jk->ik"}[role]
     text = function([("a", a), ("b", b)], [f"c: {f32(m, n)}"], [f'%c = einsum(%a, %b) {{spec="{spec}"}}', "%c"])
-    return Case("contraction", f"{role} {m}x{n}x{k}", text, 2.0 * m * n * k, 4 * (m * k + k * n), 4 * m * n, (role, m, n, k))
+    return Case("contraction", f"{role} {m}x{n}x{k}", text, 2.0 * m * n * k, blas=(role, m, n, k))
 
 
 def contractions(seed, limit):
@@ -79,7 +89,7 @@ def convolutions(quick):
     return [c for channels, filters, size in layers for s in (1, 2) for c in convolution(32, size, channels, filters, s)]
 
 
-def rows(name, n, d, lines, extra=(), scalar=False):
+def rows(name, n, d, lines, forward_slots, backward_slots, extra=(), scalar=False):
     """Forward, and backward as the gradient of sum(y * g), or of y where it is a number a row, by %x."""
     x, y = f32(n, d), f32(n) if scalar else f32(n, d)
     params = [("x", x), *extra]
@@ -93,8 +103,8 @@ def rows(name, n, d, lines, extra=(), scalar=False):
     more = 4 * sum(n if t.startswith("i32") else d for _, t in extra)
     out = 4 * (n if scalar else n * d)
     forward = function(params, [f"y: {y}"], [*lines, "%y"])
-    return [Case("row kernel", f"{name} {n}x{d}, forward", forward, 0, 4 * n * d + more, out),
-            Case("row kernel", f"{name} {n}x{d}, backward", text, 0, 4 * n * d + more + out, 4 * n * d)]
+    return [Case("row kernel", f"{name} {n}x{d}, forward", forward, 0, slots(n * d, **forward_slots), 4 * n * d + more, out),
+            Case("row kernel", f"{name} {n}x{d}, backward", text, 0, slots(n * d, **backward_slots), 4 * n * d + more + out, 4 * n * d)]
 
 
 def softmax_lines(n, d):
@@ -126,25 +136,30 @@ def norm_lines(n, d, centred):
 def row_kernels(quick):
     out = []
     for n, d in [(64, 1000)] if quick else [(32, 128), (64, 1000), (1024, 768), (2048, 65), (8192, 1024)]:
-        out += rows("softmax", n, d, softmax_lines(n, d))
-        out += rows("cross-entropy", n, d, cross_entropy_lines(n, d), [("labels", f"i32[{n}]")], scalar=True)
-        out += rows("layer norm", n, d, norm_lines(n, d, True), [("w", f32(d)), ("b", f32(d))])
-        out += rows("RMS norm", n, d, norm_lines(n, d, False), [("w", f32(d))])
+        # exp of what is less than the maximum, and its sum; then y, and backward y (g - sum of y g)
+        shifted = dict(max=1, add=2, exp=1)
+        out += rows("softmax", n, d, softmax_lines(n, d), {**shifted, "div": 1}, {**shifted, "add": 4, "div": 1, "mul": 2})
+        out += rows("cross-entropy", n, d, cross_entropy_lines(n, d), {**shifted, "add": 3, "select": 2},
+                    {**shifted, "add": 3, "select": 2, "div": 1, "mul": 1}, [("labels", f"i32[{n}]")], scalar=True)
+        # mean, squares of what is left; then y, and backward (g w - mean - h mean of h g w) / deviation
+        out += rows("layer norm", n, d, norm_lines(n, d, True), dict(add=4, mul=2, fma=1), dict(add=7, mul=4, fma=2),
+                    [("w", f32(d)), ("b", f32(d))])
+        out += rows("RMS norm", n, d, norm_lines(n, d, False), dict(add=1, mul=3), dict(add=3, mul=5, fma=1), [("w", f32(d))])
     return out
 
 
 def elementwise(n):
     number = lambda name, v: f"%{name} = constant() {{dtype=f32, shape=[{n}], value={v}}}"
     chains = {
-        "relu(x + y) * z": ("xyz", [number("o", 0.0), "%s = add(%x, %y)", "%r = max(%s, %o)", "%u = mul(%r, %z)"]),
-        "gelu(x)": ("x", [number("h", 0.5), number("q", 0.70710678), number("o", 1.0), "%a = mul(%x, %q)", "%e = erf(%a)",
+        "relu(x + y) * z": ("xyz", dict(add=1, max=1, mul=1), [number("o", 0.0), "%s = add(%x, %y)", "%r = max(%s, %o)", "%u = mul(%r, %z)"]),
+        "gelu(x)": ("x", dict(mul=3, add=1, erf=1), [number("h", 0.5), number("q", 0.70710678), number("o", 1.0), "%a = mul(%x, %q)", "%e = erf(%a)",
                           "%p = add(%e, %o)", "%s = mul(%x, %h)", "%u = mul(%s, %p)"]),
-        "x * sigmoid(x)": ("x", ["%s = sigmoid(%x)", "%u = mul(%x, %s)"]),
-        "tanh(x) + y": ("xy", ["%s = tanh(%x)", "%u = add(%s, %y)"]),
+        "x * sigmoid(x)": ("x", dict(mul=1, sigmoid=1), ["%s = sigmoid(%x)", "%u = mul(%x, %s)"]),
+        "tanh(x) + y": ("xy", dict(tanh=1, add=1), ["%s = tanh(%x)", "%u = add(%s, %y)"]),
     }
-    for name, (inputs, lines) in chains.items():
+    for name, (inputs, counts, lines) in chains.items():
         text = function([(i, f32(n)) for i in inputs], [f"u: {f32(n)}"], [*lines, "%u"])
-        yield Case("elementwise chain", f"{name}, {n}", text, 0, 4 * n * len(inputs), 4 * n)
+        yield Case("elementwise chain", f"{name}, {n}", text, 0, slots(n, **counts), 4 * n * len(inputs), 4 * n)
 
 
 def adam(n):
@@ -155,7 +170,7 @@ def adam(n):
               "%step = div(%num, %den)", "%pn = sub(%p, %step)", "%pn, %mn, %vn"]
     t = f32(n)
     text = function([(x, t) for x in "pgmv"], [f"{t} into %p", f"{t} into %m", f"{t} into %v"], lines)
-    return Case("update", f"Adam, {n}", text, 0, 16 * n, 12 * n)
+    return Case("update", f"Adam, {n}", text, 0, slots(n, mul=4, fma=2, sqrt=1, add=2, div=1), 16 * n, 12 * n)
 
 
 def row_moves(n, d, table):
@@ -166,9 +181,9 @@ def row_moves(n, d, table):
     for how, lines, index in (("all over", spread, "%j"), ("10", [], "%i")):
         rows_read = n if how == "all over" else 10
         text = function(params, [f"y: {f32(n, d)}"], [*lines, f"%y = gather(%t, {index})", "%y"])
-        yield Case("gather, scatter-add", f"gather {n} rows of {d}, {how} of {table}", text, 0, 4 * rows_read * d + 4 * n, 4 * n * d)
+        yield Case("gather, scatter-add", f"gather {n} rows of {d}, {how} of {table}", text, 0, 0, 4 * rows_read * d + 4 * n, 4 * n * d)
         text = function([*params, ("u", f32(n, d))], [f"{f32(table, d)} into %t"], [*lines, f"%y = scatter_add(%t, {index}, %u)", "%y"])
-        yield Case("gather, scatter-add", f"scatter-add {n} rows of {d}, {how} of {table}", text, 0,
+        yield Case("gather, scatter-add", f"scatter-add {n} rows of {d}, {how} of {table}", text, 0, 0,
                    4 * (n + rows_read) * d + 4 * n, 4 * rows_read * d)
 
 
@@ -176,7 +191,7 @@ def transpose(shape, perm):
     out = [shape[p] for p in perm]
     text = function([("x", f32(*shape))], [f"y: {f32(*out)}"], [f"%y = transpose(%x) {{perm={str(perm).replace(' ', '')}}}", "%y"])
     size = 4 * math.prod(shape)
-    return Case("transpose", f"{'x'.join(map(str, shape))} to {perm}", text, 0, size, size)
+    return Case("transpose", f"{'x'.join(map(str, shape))} to {perm}", text, 0, 0, size, size)
 
 
 KINDS = ["contraction", "convolution", "row kernel", "elementwise chain", "update", "gather, scatter-add", "transpose"]

@@ -4,7 +4,8 @@
 usage: kernels.py GRADC [--threads 1] [--quick|--full] [--only KIND] [--seed N]
 
 Contractions and convolutions: share of the multiply-add peak. All others: the time that a copy (of what is read and
-written) and a read (of what is read beyond that) of as many bytes take, over the time measured. All in one run, pinned.
+written) and a read (of what is read beyond that) of as many bytes take, or the arithmetic at the rate of multiply-adds if
+that takes more, over the time measured. All in one run, pinned.
 Beside contractions numpy with its BLAS, alternating, where numpy has one.
 """
 import argparse, json, math, os, pathlib, statistics, subprocess, sys, tempfile, time
@@ -144,8 +145,17 @@ def geometric_mean(values):
     return math.exp(statistics.fmean(map(math.log, values))) if values else float("nan")
 
 
+def arithmetic_ms(case, peak):
+    return case.slots / (peak / 2) / 1e6
+
+
 def share(row, peak):
-    return row["case"].operations / row["ms"] / 1e6 / peak if row["case"].operations else row["bound_ms"] / row["ms"]
+    case = row["case"]
+    return case.operations / row["ms"] / 1e6 / peak if case.operations else max(row["bound_ms"], arithmetic_ms(case, peak)) / row["ms"]
+
+
+def is_stem(case):
+    return int(case.name.split(" to ")[0].split()[-1]) < 16
 
 
 def mean_lines(kind, rows, peak):
@@ -154,7 +164,8 @@ def mean_lines(kind, rows, peak):
     groups = {"below 4 Mflop": [r for r in rows if r["case"].operations < 4e6],
               "from 4 Mflop": [r for r in rows if r["case"].operations >= 4e6]}
     if kind == "convolution":
-        groups = {role: [r for r in rows if r["case"].name.startswith(role)] for role in ("forward", "input gradient", "weight gradient")}
+        groups = {f"{role}, {what}": [r for r in rows if r["case"].name.startswith(role) and is_stem(r["case"]) == stem]
+                  for what, stem in (("16 channels and more", False), ("stems", True)) for role in ("forward", "input gradient", "weight gradient")}
     out = []
     for name, group in groups.items():
         if group:
@@ -167,13 +178,13 @@ def mean_lines(kind, rows, peak):
 def table(bench, kind, rows, peak):
     rows = sorted(rows, key=lambda r: share(r, peak))
     beside = any(r["blas_ms"] for r in rows)
-    unit, of = ("Gflop/s", "peak") if kind in ARITHMETIC else ("GB/s", "bandwidth")
-    head = ["case", "µs", unit, f"share of the {of}", *(["level"] if of == "bandwidth" else []), *(["numpy µs", "numpy / gradc"] if beside else [])]
+    unit, of = ("Gflop/s", "peak") if kind in ARITHMETIC else ("GB/s", "bound")
+    head = ["case", "µs", unit, f"share of the {of}", *(["bound by"] if of == "bound" else []), *(["numpy µs", "numpy / gradc"] if beside else [])]
     print(f"\n## {kind}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for r in rows:
         c = r["case"]
         cells = [c.name, f"{1000 * r['ms']:.4g}", f"{(c.operations or c.read + c.written) / r['ms'] / 1e6:.1f}", f"{100 * share(r, peak):.1f} %"]
-        cells += [bench.level(c)] if of == "bandwidth" else []
+        cells += ["arithmetic" if arithmetic_ms(c, peak) > r["bound_ms"] else bench.level(c)] if of == "bound" else []
         cells += [f"{1000 * r['blas_ms']:.4g}", f"{r['blas_ms'] / r['ms']:.2f}"] if r["blas_ms"] else ["-", "-"] if beside else []
         print(f"| {' | '.join(cells)} |")
     print("\n" + "  \n".join(mean_lines(kind, rows, peak)))

@@ -27,7 +27,9 @@ class Scheduler {
 
   Kernel run() {
     if (loops_.empty()) return std::move(k_);
-    if (s_.vector_axis < 0 && s_.row_axis < 0) {
+    if (s_.interleave) {
+      k_.body = wrapped(interleaved());
+    } else if (s_.vector_axis < 0 && s_.row_axis < 0) {
       k_.body = wrapped(inner_);
     } else if (s_.row_axis < 0 && !has_loop()) {
       elementwise();
@@ -88,6 +90,45 @@ class Scheduler {
       from = end;
     }
     return out;
+  }
+
+  // --- rows in turn --------------------------------------------------------------------------------------
+  // `for piece { each statement for each of its rows }`; rows that are left over one after another.
+  Body interleaved() {
+    const Loop& l = loops_[s_.row_axis];
+    const int piece = k_.vars++, row = k_.vars++;
+    const Index first = Index::var(piece) * s_.rows;
+    std::vector<Body> rows;
+    for (int64_t r = 0; r < s_.rows; ++r) {
+      Body body = renumber(substitute(inner_, l.var, first + r), k_);
+      rows.push_back(r == 0 ? body : with_own_arrays(body));
+    }
+    Body full;
+    for (size_t i = 0; i < inner_.size(); ++i)
+      for (const Body& body : rows) full.push_back(body[i]);
+    const auto pieces = [&](Body body) {
+      return Body{make_for({piece, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})};
+    };
+    if (l.extent.exact_div(s_.rows)) return pieces(std::move(full));
+    const Index missing = first + s_.rows - l.extent;  // > 0 in the last piece
+    Body rest = substitute(inner_, l.var, first + Index::var(row));
+    rest = {make_for({row, l.extent - first, LoopKind::Serial, std::move(rest)})};
+    Body body{make_if({{Index(0) - missing}, std::move(full)})};
+    body.push_back(make_if({{missing - 1}, renumber(rest, k_)}));
+    return pieces(std::move(body));
+  }
+  Body with_own_arrays(const Body& body) {
+    std::vector<int> number;
+    for (int b = 0, n = static_cast<int>(k_.buffers.size()); b < n; ++b) {
+      const Buffer& from = k_.buffers[b];
+      const bool own = from.space == Space::Tile || from.space == Space::Scratch;
+      number.push_back(own ? static_cast<int>(k_.buffers.size()) : b);
+      if (!own) continue;
+      Buffer copy = from;
+      copy.name = fmt::format("{}{}", copy.name[0], k_.buffers.size());
+      k_.buffers.push_back(std::move(copy));
+    }
+    return renumber_buffers(body, number);
   }
 
   // --- register tiles ------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ class Chooser : public Blocks {
     c.parallel = total_work() >= static_cast<double>(o_.machine.parallel_threshold) && !nest_.loops.empty();
     if (nest_.loops.empty() || has_vector_ || has_branch_ || rows_) {
       c.why.what = nest_.loops.empty() ? "scalars" : "rows";
+      if (!nest_.loops.empty()) choose_rows_in_turn(c);
     } else if (has_serial_) {
       choose_tile(c);
     } else {
@@ -37,6 +38,21 @@ class Chooser : public Blocks {
   }
 
  private:
+  // Rows that are short wait for their sums and what follows them: several take turns, where threads have
+  // enough pieces then.
+  void choose_rows_in_turn(Choice& c) const {
+    constexpr double kLong = 1024;
+    constexpr int64_t kRows = 4;
+    bool waits = false;
+    walk(*nest_.body, [&](const Stmt& s) { waits |= std::holds_alternative<Tree>(s); });
+    const int64_t all = extent(nest_.loops.size() - 1), pieces = (all + kRows - 1) / kRows;
+    if (!waits || terms_ > kLong || all < kRows || (c.parallel && pieces < o_.machine.cores)) return;
+    c.row_axis = static_cast<int>(nest_.loops.size()) - 1;
+    c.rows = kRows, c.interleave = true;
+    c.why.rows = "rows that are short";
+    c.why.what = fmt::format("rows, {} in turn", kRows);
+  }
+
   // The axis whose lanes read side by side, full vectors, the innermost of equals.
   int best_vector_axis() const {
     int best = -1;
@@ -368,8 +384,8 @@ class Chooser : public Blocks {
       if (static_cast<int>(a) != c.row_axis && static_cast<int>(a) != c.vector_axis) c.outer.push_back(a);
     // What is read once is read in the order of memory where threads can share that.
     constexpr int64_t kPieces = 2;  // for each core
-    const bool in_order =
-        !has_serial_ && !c.outer.empty() && extent(c.outer[0]) >= kPieces * o_.machine.cores;
+    const bool in_order = c.interleave || (!has_serial_ && !c.outer.empty() &&
+                                           extent(c.outer[0]) >= kPieces * o_.machine.cores);
     if ((c.vector_axis >= 0 || c.row_axis >= 0) && !in_order)
       std::stable_sort(c.outer.begin(), c.outer.end(),
                        [&](size_t a, size_t b) { return extent(a) > extent(b); });

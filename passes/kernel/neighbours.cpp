@@ -33,6 +33,7 @@ class Search {
     terms();
     order();
     axes();
+    rows_in_turn();
     return std::move(found_);
   }
 
@@ -112,7 +113,7 @@ class Search {
   }
 
   void tiles() {
-    if (from_.row_axis < 0 && from_.vector_axis < 0) return;
+    if ((from_.row_axis < 0 && from_.vector_axis < 0) || from_.interleave) return;
     for (const Tile& t : sizes(from_.row_axis, from_.vector_axis, true)) {
       LoopForm f = from_;
       f.rows = t.rows, f.columns = t.columns;
@@ -201,6 +202,18 @@ class Search {
           }
       }
   }
+  void rows_in_turn() {
+    if (!from_.interleave && (from_.row_axis >= 0 || from_.vector_axis >= 0)) return;
+    for (int r = -1; r < axes_count(); ++r)
+      for (const int64_t rows : {2, 4, 8}) {
+        LoopForm f;
+        f.parallel = from_.parallel, f.interleave = r >= 0;
+        f.row_axis = r, f.rows = r < 0 ? 1 : rows;
+        for (size_t a = 0; a < extents_.size(); ++a)
+          if (static_cast<int>(a) != r) f.outer.push_back(a);
+        add(f);
+      }
+  }
   std::vector<size_t> others(int a, int b) const {
     std::vector<size_t> all(extents_.size());
     std::iota(all.begin(), all.end(), size_t{0});
@@ -230,7 +243,7 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   if (f.row_axis >= 0 && f.vector_axis >= 0)
     text = fmt::format("tile {}x{} of {}, {}", f.rows, f.columns, name(f.row_axis), name(f.vector_axis));
   else if (f.row_axis >= 0)
-    text = fmt::format("{} rows of {}", f.rows, name(f.row_axis));
+    text = fmt::format("{} rows of {}{}", f.rows, name(f.row_axis), f.interleave ? " in turn" : "");
   else if (f.vector_axis >= 0)
     text = fmt::format("lanes {}{}", name(f.vector_axis),
                        f.columns > 0 ? fmt::format(" in pieces of {}", f.columns) : "");

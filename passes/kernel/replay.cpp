@@ -43,10 +43,11 @@ class Replay {
   LoopForm run() {
     using Mechanism = void (Replay::*)(const Transform&);
     static constexpr std::pair<std::string_view, Mechanism> kMechanisms[] = {
-        {"split", &Replay::split},         {"reorder", &Replay::reorder},
-        {"stage", &Replay::stage},         {"unroll", &Replay::unroll},
-        {"vectorise", &Replay::vectorise}, {"parallelise", &Replay::parallelise},
-        {"stage_all", &Replay::stage_all}, {"divide", &Replay::divide}};
+        {"split", &Replay::split},          {"reorder", &Replay::reorder},
+        {"stage", &Replay::stage},          {"unroll", &Replay::unroll},
+        {"vectorise", &Replay::vectorise},  {"parallelise", &Replay::parallelise},
+        {"stage_all", &Replay::stage_all},  {"divide", &Replay::divide},
+        {"interleave", &Replay::interleave}};
     for (const Transform& t : s_.steps) {
       step_ = &t;
       auto it = std::find_if(std::begin(kMechanisms), std::end(kMechanisms),
@@ -147,8 +148,19 @@ class Replay {
     l.kind = LoopKind::Unroll;
   }
 
+  // Iterations of axis loops are independent: their statements may take turns, each with arrays of its own.
+  void interleave(const Transform& t) {
+    Loop& l = only_loop(t);
+    require(l.part == Loop::Piece && l.kind == LoopKind::Serial, "is of a loop that is no piece of an axis");
+    require(none(LoopKind::Unroll) && none(LoopKind::Vector), "comes after what makes a tile");
+    require(&l == &loops_.back(), "is of a loop that is not the innermost");
+    l.kind = LoopKind::Unroll;
+    interleave_ = true;
+  }
+
   void vectorise(const Transform& t) {
     Loop& l = only_loop(t);
+    require(!interleave_, "has iterations inside that take turns");
     require((l.part == Loop::Whole || l.part == Loop::Piece) && l.kind == LoopKind::Serial,
             "is of pieces or a loop of another kind");
     require(none(LoopKind::Vector), "is the second of a kernel");
@@ -214,7 +226,7 @@ class Replay {
     check(f.terms == 0 || !f.panel_first, "blocks of terms of a panel that is around whole loops");
     check(f.terms == 0 || f.vector_axis >= 0 || f.row_axis >= 0, "blocks of terms without a tile");
     if (f.terms > 0) check_kept(f);
-    f.divide = divide_;
+    f.divide = divide_, f.interleave = interleave_;
     for (const auto& [axis, by] : staged_) put_staged(f, axis, by);
     if (all_ >= 0) put_all(f);
     return f;
@@ -301,7 +313,7 @@ class Replay {
   bool has_loop_ = false;    // inside the axis loops
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
   std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
-  bool divide_ = false;
+  bool divide_ = false, interleave_ = false;
   bool terms_in_block_ = false;
   std::vector<std::pair<int, int64_t>> staged_;  // axes, and sizes of blocks that are transposed
   int all_ = -1;                                 // the axis of whose pieces all is copied

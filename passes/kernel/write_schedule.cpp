@@ -21,7 +21,10 @@ class Writer {
       add("stage", {column_}, f_.stage_rows, {}, "far apart in memory and read by every tile of rows");
     if (f_.stage_all)
       add("stage_all", {column_}, f_.stage_rows, {}, "lanes lie apart, and windows read the same many times");
-    if (!row_.empty()) add("unroll", {row_}, 0, {}, "accumulators stay in registers");
+    if (f_.interleave)
+      add("interleave", {row_}, 0, {}, "what one row waits for the others use");
+    else if (!row_.empty())
+      add("unroll", {row_}, 0, {}, "accumulators stay in registers");
     if (!column_.empty()) add("vectorise", {column_}, 0, {}, why_.lanes);
     if (f_.divide) add("divide", {column_}, 0, {}, "guards stay the same in each stretch");
     if (f_.parallel) add("parallelise", {outermost_}, 0, {}, why_.parallel);

@@ -232,14 +232,32 @@ void KernelEmitter::emit_vector(const For& f, const Index& extent) {
   LValue count = index_.value(extent);
   LValue whole = b_.CreateUDiv(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, b_.getInt64(0)),
                                b_.getInt64(static_cast<uint64_t>(width_)));
+  const auto outside = splats_;
+  splat_in_front(f.body);
   loop(piece, b_.getInt64(0), whole, true, [&] { chunk(f, {f.var, base, width_, nullptr}); });
   index_.set_var(piece, whole);
   if (known) {
     if (n % width_) chunk(f, {f.var, Index(n / width_ * width_), n % width_, nullptr});
-    return;
+  } else {
+    LValue rest = b_.CreateSub(count, b_.CreateMul(whole, b_.getInt64(static_cast<uint64_t>(width_))));
+    branch(b_.CreateICmpSGT(rest, b_.getInt64(0)), [&] { chunk(f, {f.var, base, -1, rest}); });
   }
-  LValue rest = b_.CreateSub(count, b_.CreateMul(whole, b_.getInt64(static_cast<uint64_t>(width_))));
-  branch(b_.CreateICmpSGT(rest, b_.getInt64(0)), [&] { chunk(f, {f.var, base, -1, rest}); });
+  splats_ = outside;
+}
+
+// What all lanes share, once for all chunks.
+void KernelEmitter::splat_in_front(const Body& body) {
+  std::set<Value> inside;
+  for (const Stmt& s : body) {
+    if (auto* l = std::get_if<Load>(&s)) inside.insert(l->result);
+    auto* c = std::get_if<Compute>(&s);
+    if (!c) continue;
+    inside.insert(c->result);
+    for (int i = 0; i < def_of(c->op).arity; ++i)
+      if (const auto it = values_.find(c->args[i]);
+          it != values_.end() && !is_vector(it->second) && !inside.count(it->first))
+        splats_[it->first] = splat(it->second);
+  }
 }
 
 void KernelEmitter::chunk(const For& f, const Lanes& l) {
@@ -271,10 +289,12 @@ void KernelEmitter::emit(const Compute& c) {
   if (c.op == ScalarOp::Axis) return define(c.result, c.dtype, index_value(index_.fold(c.index)));
   std::vector<LValue> args;
   bool vector = false;
-  for (int i = 0; i < def_of(c.op).arity; ++i)
-    args.push_back(values_.at(c.args[i])), vector |= is_vector(args.back());
-  if (vector)
-    for (LValue& a : args) a = splat(a);
+  const int arity = def_of(c.op).arity;
+  for (int i = 0; i < arity; ++i) args.push_back(values_.at(c.args[i])), vector |= is_vector(args.back());
+  for (int i = 0; vector && i < arity; ++i) {
+    const auto known = splats_.find(c.args[i]);
+    args[i] = known != splats_.end() ? known->second : splat(args[i]);
+  }
   const DType operand = types_.at(c.args[c.op == ScalarOp::Select ? 1 : 0]);
   define(c.result, c.dtype, emit_scalar(b_, c.op, c.dtype, operand, args, k_.fma));
 }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -93,6 +94,7 @@ class KernelEmitter {
 
   // vector loops
   void emit_vector(const For& f, const Index& extent);
+  void splat_in_front(const Body& body);
   bool in_sight(const For& f, const Index& extent) const;
   std::vector<Lanes> chunks_of(const For& f, const Index& extent) const;
   void chunk(const For& f, const Lanes& l);
@@ -206,6 +208,7 @@ class KernelEmitter {
   std::optional<Lanes> lanes_;
   std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
   std::map<Value, LValue> values_;
+  std::map<Value, LValue> splats_;  // of values in front of the vector loop around
   std::map<Value, DType> types_;
   std::map<int, bool> vector_tiles_;
   std::map<std::pair<int, int64_t>, llvm::AllocaInst*> tiles_;

@@ -154,6 +154,15 @@ const Refused kRefused[] = {
      "divide i0 is of an axis whose size is not constant"},
     {2, R"(split i1 by 4 -> a, b "" vectorise b "" divide b "")",
      "divide b is of a loop that is no whole axis"},
+    {1, R"(interleave i0 "")", "interleave i0 is of a loop that is no piece"},
+    {0, R"(split i0 by 4 -> a, b "" interleave b "")", "interleave b is of a loop that is not the innermost"},
+    {0, R"(split i0 by 4 -> a, b "" reorder i1, a, b "" unroll b "" interleave b "")",
+     "interleave b is of a loop that is no piece"},
+    {0,
+     R"(split i0 by 4 -> a, b "" split i1 by 4 -> c, d "" reorder a, c, b, d "" unroll b "" interleave d "")",
+     "interleave d comes after what makes a tile"},
+    {2, R"(split i1 by 4 -> a, b "" interleave b "" vectorise b "")",
+     "vectorise b has iterations inside that take turns"},
 };
 
 TEST(Replay, RefusesWhatAKernelDoesNotAllow) {
@@ -175,7 +184,7 @@ TEST(Replay, RefusesNeighboursThatAKernelDoesNotAllow) {
   EXPECT_GT(beside.refused, 10);
   EXPECT_GT(beside.allowed.size(), 3u);
   for (const passes::LoopForm& f : beside.allowed) {
-    EXPECT_NE(f.row_axis, 0);
+    EXPECT_TRUE(f.row_axis != 0 || f.interleave);
     EXPECT_NE(f.vector_axis, 0);
   }
 }
@@ -244,6 +253,7 @@ class Drawer {
     };
     std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
     s.steps.push_back({"reorder", order, 0, {}, ""});
+    if (below(4) == 0) add(s, "interleave", order.back());
     if (below(2) == 0) add(s, below(4) == 0 ? "stage_all" : "stage", order.back());
     if (order.size() > 1 && below(2) == 0) add(s, "stage", order[order.size() - 2]);
     const bool blocked = std::any_of(order.begin(), order.end(), [](auto& n) { return n.ends_with(".o.o"); });
@@ -252,9 +262,9 @@ class Drawer {
     add(s, "parallelise", order.front());
   }
   void extend(Schedule& s) {
-    static constexpr const char* kSteps[] = {"split",     "reorder",     "stage",  "unroll",
-                                             "vectorise", "parallelise", "divide", "stage_all"};
-    const std::string step = kSteps[below(8)], loop = names_[below(names_.size())];
+    static constexpr const char* kSteps[] = {"split",       "reorder", "stage",     "unroll",    "vectorise",
+                                             "parallelise", "divide",  "stage_all", "interleave"};
+    const std::string step = kSteps[below(9)], loop = names_[below(names_.size())];
     add(s, step, loop);
     if (step == "vectorise") add(s, "divide", loop);
   }
@@ -320,7 +330,7 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
           << planned;
     }
   }
-  for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise"})
+  for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise", "interleave"})
     EXPECT_GT(seen[step], 50) << step;
   EXPECT_GT(seen["split into blocks"], 5);
   for (const char* form : {"terms", "terms in blocks", "copied rows"}) EXPECT_GT(seen[form], 5) << form;
@@ -433,6 +443,27 @@ func @f(%x: f32[20,20], %w: f32[20,3,40]) -> (f32[20,40,3]) {
   %p = mul(%a, %b)
   %q = mul(%p, %c)
   %y = reduce_sum(%q) {axes=[0]}
+  return %y
+}
+)",
+                   lists);
+}
+
+// Rows that take turns: all of them, some left over, in any thread's share; each has arrays of its own.
+TEST(Replay, RowsInTurnLeaveTheBits) {
+  std::vector<std::string> lists;
+  for (const int rows : {1, 2, 3, 4, 7, 8})
+    for (const char* parallel : {"", "  parallelise p \"\"\n"})
+      lists.push_back(fmt::format("  split i0 by {} -> p, r \"\"\n  interleave r \"\"\n{}", rows, parallel));
+  expect_same_bits(R"(
+func @f(%x: f32[7,70]) -> (f32[7,70]) {
+  %m = reduce_max(%x) {axes=[1]}
+  %mb = broadcast(%m) {dims=[0], shape=[7,70]}
+  %z = sub(%x, %mb)
+  %e = exp(%z)
+  %t = reduce_sum(%e) {axes=[1]}
+  %tb = broadcast(%t) {dims=[0], shape=[7,70]}
+  %y = div(%e, %tb)
   return %y
 }
 )",

@@ -11,7 +11,7 @@
 namespace gradc::codegen {
 namespace {
 
-constexpr int64_t kUnrolledVectors = 4;  // of a vector loop that needs no tile
+constexpr int64_t kUnrolledVectors = 6;  // of a vector loop that needs no tile
 
 void collect(const Index& e, std::map<std::string, int>& names) { e.collect_dims(names); }
 void collect(const Body& body, std::map<std::string, int>& names) {
@@ -172,6 +172,10 @@ void KernelEmitter::emit(const std::shared_ptr<const For>& f) {
     }
     index_.clear_constant(f->var);
     write_blocks(*f);
+  } else if (extent.is(1)) {
+    index_.set_constant(f->var, 0);
+    emit_body(f->body);
+    index_.clear_constant(f->var);
   } else if (!extent.is(0)) {
     loop(f->var, b_.getInt64(0), index_.value(extent), !extent.is_constant(), [&] { emit_iteration(*f); });
   }

@@ -26,6 +26,9 @@ class Blocks : public Survey {
   // Blocks of rows, each with a copy of the panel if it is staged and many tiles pay for that. Fewer do where
   // lanes lie apart, which costs more than a second thread brings.
   void share_rows(Choice& s, int64_t tiles) const;
+  // So much does not come in time, a line for each step of a sum: behind a small near cache is a close one
+  // that cores share, behind a large one (a megabyte and more at hand) it is slower.
+  double far_bytes() const;
   struct Operands {
     double panel = 0, tile = 0;  // bytes that the innermost loops read for one
     bool apart = false;          // whether a tile has a line for each step of the reduction
@@ -49,9 +52,6 @@ class Blocks : public Survey {
   // Blocks of so many tiles, or a little less where threads then have equal shares, or no tile is left over:
   // that saves the code for it.
   void put_row_blocks(Choice& s, int64_t tiles, int64_t most, std::string why) const;
-  // So much does not come in time, a line for each step of a sum: behind a small near cache is a close one
-  // that cores share, behind a large one (a megabyte and more at hand) it is slower.
-  double far_bytes() const;
   // Rows whose lines lie apart, and that do not stay near the core or meet in few sets of a cache: a block of
   // tiles at a time, copied side by side where many panels read the copies or each line is a page of its own.
   void choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const;

@@ -39,14 +39,15 @@ class Chooser : public Blocks {
 
  private:
   // Rows that are short wait for their sums and what follows them: several take turns, where threads have
-  // enough pieces then.
+  // enough pieces then. What comes from memory or goes there is stored in pieces that a core can hold back.
   void choose_rows_in_turn(Choice& c) const {
-    constexpr double kLong = 1024;
+    constexpr double kLong = 1024, kHeldBack = 2048;  // elements; bytes
     constexpr int64_t kRows = 4;
     bool waits = false;
     walk(*nest_.body, [&](const Stmt& s) { waits |= std::holds_alternative<Tree>(s); });
     const int64_t all = extent(nest_.loops.size() - 1), pieces = (all + kRows - 1) / kRows;
     if (!waits || terms_ > kLong || all < kRows || (c.parallel && pieces < o_.machine.cores)) return;
+    if (kRows * 4 * terms_ > kHeldBack && bytes_of_all_accesses() > 4 * far_bytes()) return;
     c.row_axis = static_cast<int>(nest_.loops.size()) - 1;
     c.rows = kRows, c.interleave = true;
     c.why.rows = "rows that are short";

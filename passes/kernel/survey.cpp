@@ -247,6 +247,15 @@ double Survey::bytes_of(const Access& a) const {
   return bytes;
 }
 
+double Survey::bytes_of_all_accesses() const {
+  std::map<int, double> by_buffer;
+  for (const Access& a : accesses_)
+    if (k_.buffers[a.buffer].space < Space::Scratch) by_buffer[a.buffer] = bytes_of(a);
+  double all = 0;
+  for (const auto& [buffer, bytes] : by_buffer) all += bytes;
+  return all;
+}
+
 Nest nest_of(const Kernel& k) {
   Nest n{{}, &k.body};
   while (n.body->size() == 1) {

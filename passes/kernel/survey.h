@@ -62,6 +62,8 @@ class Survey {
   const kernel::For* open_sum() const;
   // Of the part of a buffer that an access reaches in one call.
   double bytes_of(const Access& a) const;
+  // Of what the kernel reads and writes, each part once.
+  double bytes_of_all_accesses() const;
 
   int64_t extent(size_t axis) const { return planned(nest_.loops[axis]->extent); }
   bool constant(size_t axis) const { return nest_.loops[axis]->extent.is_constant(); }

@@ -14,11 +14,11 @@ Index IndexEmitter::fold(const Index& e) const {
   });
 }
 
-void IndexEmitter::set_var(int var, Value* v) {
+void IndexEmitter::set_var(int var, Value* v, int64_t times) {
   if (vars_.count(var))
     for (Level& l : levels_)
       std::erase_if(l.cache, [&](const auto& entry) { return entry.first.uses_var(var); });
-  vars_[var] = {v, static_cast<int>(levels_.size()) - 1};
+  vars_[var] = {v, static_cast<int>(levels_.size()) - 1, times};
 }
 
 int IndexEmitter::level_of(const std::vector<Atom>& factors) const {
@@ -67,22 +67,30 @@ Value* IndexEmitter::sum(const Index& e, int level) {
     if (level_of(t.factors) < level) outer += Index::of(t);
   if (!outer.terms().empty()) add(value(outer));
   for (const Index::Term& t : e.terms()) {
-    if (level_of(t.factors) < level) continue;
-    Value* product = nullptr;
-    for (const Atom& a : t.factors) {
-      Value* f = atom(a, level);
-      product = product ? b_.CreateMul(product, f) : f;
-    }
-    if (t.coefficient != 1)
-      product = b_.CreateMul(product, b_.getInt64(static_cast<uint64_t>(t.coefficient)));
-    add(product);
+    if (level_of(t.factors) >= level) add(product(t, level));
   }
   if (e.constant_part() != 0 || !total) add(b_.getInt64(static_cast<uint64_t>(e.constant_part())));
   return total;
 }
 
+Value* IndexEmitter::product(const Index::Term& t, int level) {
+  Value* all = nullptr;
+  int64_t coefficient = t.coefficient;
+  for (const Atom& a : t.factors) {
+    const int64_t times = a.kind == Atom::Kind::Var ? vars_.at(a.var).times : 1;
+    const bool multiple = coefficient % times == 0;
+    if (multiple) coefficient /= times;
+    Value* f = multiple && times > 1 ? vars_.at(a.var).value : atom(a, level);
+    all = all ? b_.CreateMul(all, f) : f;
+  }
+  return coefficient == 1 ? all : b_.CreateMul(all, b_.getInt64(static_cast<uint64_t>(coefficient)));
+}
+
 Value* IndexEmitter::atom(const Atom& a, int) {
-  if (a.kind == Atom::Kind::Var) return vars_.at(a.var).value;
+  if (a.kind == Atom::Kind::Var) {
+    const Var& v = vars_.at(a.var);
+    return v.times == 1 ? v.value : b_.CreateExactUDiv(v.value, b_.getInt64(static_cast<uint64_t>(v.times)));
+  }
   if (a.kind == Atom::Kind::Dim) return dims_.at(a.name);
   Value *x = value(a.args->first), *y = value(a.args->second);
   if (a.kind == Atom::Kind::Min) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, x, y);

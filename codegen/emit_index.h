@@ -17,8 +17,9 @@ class IndexEmitter {
   explicit IndexEmitter(llvm::IRBuilder<>& b) : b_(b) { levels_.emplace_back(); }
 
   void set_dim(const std::string& name, llvm::Value* v) { dims_[name] = v; }
-  // A variable known from here on, at the current level.
-  void set_var(int var, llvm::Value* v);
+  // A variable known from here on, at the current level; or known times a number, as loops over vectors count
+  // elements.
+  void set_var(int var, llvm::Value* v, int64_t times = 1);
   bool knows(int var) const { return vars_.count(var) > 0 || constants_.count(var) > 0; }
   // An unrolled variable: folded into the expression before anything is emitted.
   void set_constant(int var, int64_t v) { constants_[var] = v; }
@@ -41,11 +42,13 @@ class IndexEmitter {
   struct Var {
     llvm::Value* value;
     int level;
+    int64_t times;
   };
   int level_of(const std::vector<Atom>& factors) const;
   int level_of(const Index& e) const;
   llvm::Value* at_level(const Index& e, int level);
   llvm::Value* sum(const Index& e, int level);
+  llvm::Value* product(const Index::Term& t, int level);
   llvm::Value* atom(const Atom& a, int level);
 
   llvm::IRBuilder<>& b_;

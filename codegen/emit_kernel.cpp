@@ -154,7 +154,10 @@ void KernelEmitter::emit_body(const Body& body) {
   bool fetched = false;
   for (size_t i = 0; i < body.size(); ++i) {
     if (!fetched && fills_tile(body[i])) prefetch(body, i + 1), fetched = true;
-    std::visit([&](const auto& x) { emit(x); }, body[i]);
+    if (const size_t n = emit_pack(body, i))
+      i += n - 1;
+    else
+      std::visit([&](const auto& x) { emit(x); }, body[i]);
   }
 }
 
@@ -233,17 +236,21 @@ void KernelEmitter::emit_vector(const For& f, const Index& extent) {
   GRADC_CHECK(!uses_tile(f), "@{}: a vector loop over tiles has a constant extent", k_.name);
   const int piece = fresh_var_++;
   const Index base = Index::var(piece) * width_;
-  LValue count = index_.value(extent);
-  LValue whole = b_.CreateUDiv(b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, count, b_.getInt64(0)),
-                               b_.getInt64(static_cast<uint64_t>(width_)));
+  LValue count = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, index_.value(extent), b_.getInt64(0));
+  LValue whole = b_.CreateAnd(count, b_.getInt64(static_cast<uint64_t>(-width_)));  // in full vectors
   const auto outside = splats_;
   splat_in_front(f.body);
-  loop(piece, b_.getInt64(0), whole, true, [&] { chunk(f, {f.var, base, width_, nullptr}); });
-  index_.set_var(piece, whole);
+  loop(
+      piece, b_.getInt64(0), whole, true,
+      [&] {
+        chunk(f, {f.var, base, width_, nullptr});
+      },
+      width_);
+  index_.set_var(piece, whole, width_);
   if (known) {
     if (n % width_) chunk(f, {f.var, Index(n / width_ * width_), n % width_, nullptr});
   } else {
-    LValue rest = b_.CreateSub(count, b_.CreateMul(whole, b_.getInt64(static_cast<uint64_t>(width_))));
+    LValue rest = b_.CreateSub(count, whole);
     branch(b_.CreateICmpSGT(rest, b_.getInt64(0)), [&] { chunk(f, {f.var, base, -1, rest}); });
   }
   splats_ = outside;

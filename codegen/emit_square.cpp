@@ -1,4 +1,5 @@
-// Blocks of a matrix, no larger than a square of vectors, on their way to its transposed, where nothing else happens to them.
+// Blocks of a matrix, no larger than a square of vectors, on their way to its transposed, where nothing else
+// happens to them.
 #include "codegen/emit_scalar.h"
 #include "codegen/kernel_emitter.h"
 
@@ -59,8 +60,7 @@ bool KernelEmitter::copy_squares(const For& rows) {
     std::optional<Walk> beside;
     if (apart != lies_transposed(w->buffer, w->at, rows))
       beside = apart ? walk_of_rows(w->buffer, w->at, rows) : walk_of_rows(l->buffer, l->at, rows);
-    if (beside && apart)
-      squares.push_back({walk_of_lanes(l->buffer, l->at, rows), *beside, lanes.active, n});
+    if (beside && apart) squares.push_back({walk_of_lanes(l->buffer, l->at, rows), *beside, lanes.active, n});
     if (beside && !apart)
       squares.push_back({*beside, walk_of_lanes(w->buffer, w->at, rows), n, lanes.active});
     lanes_.reset();

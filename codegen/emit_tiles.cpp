@@ -95,7 +95,8 @@ bool KernelEmitter::ends_with_tile(const Store& s) const {
   return last.constant_part() + lanes_->active == k_.buffers[s.buffer].shape.back().constant_part();
 }
 
-void KernelEmitter::emit(const Tree& t) {
+// The first levels of a tree, which join whole vectors.
+LValue KernelEmitter::one_vector(const Tree& t) {
   const DType type = k_.buffers[t.tile].dtype;
   const int64_t n = k_.buffers[t.tile].shape.back().constant_part();
   std::vector<LValue> regs;
@@ -105,15 +106,19 @@ void KernelEmitter::emit(const Tree& t) {
     const Element e = tile_element(t.tile, at);
     regs.push_back(b_.CreateLoad(e.reg->getAllocatedType(), e.reg));
   }
-  const ScalarOp op = joining(t.combine);
-  auto combine = [&](LValue a, LValue b) { return emit_scalar(b_, op, type, type, {a, b}, k_.fma); };
   for (; regs.size() > 1; regs.resize(regs.size() / 2))
-    for (size_t i = 0; i < regs.size() / 2; ++i) regs[i] = combine(regs[i], regs[i + regs.size() / 2]);
-  LValue v = regs[0];
+    for (size_t i = 0; i < regs.size() / 2; ++i)
+      regs[i] = emit_scalar(b_, joining(t.combine), type, type, {regs[i], regs[i + regs.size() / 2]}, k_.fma);
+  return regs[0];
+}
+
+void KernelEmitter::emit(const Tree& t) {
+  const DType type = k_.buffers[t.tile].dtype;
+  LValue v = one_vector(t);
   for (int stride = width_ / 2; stride >= 1; stride /= 2) {
     std::vector<int> high;
     for (int i = 0; i < width_; ++i) high.push_back(i < stride ? i + stride : i);
-    v = combine(v, b_.CreateShuffleVector(v, high));
+    v = emit_scalar(b_, joining(t.combine), type, type, {v, b_.CreateShuffleVector(v, high)}, k_.fma);
   }
   define(t.result, type, b_.CreateExtractElement(v, uint64_t{0}));
 }

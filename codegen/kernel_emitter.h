@@ -51,9 +51,9 @@ class KernelEmitter {
 
   // loops
   void emit_body(const Body& body);
-  // `for v in from..to`; `fill` emits one iteration.
+  // `for v in from..to`; `fill` emits one iteration. The loop may count multiples of the variable.
   template <class F>
-  void loop(int var, LValue from, LValue to, bool may_be_empty, F&& fill) {
+  void loop(int var, LValue from, LValue to, bool may_be_empty, F&& fill, int64_t times = 1) {
     auto* head = b_.GetInsertBlock();
     auto* body = llvm::BasicBlock::Create(c_, "body", f_);
     auto* exit = llvm::BasicBlock::Create(c_, "exit", f_);
@@ -63,10 +63,10 @@ class KernelEmitter {
     llvm::PHINode* phi = b_.CreatePHI(b_.getInt64Ty(), 2);
     phi->addIncoming(from, head);
     index_.enter(jump);
-    index_.set_var(var, phi);
+    index_.set_var(var, phi, times);
     forget();
     fill();
-    LValue next = b_.CreateAdd(phi, b_.getInt64(1));
+    LValue next = b_.CreateAdd(phi, b_.getInt64(static_cast<uint64_t>(times)));
     phi->addIncoming(next, b_.GetInsertBlock());
     b_.CreateCondBr(b_.CreateICmpSLT(next, to), body, exit);
     index_.leave();
@@ -103,7 +103,10 @@ class KernelEmitter {
   // values
   bool is_vector(LValue v) const { return v->getType()->isVectorTy(); }
   LValue splat(LValue v) { return is_vector(v) ? v : b_.CreateVectorSplat(static_cast<unsigned>(width_), v); }
-  void define(Value v, DType t, LValue x) { values_[v] = x, types_[v] = t; }
+  void define(Value v, DType t, LValue x) {
+    values_[v] = x, types_[v] = t;
+    packs_.erase(v);
+  }
   void emit(const Compute& c);
   void emit(const Bind& b);
   bool varies(const Index& e) const;
@@ -124,6 +127,13 @@ class KernelEmitter {
   void store_tile(const Store& s, LValue v);
   bool ends_with_tile(const Store& s) const;
   void emit(const Tree& t);
+  LValue one_vector(const Tree& t);
+
+  // what rows in turn do alike (emit_packs.cpp): how many statements were emitted at once
+  size_t emit_pack(const Body& body, size_t from);
+  size_t pack_trees(const Body& body, size_t from);
+  size_t pack_computes(const Body& body, size_t from);
+  void define_packed(Value v, DType t, LValue vector, int lane);
 
   // memory (emit_memory.cpp)
   void forget() { known_.clear(); }
@@ -208,6 +218,11 @@ class KernelEmitter {
   std::optional<Lanes> lanes_;
   std::map<int, LValue> lane_vars_;  // bound variables that differ between lanes
   std::map<Value, LValue> values_;
+  struct Packed {
+    LValue vector;
+    int lane;
+  };
+  std::map<Value, Packed> packs_;   // values that stand in one vector with others
   std::map<Value, LValue> splats_;  // of values in front of the vector loop around
   std::map<Value, DType> types_;
   std::map<int, bool> vector_tiles_;

@@ -353,8 +353,9 @@ void expect_same_bits(std::string_view text, std::span<const std::string> lists)
     s.schedules[0] = list_of(list);
     passes::run_step_passes(s, o);
     EXPECT_EQ(difference(want, interpret_step(f, s, args, {.threads = 3, .order_seed = 5})), "") << list;
-    EXPECT_EQ(difference(want, CompiledFunction(f, s, options_of({8, {}, "", true})).run(args, 2)), "")
-        << list;
+    for (const int lanes : {4, 8, 16})
+      EXPECT_EQ(difference(want, CompiledFunction(f, s, options_of({lanes, {}, "", true})).run(args, 2)), "")
+          << lanes << " lanes" << list;
   }
 }
 
@@ -464,6 +465,30 @@ func @f(%x: f32[7,70]) -> (f32[7,70]) {
   %t = reduce_sum(%e) {axes=[1]}
   %tb = broadcast(%t) {dims=[0], shape=[7,70]}
   %y = div(%e, %tb)
+  return %y
+}
+)",
+                   lists);
+  // Two sums of a row, and what follows them the same for all rows, or not quite.
+  expect_same_bits(R"(
+func @f(%x: f32[9,70], %a: f32[9]) -> (f32[9,70]) {
+  %s0 = reduce_sum(%x) {axes=[1]}
+  %k = constant() {dtype=f32, shape=[9], value=0.0125}
+  %mu = mul(%s0, %k)
+  %mub = broadcast(%mu) {dims=[0], shape=[9,70]}
+  %z = sub(%x, %mub)
+  %sq = mul(%z, %z)
+  %s1 = reduce_sum(%sq) {axes=[1]}
+  %top = reduce_max(%sq) {axes=[1]}
+  %both = add(%s1, %top)
+  %ours = sub(%both, %a)
+  %big = gt(%ours, %mu)
+  %picked = select(%big, %ours, %both)
+  %r = rsqrt(%picked)
+  %l = log(%both)
+  %rl = mul(%r, %l)
+  %rb = broadcast(%rl) {dims=[0], shape=[9,70]}
+  %y = mul(%z, %rb)
   return %y
 }
 )",

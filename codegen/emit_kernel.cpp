@@ -352,6 +352,13 @@ Index KernelEmitter::lane_expression(const Index& e, const Index& position, int 
 
 LValue KernelEmitter::index_value(const Index& e) {
   if (!varies(e)) return index_.value(e);
+  const std::optional<Index> step = stride(e);
+  if (step && step->is_constant() && lanes_->active >= 0) {
+    std::vector<llvm::Constant*> at;
+    for (int l = 0; l < width_; ++l)
+      at.push_back(b_.getInt64(static_cast<uint64_t>(l < lanes_->active ? l * step->constant_part() : 0)));
+    return b_.CreateAdd(splat(index_.value(at_lane(e, 0))), llvm::ConstantVector::get(at));
+  }
   LValue v = llvm::PoisonValue::get(vector_of(b_.getInt64Ty()));
   for (int l = 0; l < width_; ++l)
     v = b_.CreateInsertElement(v, index_.value(at_lane(e, l)), static_cast<uint64_t>(l));

@@ -4,7 +4,7 @@
 usage: kernels.py GRADC [--threads 1] [--quick|--full] [--only KIND] [--seed N]
 
 Contractions and convolutions: share of the multiply-add peak. All others: the time that a copy (of what is read and
-written) and a read (of what is read beyond that) of as many bytes take, or the arithmetic at the rate of multiply-adds if
+written) and a read or write (of what is read or written beyond that) of as many bytes take, or the arithmetic at the rate of multiply-adds if
 that takes more, over the time measured. All in one run, pinned.
 Beside contractions numpy with its BLAS, alternating, where numpy has one.
 """
@@ -104,11 +104,11 @@ class Bench:
         return json.loads(out.stdout)["step_ms"]
 
     def best_ms(self, case):
-        """What copying and reading as many bytes take here and now."""
+        """What copying and reading or writing as many bytes take here and now."""
         moved, beyond = 2 * min(case.read, case.written), abs(case.read - case.written)
         ms = moved / self.machine.ask("copy", self.threads, case.read + case.written) / 1e6
         if beyond:
-            rate = self.machine.ask("read" if case.read > case.written else "copy", self.threads, case.read + case.written)
+            rate = self.machine.ask("read" if case.read > case.written else "write", self.threads, case.read + case.written)
             ms += beyond / rate / 1e6
         return ms
 

@@ -1,6 +1,7 @@
 // What the machine gives, for bench/kernels.py to compare with: c++ -O3 -march=native -std=c++20 -pthread.
-// Reads requests, one a line: `peak THREADS`, `copy THREADS BYTES`, `read THREADS BYTES`; answers each with
-// Gflop/s or GB/s. The bytes of a copy are those read and those written together; each thread has its share.
+// Reads requests, one a line: `peak THREADS`, `copy THREADS BYTES`, `read THREADS BYTES`, `write THREADS
+// BYTES`; answers each with Gflop/s or GB/s. The bytes of a copy are those read and those written together;
+// each thread has its share.
 #include <algorithm>
 #include <barrier>
 #include <chrono>
@@ -77,7 +78,22 @@ void read_all(const Area& a) {
   asm volatile("" : : "r"(a.to.get()) : "memory");
 }
 
-// The least seconds of `rounds` in which every thread runs its work once, from the first start to the last end.
+void write_by_vectors(const Area& a) {
+  const Ints value = a.from[0];
+  for (int64_t i = 0; i < a.count; i += kUnroll) {
+#pragma GCC unroll 8
+    for (int c = 0; c < kUnroll; ++c) a.to[i + c] = value;
+  }
+  asm volatile("" : : "r"(a.to.get()) : "memory");
+}
+
+void write_by_library(const Area& a) {
+  std::memset(a.to.get(), 1, static_cast<size_t>(a.count) * sizeof(Ints));
+  asm volatile("" : : "r"(a.to.get()) : "memory");
+}
+
+// The least seconds of `rounds` in which every thread runs its work once, from the first start to the last
+// end.
 template <class Work>
 double least_seconds(int threads, int rounds, Work work) {
   std::barrier meet(threads);
@@ -109,7 +125,7 @@ double peak(int threads) {
   return alive ? 2.0 * kWidth * kChains * kRounds * threads / s / 1e9 : 0;
 }
 
-// `moved`: how many times its area's bytes a pass moves, 1 for reading, 2 for copying.
+// `moved`: how many times its area's bytes a pass moves, 1 for reading or writing, 2 for copying.
 template <class Pass>
 double rate(int threads, int64_t bytes, int moved, Pass pass) {
   std::vector<Area> areas;
@@ -132,11 +148,16 @@ int main() {
       std::cout << peak(threads) << std::endl;
       continue;
     }
-    if (!(std::cin >> bytes) || (what != "copy" && what != "read")) return 1;
+    if (!(std::cin >> bytes) || (what != "copy" && what != "read" && what != "write")) return 1;
     if (what == "read")
       std::cout << rate(threads, bytes, 1, read_all) << std::endl;
+    else if (what == "write")
+      std::cout << std::max(rate(threads, bytes, 1, write_by_vectors),
+                            rate(threads, bytes, 1, write_by_library))
+                << std::endl;
     else
-      std::cout << std::max(rate(threads, bytes, 2, copy_by_vectors), rate(threads, bytes, 2, copy_by_library))
+      std::cout << std::max(rate(threads, bytes, 2, copy_by_vectors),
+                            rate(threads, bytes, 2, copy_by_library))
                 << std::endl;
   }
 }

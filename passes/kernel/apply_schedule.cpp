@@ -27,6 +27,7 @@ class Scheduler {
 
   Kernel run() {
     if (loops_.empty()) return std::move(k_);
+    inner_ = shared_in_front(inner_);
     if (s_.interleave) {
       k_.body = wrapped(interleaved());
     } else if (s_.vector_axis < 0 && s_.row_axis < 0) {
@@ -65,8 +66,7 @@ class Scheduler {
   void elementwise() {
     const Loop& v = loops_[s_.vector_axis];
     if (s_.columns == 0) {
-      k_.body =
-          wrapped(s_.divide ? stretches(v) : Body{make_for({v.var, v.extent, LoopKind::Vector, inner_})});
+      k_.body = wrapped(s_.divide ? stretches(v) : over_lanes(v));
       return;
     }
     const int piece = k_.vars++, lane = k_.vars++;
@@ -74,6 +74,33 @@ class Scheduler {
     Body body = substitute(inner_, v.var, base + Index::var(lane));
     body = {make_for({lane, Index::min(s_.columns, v.extent - base), LoopKind::Vector, body})};
     k_.body = wrapped({make_for({piece, v.extent.ceil_div(s_.columns), LoopKind::Serial, body})});
+  }
+
+  // What all lanes share is read and computed in front of them, within the loop that threads share.
+  Body over_lanes(const Loop& v) {
+    const Body lanes{make_for({v.var, v.extent, LoopKind::Vector, inner_})};
+    return s_.outer.empty() ? lanes : shared_in_front(lanes);
+  }
+  // The same of all vector loops, and of what is around them.
+  Body shared_in_front(const Body& body) const {
+    Body out;
+    for (const Stmt& s : body) {
+      auto* f = std::get_if<std::shared_ptr<const For>>(&s);
+      if (f && holds_vector(**f) && (*f)->extent.constant().value_or(0) > 0) {
+        Body inside = shared_in_front((*f)->body), front = take_invariant(inside, (*f)->var, k_);
+        out.insert(out.end(), front.begin(), front.end());
+        out.push_back(make_for({(*f)->var, (*f)->extent, (*f)->kind, std::move(inside)}));
+      } else {
+        out.push_back(s);
+      }
+    }
+    return out;
+  }
+  static bool holds_vector(const For& f) {
+    return f.kind == LoopKind::Vector || std::any_of(f.body.begin(), f.body.end(), [](const Stmt& s) {
+             auto* g = std::get_if<std::shared_ptr<const For>>(&s);
+             return g && holds_vector(**g);
+           });
   }
 
   // One loop for each stretch of the axis in which guards along it stay the same.

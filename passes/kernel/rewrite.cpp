@@ -1,5 +1,7 @@
 #include "passes/kernel/rewrite.h"
 
+#include <algorithm>
+
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -36,6 +38,30 @@ Body map_all_indices(const Body& body, const std::function<Index(const Index&)>&
     }
   }
   return out;
+}
+
+Body take_invariant(Body& body, int var, const Kernel& k) {
+  std::set<int> inside{var};
+  std::set<Value> values;
+  const auto varies = [&](const Index& e) {
+    return std::any_of(inside.begin(), inside.end(), [&](int v) { return e.uses_var(v); });
+  };
+  Body front, rest;
+  for (Stmt& s : body) {
+    auto* load = std::get_if<Load>(&s);
+    auto* bind = std::get_if<Bind>(&s);
+    auto* compute = std::get_if<Compute>(&s);
+    bool moves = compute || bind || (load && k.buffers[load->buffer].space == Space::In);
+    for_each_use(s, [&](Value v) { moves = moves && !values.count(v); });
+    if (load) moves = moves && std::none_of(load->at.begin(), load->at.end(), varies);
+    if (load) moves = moves && std::none_of(load->guards.begin(), load->guards.end(), varies);
+    if (compute) moves = moves && !varies(compute->index);
+    if (!moves && bind) inside.insert(bind->var);
+    if (!moves && defined_by(s) >= 0) values.insert(defined_by(s));
+    (moves ? front : rest).push_back(std::move(s));
+  }
+  body = std::move(rest);
+  return front;
 }
 
 Body substitute(const Body& body, int var, const Index& by) {

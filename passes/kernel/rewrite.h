@@ -36,6 +36,10 @@ void for_each_use(const kernel::Stmt& s, F&& f) {
 // The value that it defines, or -1.
 kernel::Value defined_by(const kernel::Stmt& s);
 
+// Takes from a loop's body what is the same in each iteration: numbers, what is read from what nobody writes,
+// what they are bound to. It is to stand in front of a loop that has iterations.
+kernel::Body take_invariant(kernel::Body& body, int var, const kernel::Kernel& k);
+
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 // The same as it moves within a block of the layout: what schedules ask, whose vectors cross none.

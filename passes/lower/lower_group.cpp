@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <unordered_set>
 
-#include "passes/kernel/rewrite.h"
 #include "support/check.h"
 
 namespace gradc::passes {
@@ -160,27 +159,7 @@ class GroupLowerer {
     const int v = new_var();
     extents_[v] = extent;
     Body body = scoped([&] { fill(Index::var(v)); });
-    if (kind == LoopKind::Vector || holds_vector(body)) hoist_from(body);
     emit(make_for({v, extent, kind, std::move(body)}));
-  }
-  static bool holds_vector(const Body& body) {
-    return std::any_of(body.begin(), body.end(), [](const Stmt& s) {
-      auto* f = std::get_if<std::shared_ptr<const For>>(&s);
-      return f && (*f)->kind == LoopKind::Vector;
-    });
-  }
-  // What depends on nothing in a loop that no schedule takes apart is computed in front of it.
-  void hoist_from(Body& body) {
-    std::unordered_set<Value> inside;
-    Body kept;
-    for (Stmt& s : body) {
-      auto* c = std::get_if<Compute>(&s);
-      bool moves = c && c->op != ScalarOp::Axis;
-      for_each_use(s, [&](Value a) { moves &= inside.count(a) == 0; });
-      if (!moves && defined_by(s) >= 0) inside.insert(defined_by(s));
-      (moves ? *body_ : kept).push_back(std::move(s));
-    }
-    body = std::move(kept);
   }
 
   template <class F>

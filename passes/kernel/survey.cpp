@@ -102,7 +102,8 @@ double Survey::cost_of_lanes(size_t axis) const {
   constexpr double kTransposed = 5, kGathered = 20;  // for each vector
   constexpr double kLoaded = 1.05;                   // where each row is loaded for one vector
   const int64_t lanes = wide_ ? std::max(1, o_.machine.lanes / 2) : o_.machine.lanes;
-  const auto all = static_cast<double>(extent(axis)), vectors = std::ceil(all / static_cast<double>(lanes));
+  const auto all = static_cast<double>(std::max<int64_t>(1, extent(axis)));
+  const double vectors = std::ceil(all / static_cast<double>(lanes));
   double cost = terms_ * vectors * (vectors > 1 ? 1 : kLoaded);
   for (size_t a = 0; a < nest_.loops.size(); ++a)
     if (a != axis) cost *= static_cast<double>(extent(a));
@@ -125,9 +126,10 @@ double Survey::cost_of_lanes(size_t axis) const {
 }
 
 bool Survey::shared_widely(const Index& place) const {
-  const int64_t kMany = has_serial_ ? 2 : 32;  // three tiles of rows
+  const int64_t fewest =
+      has_serial_ ? 2 : 32;  // of a sum's rows, which share a copy; what it costs is said above
   for (size_t a = 0; a < nest_.loops.size(); ++a)
-    if (extent(a) >= kMany && !place.uses_var(nest_.loops[a]->var)) return true;
+    if (extent(a) >= fewest && !place.uses_var(nest_.loops[a]->var)) return true;
   return false;
 }
 

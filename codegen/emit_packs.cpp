@@ -67,15 +67,16 @@ size_t KernelEmitter::pack_trees(const Body& body, size_t from) {
 }
 
 // Each argument is one number for all, or their elements of one vector, at the same place as the other
-// arguments'.
+// arguments'. None is a result of the others.
 size_t KernelEmitter::pack_computes(const Body& body, size_t from) {
   const auto run = run_of<Compute>(
       body, from, [](const Compute& a, const Compute& b) { return a.op == b.op && a.dtype == b.dtype; });
   const int arity = def_of(run[0]->op).arity;
   std::vector<int> lanes;
+  std::set<Value> results;
   for (const Compute* c : run) {
     int lane = -1;
-    bool fits = true;
+    bool fits = std::none_of(c->args.begin(), c->args.end(), [&](Value v) { return results.count(v) > 0; });
     for (int i = 0; i < arity && fits; ++i) {
       const auto one = packs_.find(c->args[i]), first = packs_.find(run[0]->args[i]);
       if (first == packs_.end()) {
@@ -88,6 +89,7 @@ size_t KernelEmitter::pack_computes(const Body& body, size_t from) {
     }
     if (!fits || lane < 0 || std::find(lanes.begin(), lanes.end(), lane) != lanes.end()) break;
     lanes.push_back(lane);
+    results.insert(c->result);
   }
   if (lanes.size() < 2) return 0;
   std::vector<LValue> args;

@@ -495,6 +495,25 @@ func @f(%x: f32[9,70], %a: f32[9]) -> (f32[9,70]) {
                    lists);
 }
 
+// What follows a row's sum by operations of one kind, each of the last one's result.
+TEST(Replay, RowsInTurnWaitForTheirOwnResults) {
+  const std::string lists[] = {"  split i0 by 4 -> p, r \"\"\n  interleave r \"\"\n"};
+  expect_same_bits(R"(
+func @f(%x: f32[9,70]) -> (f32[9,70]) {
+  %t = reduce_sum(%x) {axes=[1]}
+  %k = constant() {dtype=f32, shape=[9], value=0.5}
+  %b = mul(%t, %k)
+  %q = mul(%t, %b)
+  %r = mul(%q, %q)
+  %s = mul(%k, %r)
+  %sb = broadcast(%s) {dims=[0], shape=[9,70]}
+  %y = mul(%x, %sb)
+  return %y
+}
+)",
+                   lists);
+}
+
 // Stretches of one element, of a vector, of none that divides; guards of both signs, and some that stay.
 TEST(Replay, StretchesLeaveTheBits) {
   const std::string lists[] = {"  vectorise i1 \"\"\n  divide i1 \"\"\n",

@@ -279,9 +279,7 @@ void KernelEmitter::chunk(const For& f, const Lanes& l) {
         b_.CreateVectorSplat(static_cast<unsigned>(width_), b_.CreateTrunc(l.remaining, b_.getInt32Ty()));
     mask_ = b_.CreateICmpULT(lane_numbers(), n);
   } else if (l.active < width_) {
-    std::vector<llvm::Constant*> bits;
-    for (int i = 0; i < width_; ++i) bits.push_back(b_.getInt1(i < l.active));
-    mask_ = llvm::ConstantVector::get(bits);
+    mask_ = by_lane([&](int i) { return b_.getInt1(i < l.active); });
   }
   emit_body(f.body);
   lanes_.reset();
@@ -290,9 +288,7 @@ void KernelEmitter::chunk(const For& f, const Lanes& l) {
 }
 
 llvm::Constant* KernelEmitter::lane_numbers() {
-  std::vector<llvm::Constant*> n;
-  for (int i = 0; i < width_; ++i) n.push_back(b_.getInt32(static_cast<uint32_t>(i)));
-  return llvm::ConstantVector::get(n);
+  return by_lane([&](int i) { return b_.getInt32(static_cast<uint32_t>(i)); });
 }
 
 void KernelEmitter::emit(const Compute& c) {
@@ -354,10 +350,10 @@ LValue KernelEmitter::index_value(const Index& e) {
   if (!varies(e)) return index_.value(e);
   const std::optional<Index> step = stride(e);
   if (step && step->is_constant() && lanes_->active >= 0) {
-    std::vector<llvm::Constant*> at;
-    for (int l = 0; l < width_; ++l)
-      at.push_back(b_.getInt64(static_cast<uint64_t>(l < lanes_->active ? l * step->constant_part() : 0)));
-    return b_.CreateAdd(splat(index_.value(at_lane(e, 0))), llvm::ConstantVector::get(at));
+    llvm::Constant* from_first = by_lane([&](int l) {
+      return b_.getInt64(static_cast<uint64_t>(l < lanes_->active ? l * step->constant_part() : 0));
+    });
+    return b_.CreateAdd(splat(index_.value(at_lane(e, 0))), from_first);
   }
   LValue v = llvm::PoisonValue::get(vector_of(b_.getInt64Ty()));
   for (int l = 0; l < width_; ++l)
@@ -371,6 +367,7 @@ std::vector<std::string> dims_of(const Kernel& k) {
     for (const Dim& d : b.shape) collect(d, names);
   collect(k.body, names);
   std::vector<std::string> out;
+  out.reserve(names.size());
   for (const auto& [name, n] : names) out.push_back(name);
   return out;
 }

@@ -99,6 +99,13 @@ class KernelEmitter {
   std::vector<Lanes> chunks_of(const For& f, const Index& extent) const;
   void chunk(const For& f, const Lanes& l);
   llvm::Constant* lane_numbers();
+  // A constant for each lane.
+  template <class F>
+  llvm::Constant* by_lane(F&& of) const {
+    llvm::SmallVector<llvm::Constant*, 16> all(static_cast<size_t>(width_));
+    for (int l = 0; l < width_; ++l) all[static_cast<size_t>(l)] = of(l);
+    return llvm::ConstantVector::get(all);
+  }
 
   // values
   bool is_vector(LValue v) const { return v->getType()->isVectorTy(); }

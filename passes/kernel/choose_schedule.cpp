@@ -172,7 +172,7 @@ class Chooser : public Blocks {
         s.row_axis = static_cast<int>(a);
     // Rows that share nothing only hide latency, which four vectors do too, and read far apart.
     if (s.row_axis >= 0 && s.vector_axis >= 0 && !shares_loads(static_cast<size_t>(s.row_axis)) &&
-        extent(s.vector_axis) >= 4 * m.lanes)
+        extent(s.vector_axis) >= int64_t{4} * m.lanes)
       s.row_axis = -1;
     if (s.vector_axis < 0 && s.row_axis < 0) {
       s.why.what = "one element";
@@ -274,7 +274,7 @@ class Chooser : public Blocks {
     constexpr double kPays = 64;    // terms of a sum for each access that is transposed
     if (s.row_axis < 0 || s.vector_axis < 0 || nest_.loops.size() != 2) return false;
     const auto row = static_cast<size_t>(s.row_axis), lanes = static_cast<size_t>(s.vector_axis);
-    if (!constant(row) || extent(row) <= extent(lanes) || extent(lanes) <= 2 * o_.machine.lanes ||
+    if (!constant(row) || extent(row) <= extent(lanes) || extent(lanes) <= int64_t{2} * o_.machine.lanes ||
         extent(lanes) > kMost)
       return false;
     const Strided along = strided_accesses(row);
@@ -339,7 +339,7 @@ class Chooser : public Blocks {
     const int64_t tiles = (all + rows - 1) / rows, computed = tiles * rows;
     // What is shared by threads is panels, or blocks of rows, each with a copy of the panel.
     if (s.parallel && nest_.loops.size() == 2 && tiles < kPays * kPays && lanes_lie_apart(s)) return false;
-    return rows * vectors >= kHidden && 5 * rows * vectors >= 4 * 2 * rows_of(s, 2) &&
+    return rows * vectors >= kHidden && 5 * rows * vectors >= 8 * rows_of(s, 2) &&
            100 * computed <= 105 * all;
   }
 
@@ -423,7 +423,7 @@ class Chooser : public Blocks {
     constexpr double kManyPages = 4e6, kUnknownPages = 12e6;
     const int64_t bytes = access.pitch, pitch = bytes / size_of(b.dtype);
     // Vectors that straddle lines: twice the loads, hidden while there are few.
-    const bool many = s.columns > 2 * o_.machine.lanes && row_tiles(s) >= kManyTiles;
+    const bool many = s.columns > int64_t{2} * o_.machine.lanes && row_tiles(s) >= kManyTiles;
     const double reach = access.times * static_cast<double>(bytes);
     // While the lines of the panel stay near, its first tile has fetched them for the few that follow.
     const double lines = access.times * static_cast<double>(s.columns * size_of(b.dtype) + kLine);

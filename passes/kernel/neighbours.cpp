@@ -92,7 +92,7 @@ class Search {
   std::vector<Tile> sizes(int row, int column, bool all) const {
     std::vector<Tile> out;
     if (!sums_) {  // pieces of an axis for threads, or blocks that are transposed
-      if (row < 0) return {{1, 0}, {1, 4 * lanes_}, {1, 1024}};
+      if (row < 0) return {{1, 0}, {1, int64_t{4} * lanes_}, {1, 1024}};
       for (const int64_t r : {lanes_ / 2, lanes_, 2 * lanes_})
         for (const int64_t c : {lanes_ / 2, lanes_}) out.push_back({r, c});
       return out;

@@ -142,6 +142,7 @@ class Renumber {
   }
   std::vector<Index> indices(const std::vector<Index>& list) const {
     std::vector<Index> out;
+    out.reserve(list.size());
     for (const Index& e : list) out.push_back(index(e));
     return out;
   }

@@ -116,8 +116,8 @@ void KernelEmitter::emit(const Tree& t) {
   const DType type = k_.buffers[t.tile].dtype;
   LValue v = one_vector(t);
   for (int stride = width_ / 2; stride >= 1; stride /= 2) {
-    std::vector<int> high;
-    for (int i = 0; i < width_; ++i) high.push_back(i < stride ? i + stride : i);
+    std::vector<int> high(static_cast<size_t>(width_));
+    for (int i = 0; i < width_; ++i) high[static_cast<size_t>(i)] = i < stride ? i + stride : i;
     v = emit_scalar(b_, joining(t.combine), type, type, {v, b_.CreateShuffleVector(v, high)}, k_.fma);
   }
   define(t.result, type, b_.CreateExtractElement(v, uint64_t{0}));

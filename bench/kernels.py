@@ -4,8 +4,8 @@
 usage: kernels.py GRADC [--threads 1] [--quick|--full] [--only KIND] [--seed N]
 
 Contractions and convolutions: share of the multiply-add peak. All others: the time that a copy (of what is read and
-written) and a read or write (of what is read or written beyond that) of as many bytes take, or the arithmetic at the rate of multiply-adds if
-that takes more, over the time measured. All in one run, pinned.
+written) and a read or write (of what is read or written beyond that) of as many bytes take, or the arithmetic at the
+rate of multiply-adds if that takes more, over the time measured. All in one run, pinned.
 Beside contractions numpy with its BLAS, alternating, where numpy has one.
 """
 import argparse, json, math, os, pathlib, statistics, subprocess, sys, tempfile, time

@@ -184,8 +184,7 @@ void KernelEmitter::emit(const Store& s) {
   const Index e = element_offset(s.buffer, s.at);
   LValue stored = lanes_ ? to_memory(splat(v), t) : nullptr;
   if (lanes_ && hold(s, stored)) return;
-  const std::string prefix = fmt::format("{}:", s.buffer);
-  std::erase_if(known_, [&](const auto& k) { return k.first.starts_with(prefix); });
+  forget(s.buffer);
   if (!lanes_) {
     b_.CreateAlignedStore(to_memory(v, t), pointer(s.buffer, e), align(s.buffer));
     return;

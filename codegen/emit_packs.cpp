@@ -27,6 +27,7 @@ std::vector<const T*> run_of(const Body& body, size_t from, F&& alike) {
 size_t KernelEmitter::emit_pack(const Body& body, size_t from) {
   if (lanes_) return 0;
   if (std::holds_alternative<Tree>(body[from])) return pack_trees(body, from);
+  if (std::holds_alternative<Store>(body[from])) return pack_stores(body, from);
   return std::holds_alternative<Compute>(body[from]) ? pack_computes(body, from) : 0;
 }
 
@@ -100,6 +101,30 @@ size_t KernelEmitter::pack_computes(const Body& body, size_t from) {
   const DType operand = types_.at(run[0]->args[run[0]->op == ScalarOp::Select ? 1 : 0]);
   LValue v = emit_scalar(b_, run[0]->op, run[0]->dtype, operand, args, k_.fma);
   for (size_t r = 0; r < lanes.size(); ++r) define_packed(run[r]->result, run[0]->dtype, v, lanes[r]);
+  return lanes.size();
+}
+
+// Numbers of one vector that go to places one after another.
+size_t KernelEmitter::pack_stores(const Body& body, size_t from) {
+  const auto run =
+      run_of<Store>(body, from, [](const Store& a, const Store& b) { return a.buffer == b.buffer; });
+  const Buffer& buffer = k_.buffers[run[0]->buffer];
+  if (buffer.space == Space::Tile || buffer.dtype == DType::Bool) return 0;
+  const auto first = packs_.find(run[0]->value);
+  if (first == packs_.end()) return 0;
+  const Index place = element_offset(run[0]->buffer, run[0]->at);
+  std::vector<int> lanes;
+  for (const Store* s : run) {
+    const auto one = packs_.find(s->value);
+    if (one == packs_.end() || one->second.vector != first->second.vector ||
+        !(element_offset(s->buffer, s->at) - place).is(static_cast<int64_t>(lanes.size())))
+      break;
+    lanes.push_back(one->second.lane);
+  }
+  if (lanes.size() < 2) return 0;
+  forget(run[0]->buffer);
+  b_.CreateAlignedStore(b_.CreateShuffleVector(first->second.vector, lanes), pointer(run[0]->buffer, place),
+                        align(run[0]->buffer));
   return lanes.size();
 }
 

@@ -1,6 +1,7 @@
 // A kernel as an LLVM function: loops with lanes, tiles in registers, reads and writes under masks.
 #pragma once
 
+#include <fmt/format.h>
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
@@ -140,10 +141,15 @@ class KernelEmitter {
   size_t emit_pack(const Body& body, size_t from);
   size_t pack_trees(const Body& body, size_t from);
   size_t pack_computes(const Body& body, size_t from);
+  size_t pack_stores(const Body& body, size_t from);
   void define_packed(Value v, DType t, LValue vector, int lane);
 
   // memory (emit_memory.cpp)
   void forget() { known_.clear(); }
+  void forget(int buffer) {
+    const std::string prefix = fmt::format("{}:", buffer);
+    std::erase_if(known_, [&](const auto& k) { return k.first.starts_with(prefix); });
+  }
   Index element_offset(int buffer, const std::vector<Index>& at);
   LValue pointer(int buffer, const Index& e);
   llvm::Align align(int buffer) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "passes/kernel/rewrite.h"
+#include "passes/kernel/rows_in_turn.h"
 #include "passes/kernel/schedule.h"
 #include "passes/kernel/stage.h"
 #include "support/check.h"
@@ -27,9 +28,9 @@ class Scheduler {
 
   Kernel run() {
     if (loops_.empty()) return std::move(k_);
-    inner_ = shared_in_front(inner_);
+    inner_ = without_repeats(shared_in_front(inner_));
     if (s_.interleave) {
-      k_.body = wrapped(interleaved());
+      k_.body = wrapped(s_.distribute ? distributed() : interleaved());
     } else if (s_.vector_axis < 0 && s_.row_axis < 0) {
       k_.body = wrapped(inner_);
     } else if (s_.row_axis < 0 && !has_loop()) {
@@ -125,14 +126,7 @@ class Scheduler {
     const Loop& l = loops_[s_.row_axis];
     const int piece = k_.vars++, row = k_.vars++;
     const Index first = Index::var(piece) * s_.rows;
-    std::vector<Body> rows;
-    for (int64_t r = 0; r < s_.rows; ++r) {
-      Body body = renumber(substitute(inner_, l.var, first + r), k_);
-      rows.push_back(r == 0 ? body : with_own_arrays(body));
-    }
-    Body full;
-    for (size_t i = 0; i < inner_.size(); ++i)
-      for (const Body& body : rows) full.push_back(body[i]);
+    Body full = interleave(inner_, l.var, first, s_.rows, k_);
     const auto pieces = [&](Body body) {
       return Body{make_for({piece, l.extent.ceil_div(s_.rows), LoopKind::Serial, std::move(body)})};
     };
@@ -144,18 +138,19 @@ class Scheduler {
     body.push_back(make_if({{missing - 1}, renumber(rest, k_)}));
     return pieces(std::move(body));
   }
-  Body with_own_arrays(const Body& body) {
-    std::vector<int> number;
-    for (int b = 0, n = static_cast<int>(k_.buffers.size()); b < n; ++b) {
-      const Buffer& from = k_.buffers[b];
-      const bool own = from.space == Space::Tile || from.space == Space::Scratch;
-      number.push_back(own ? static_cast<int>(k_.buffers.size()) : b);
-      if (!own) continue;
-      Buffer copy = from;
-      copy.name = fmt::format("{}{}", copy.name[0], k_.buffers.size());
-      k_.buffers.push_back(std::move(copy));
+
+  // `for block { for each stage { for the rows of the block } }`.
+  Body distributed() {
+    const Loop& l = loops_[s_.row_axis];
+    const int block = k_.vars++;
+    const int64_t size = s_.rows * s_.block;
+    BlockOfRows rows{l.var, Index::var(block) * size, s_.rows, s_.block, 0, size};
+    if (!l.extent.exact_div(size)) {
+      const Index count = Index::min(size, l.extent - rows.first);
+      rows.groups = count.floor_div(s_.rows);
+      if (!l.extent.exact_div(s_.rows)) rows.rest = count - rows.groups * s_.rows;
     }
-    return renumber_buffers(body, number);
+    return {make_for({block, l.extent.ceil_div(size), LoopKind::Serial, distribute(inner_, rows, k_)})};
   }
 
   // --- register tiles ------------------------------------------------------------------------------------

@@ -52,6 +52,42 @@ class Chooser : public Blocks {
     c.rows = kRows, c.interleave = true;
     c.why.rows = "rows that are short";
     c.why.what = fmt::format("rows, {} in turn", kRows);
+    choose_stages(c, all);
+  }
+
+  // Blocks of rows go through the stages where rows wait often for what they read and write, and where that
+  // stays within reach: of two first-level caches, and of those that follow, as rows that come from memory
+  // are to keep coming.
+  void choose_stages(Choice& c, int64_t rows) const {
+    constexpr double kReach = 1 << 16, kOften = 1200;  // bytes of a block; of a row for each sum it waits for
+    double one = bytes_of_all_accesses(), all = 1;
+    if (one > 4 * far_bytes()) return;
+    for (size_t a = 0; a < nest_.loops.size(); ++a) all *= static_cast<double>(extent(a));
+    one /= all;
+    for (const Buffer& b : k_.buffers) {
+      double bytes = b.space == Space::Scratch ? static_cast<double>(size_of(b.dtype)) : 0;
+      for (const Index& e : b.shape) bytes *= static_cast<double>(planned(e));
+      one += bytes;
+    }
+    if (one > kOften * sums_that_loops_follow()) return;
+    for (const int64_t groups : {8, 4}) {
+      const int64_t size = groups * c.rows, blocks = (rows + size - 1) / size;
+      if (static_cast<double>(size) * one > kReach || rows < size ||
+          (c.parallel && blocks < o_.machine.cores))
+        continue;
+      c.block = groups, c.distribute = true;
+      c.why.block = "a stage for all of them before the next";
+      c.why.what = fmt::format("rows, {} stage by stage", size);
+      return;
+    }
+  }
+  int sums_that_loops_follow() const {
+    int sums = 0, behind = 0;
+    for (const Stmt& s : *nest_.body) {
+      behind += std::holds_alternative<Tree>(s);
+      if (std::holds_alternative<std::shared_ptr<const For>>(s)) sums += std::exchange(behind, 0);
+    }
+    return sums;
   }
 
   // The axis whose lanes read side by side, full vectors, the innermost of equals.

@@ -212,6 +212,10 @@ class Search {
         for (size_t a = 0; a < extents_.size(); ++a)
           if (static_cast<int>(a) != r) f.outer.push_back(a);
         add(f);
+        for (const int64_t pieces : {4, 8}) {
+          f.block = pieces, f.distribute = true;
+          if (f.interleave) add(f);
+        }
       }
   }
   std::vector<size_t> others(int a, int b) const {
@@ -252,11 +256,13 @@ std::string describe(const Kernel& k, const LoopForm& f) {
   std::string outer;
   for (const size_t a : f.outer) outer += (outer.empty() ? "" : ",") + axis_name(k, a);
   if (!outer.empty()) text += " in " + outer;
+  if (f.distribute) text += "; stage by stage";
   if (f.stage) text += f.stage_rows > 0 ? fmt::format("; staged by {}", f.stage_rows) : "; staged";
   if (f.stage_tiles) text += "; tiles staged";
   if (f.panel_first) text += "; panels first";
   if (!f.columns_outer) text += "; rows outside";
-  if (f.block > 0) text += fmt::format("; {} {} a block", f.block, f.row_blocks ? "tiles" : "panels");
+  if (f.block > 0)
+    text += fmt::format("; {} {} a block", f.block, f.row_blocks || f.distribute ? "tiles" : "panels");
   if (f.terms > 0) text += fmt::format("; {} terms a block inside {} loops", f.terms, f.outside);
   if (f.divide) text += "; divided";
   return text;

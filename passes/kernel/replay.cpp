@@ -43,11 +43,11 @@ class Replay {
   LoopForm run() {
     using Mechanism = void (Replay::*)(const Transform&);
     static constexpr std::pair<std::string_view, Mechanism> kMechanisms[] = {
-        {"split", &Replay::split},          {"reorder", &Replay::reorder},
-        {"stage", &Replay::stage},          {"unroll", &Replay::unroll},
-        {"vectorise", &Replay::vectorise},  {"parallelise", &Replay::parallelise},
-        {"stage_all", &Replay::stage_all},  {"divide", &Replay::divide},
-        {"interleave", &Replay::interleave}};
+        {"split", &Replay::split},           {"reorder", &Replay::reorder},
+        {"stage", &Replay::stage},           {"unroll", &Replay::unroll},
+        {"vectorise", &Replay::vectorise},   {"parallelise", &Replay::parallelise},
+        {"stage_all", &Replay::stage_all},   {"divide", &Replay::divide},
+        {"interleave", &Replay::interleave}, {"distribute", &Replay::distribute}};
     for (const Transform& t : s_.steps) {
       step_ = &t;
       auto it = std::find_if(std::begin(kMechanisms), std::end(kMechanisms),
@@ -158,6 +158,16 @@ class Replay {
     interleave_ = true;
   }
 
+  // What the turns are of, stage by stage for all pieces of a block.
+  void distribute(const Transform& t) {
+    const Loop& l = only_loop(t);
+    require(interleave_, "comes before iterations take turns");
+    require(l.part == Loop::Pieces && l.axis == loops_.back().axis && !none(Loop::Blocks),
+            "is of a loop that is no block of the pieces that take turns");
+    require(&l + 1 == &loops_.back(), "is of a loop that is not around the pieces");
+    distribute_ = true;
+  }
+
   void vectorise(const Transform& t) {
     Loop& l = only_loop(t);
     require(!interleave_, "has iterations inside that take turns");
@@ -219,14 +229,14 @@ class Replay {
                                  nest_.loops[static_cast<size_t>(f.vector_axis)]->extent.is_constant())),
           "rows of whole columns, or of columns that are not constant");
     if (pieces.size() >= 2) f.columns_outer = static_cast<int>(pieces[0]->axis) == f.vector_axis;
-    if (f.block > 0) put_blocks(f, pieces);
+    if (f.block > 0 && !distribute_) put_blocks(f, pieces);
     check(!f.panel_first ||
               (f.row_axis >= 0 && !f.row_blocks && static_cast<int>(pieces[0]->axis) == f.vector_axis),
           "a whole loop inside pieces that are not of columns around rows");
     check(f.terms == 0 || !f.panel_first, "blocks of terms of a panel that is around whole loops");
     check(f.terms == 0 || f.vector_axis >= 0 || f.row_axis >= 0, "blocks of terms without a tile");
     if (f.terms > 0) check_kept(f);
-    f.divide = divide_, f.interleave = interleave_;
+    f.divide = divide_, f.interleave = interleave_, f.distribute = distribute_;
     for (const auto& [axis, by] : staged_) put_staged(f, axis, by);
     if (all_ >= 0) put_all(f);
     return f;
@@ -313,7 +323,7 @@ class Replay {
   bool has_loop_ = false;    // inside the axis loops
   bool untileable_ = false;  // what is inside them is not made of serial loops and simple statements
   std::set<size_t> ragged_;  // axes that the ends of inner loops depend on
-  bool divide_ = false, interleave_ = false;
+  bool divide_ = false, interleave_ = false, distribute_ = false;
   bool terms_in_block_ = false;
   std::vector<std::pair<int, int64_t>> staged_;  // axes, and sizes of blocks that are transposed
   int all_ = -1;                                 // the axis of whose pieces all is copied

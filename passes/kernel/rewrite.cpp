@@ -1,6 +1,10 @@
 #include "passes/kernel/rewrite.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <bit>
 
 #include "support/check.h"
 
@@ -192,6 +196,53 @@ Value defined_by(const Stmt& s) {
   if (auto* l = std::get_if<Load>(&s)) return l->result;
   if (auto* t = std::get_if<Tree>(&s)) return t->result;
   return -1;
+}
+
+namespace {
+
+Body with_values(const Body& body, const std::map<Value, Value>& by) {
+  const auto rename = [&](Value& v) {
+    if (const auto it = by.find(v); it != by.end()) v = it->second;
+  };
+  Body out;
+  for (Stmt s : body) {
+    if (auto* f = std::get_if<std::shared_ptr<const For>>(&s))
+      s = make_for({(*f)->var, (*f)->extent, (*f)->kind, with_values((*f)->body, by)});
+    else if (auto* i = std::get_if<std::shared_ptr<const If>>(&s))
+      s = make_if({(*i)->conditions, with_values((*i)->body, by)});
+    else if (auto* c = std::get_if<Compute>(&s))
+      std::for_each(c->args.begin(), c->args.end(), rename);
+    else if (auto* w = std::get_if<Store>(&s))
+      rename(w->value);
+    else if (auto* b = std::get_if<Bind>(&s))
+      rename(b->value);
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+}  // namespace
+
+Body without_repeats(const Body& body) {
+  std::map<std::string, Value> known;
+  std::map<Value, Value> same;
+  Body out;
+  for (const Stmt& s : body) {
+    const Stmt renamed = with_values({s}, same)[0];
+    if (auto* c = std::get_if<Compute>(&renamed)) {
+      const auto [it, first] =
+          known.try_emplace(fmt::format("{} {} {} {:x} {} {}", static_cast<int>(c->op),
+                                        static_cast<int>(c->dtype), fmt::join(c->args, " "),
+                                        std::bit_cast<uint64_t>(c->value.f), c->value.i, c->index.str()),
+                            c->result);
+      if (!first) {
+        same[c->result] = it->second;
+        continue;
+      }
+    }
+    out.push_back(renamed);
+  }
+  return out;
 }
 
 std::optional<SumParts> parts_of_sum(const Body& body, const Kernel& k) {

@@ -40,6 +40,9 @@ kernel::Value defined_by(const kernel::Stmt& s);
 // what they are bound to. It is to stand in front of a loop that has iterations.
 kernel::Body take_invariant(kernel::Body& body, int var, const kernel::Kernel& k);
 
+// What computes a number again, outside of loops, is left out.
+kernel::Body without_repeats(const kernel::Body& body);
+
 // The element offset of an access.
 Index address(const kernel::Buffer& b, const std::vector<Index>& at);
 // The same as it moves within a block of the layout: what schedules ask, whose vectors cross none.

@@ -41,6 +41,7 @@ struct LoopForm {
   int64_t terms = 0;          // the sum pauses after so many iterations of its outermost loop; 0: it does not
   size_t outside = 0;         // whole axes around the blocks of terms (and of rows or columns around those)
   bool interleave = false;    // the statements of several rows in turn, instead of a register tile of them
+  bool distribute = false;    // and stage by stage for `block` such pieces, numbers with the rows as lanes
   bool divide = false;        // the vector loop into one for each stretch in which its guards stay the same
   bool stage = false;         // what a piece of columns reads is copied into thread scratch first
   int64_t stage_rows = 0;     // so many elements at a time that lie side by side though the lanes lie apart

@@ -25,6 +25,8 @@ class Writer {
       add("interleave", {row_}, 0, {}, "what one row waits for the others use");
     else if (!row_.empty())
       add("unroll", {row_}, 0, {}, "accumulators stay in registers");
+    if (f_.distribute)
+      add("distribute", {tile_}, 0, {}, "rows wait for nothing in a stage, and their numbers fill lanes");
     if (!column_.empty()) add("vectorise", {column_}, 0, {}, why_.lanes);
     if (f_.divide) add("divide", {column_}, 0, {}, "guards stay the same in each stretch");
     if (f_.parallel) add("parallelise", {outermost_}, 0, {}, why_.parallel);
@@ -53,9 +55,10 @@ class Writer {
     terms_ = sum + ".blocks";
     add("split", {sum}, f_.terms, {terms_, sum + ".block"}, why_.terms);
   }
+  bool rows_in_blocks() const { return f_.row_blocks || f_.distribute; }
   void split_into_blocks() {
-    const std::string axis = name(f_.row_blocks ? f_.row_axis : f_.vector_axis);
-    std::string& blocked = f_.row_blocks ? tile_ : panel_;
+    const std::string axis = name(rows_in_blocks() ? f_.row_axis : f_.vector_axis);
+    std::string& blocked = rows_in_blocks() ? tile_ : panel_;
     block_ = axis + ".blocks";
     add("split", {blocked}, f_.block, {block_, axis + ".block"}, why_.block);
     blocked = axis + ".block";
@@ -67,7 +70,7 @@ class Writer {
     std::vector<std::string> tail{f_.columns_outer ? panel_ : tile_, f_.columns_outer ? tile_ : panel_, row_,
                                   column_};
     if (f_.block > 0)
-      tail = {block_, f_.row_blocks ? panel_ : tile_, f_.row_blocks ? tile_ : panel_, row_, column_};
+      tail = {block_, rows_in_blocks() ? panel_ : tile_, rows_in_blocks() ? tile_ : panel_, row_, column_};
     std::vector<std::string> then;
     if (f_.panel_first) then.push_back(std::exchange(tail[0], ""));
     for (const size_t a : f_.outer) then.push_back(axis_name(k_, a));
@@ -87,7 +90,7 @@ class Writer {
     std::vector<std::string> now;
     for (int a = 0; a < static_cast<int>(axes_); ++a) {
       const bool pieces = a == f_.row_axis || (a == f_.vector_axis && f_.columns > 0);
-      const bool blocks = f_.block > 0 && a == (f_.row_blocks ? f_.row_axis : f_.vector_axis);
+      const bool blocks = f_.block > 0 && a == (rows_in_blocks() ? f_.row_axis : f_.vector_axis);
       now.push_back(name(a) + (blocks ? ".blocks" : pieces ? ".pieces" : ""));
       if (blocks) now.push_back(name(a) + ".block");
       if (pieces) now.push_back(name(a) + ".piece");

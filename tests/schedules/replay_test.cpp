@@ -163,6 +163,14 @@ const Refused kRefused[] = {
      "interleave d comes after what makes a tile"},
     {2, R"(split i1 by 4 -> a, b "" interleave b "" vectorise b "")",
      "vectorise b has iterations inside that take turns"},
+    {1, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "" distribute d "")",
+     "distribute d comes before iterations take turns"},
+    {1, R"(split i0 by 4 -> a, b "" interleave b "" distribute a "")",
+     "distribute a is of a loop that is no block of the pieces that take turns"},
+    {1, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "" interleave b "" distribute c "")",
+     "distribute c is of a loop that is no block of the pieces that take turns"},
+    {1, R"(split i0 by 4 -> a, b "" split a by 2 -> c, d "" interleave b "")",
+     "no code for blocks that are not around the pieces of another axis"},
 };
 
 TEST(Replay, RefusesWhatAKernelDoesNotAllow) {
@@ -254,6 +262,7 @@ class Drawer {
     std::stable_sort(order.begin(), order.end(), [&](auto& a, auto& b) { return part(a) < part(b); });
     s.steps.push_back({"reorder", order, 0, {}, ""});
     if (below(4) == 0) add(s, "interleave", order.back());
+    if (order.size() > 1) add(s, "distribute", order[order.size() - 2]);
     if (below(2) == 0) add(s, below(4) == 0 ? "stage_all" : "stage", order.back());
     if (order.size() > 1 && below(2) == 0) add(s, "stage", order[order.size() - 2]);
     const bool blocked = std::any_of(order.begin(), order.end(), [](auto& n) { return n.ends_with(".o.o"); });
@@ -262,9 +271,10 @@ class Drawer {
     add(s, "parallelise", order.front());
   }
   void extend(Schedule& s) {
-    static constexpr const char* kSteps[] = {"split",       "reorder", "stage",     "unroll",    "vectorise",
-                                             "parallelise", "divide",  "stage_all", "interleave"};
-    const std::string step = kSteps[below(9)], loop = names_[below(names_.size())];
+    static constexpr const char* kSteps[] = {"split",      "reorder",     "stage",  "unroll",
+                                             "vectorise",  "parallelise", "divide", "stage_all",
+                                             "interleave", "distribute"};
+    const std::string step = kSteps[below(10)], loop = names_[below(names_.size())];
     add(s, step, loop);
     if (step == "vectorise") add(s, "divide", loop);
   }
@@ -333,6 +343,7 @@ TEST(Replay, WhatIsAcceptedLeavesTheBits) {
   for (const char* step : {"split", "reorder", "stage", "unroll", "vectorise", "parallelise", "interleave"})
     EXPECT_GT(seen[step], 50) << step;
   EXPECT_GT(seen["split into blocks"], 5);
+  EXPECT_GT(seen["distribute"], 20);
   for (const char* form : {"terms", "terms in blocks", "copied rows"}) EXPECT_GT(seen[form], 5) << form;
 }
 
@@ -450,12 +461,19 @@ func @f(%x: f32[20,20], %w: f32[20,3,40]) -> (f32[20,40,3]) {
                    lists);
 }
 
-// Rows that take turns: all of them, some left over, in any thread's share; each has arrays of its own.
+// Rows that take turns: all of them, some left over, in any thread's share; each has arrays of its own. Stage
+// by stage: whole blocks, a shorter last one, one that is longer than all rows.
 TEST(Replay, RowsInTurnLeaveTheBits) {
   std::vector<std::string> lists;
   for (const int rows : {1, 2, 3, 4, 7, 8})
-    for (const char* parallel : {"", "  parallelise p \"\"\n"})
-      lists.push_back(fmt::format("  split i0 by {} -> p, r \"\"\n  interleave r \"\"\n{}", rows, parallel));
+    for (const char* parallel : {"", "  parallelise p \"\"\n"}) {
+      const std::string split = fmt::format("  split i0 by {} -> p, r \"\"\n", rows);
+      lists.push_back(split + "  interleave r \"\"\n" + parallel);
+      for (const int pieces : {1, 2, 5})
+        lists.push_back(
+            fmt::format("  split i0 by {} -> q, r \"\"\n  split q by {} -> p, b \"\"\n", rows, pieces) +
+            "  interleave r \"\"\n  distribute b \"\"\n" + parallel);
+    }
   expect_same_bits(R"(
 func @f(%x: f32[7,70]) -> (f32[7,70]) {
   %m = reduce_max(%x) {axes=[1]}
@@ -497,7 +515,9 @@ func @f(%x: f32[9,70], %a: f32[9]) -> (f32[9,70]) {
 
 // What follows a row's sum by operations of one kind, each of the last one's result.
 TEST(Replay, RowsInTurnWaitForTheirOwnResults) {
-  const std::string lists[] = {"  split i0 by 4 -> p, r \"\"\n  interleave r \"\"\n"};
+  const std::string lists[] = {"  split i0 by 4 -> p, r \"\"\n  interleave r \"\"\n",
+                               "  split i0 by 4 -> q, r \"\"\n  split q by 2 -> p, b \"\"\n"
+                               "  interleave r \"\"\n  distribute b \"\"\n"};
   expect_same_bits(R"(
 func @f(%x: f32[9,70]) -> (f32[9,70]) {
   %t = reduce_sum(%x) {axes=[1]}
@@ -509,6 +529,40 @@ func @f(%x: f32[9,70]) -> (f32[9,70]) {
   %sb = broadcast(%s) {dims=[0], shape=[9,70]}
   %y = mul(%x, %sb)
   return %y
+}
+)",
+                   lists);
+}
+
+// Numbers of rows as lanes: indices that the rows hold, what they pick, a row's own number, truth values;
+// rows of another length for each; sums that follow from sums.
+TEST(Replay, StagesOfRowsLeaveTheBits) {
+  std::vector<std::string> lists;
+  for (const int rows : {2, 4})
+    lists.push_back(fmt::format("  split i0 by {} -> q, r \"\"\n  split q by 4 -> p, b \"\"\n", rows) +
+                    "  interleave r \"\"\n  distribute b \"\"\n");
+  expect_same_bits(R"(
+func @f(%x: f32[37,70], %i: i32[37]) -> (f32[37], f32[37,70]) {
+  %m = reduce_max(%x) {axes=[1]}
+  %mb = broadcast(%m) {dims=[0], shape=[37,70]}
+  %z = sub(%x, %mb)
+  %e = exp(%z)
+  %t = reduce_sum(%e) {axes=[1]}
+  %l = log(%t)
+  %row = iota() {axis=0, dtype=i32, shape=[37]}
+  %own = lt(%i, %row)
+  %picked = select(%own, %l, %m)
+  %at = iota() {axis=1, dtype=i32, shape=[37,70]}
+  %ib = broadcast(%i) {dims=[0], shape=[37,70]}
+  %hit = eq(%at, %ib)
+  %pb = broadcast(%picked) {dims=[0], shape=[37,70]}
+  %ob = broadcast(%own) {dims=[0], shape=[37,70]}
+  %both = and(%hit, %ob)
+  %y = select(%both, %pb, %e)
+  %last = reduce_sum(%y) {axes=[1]}
+  %lb = broadcast(%last) {dims=[0], shape=[37,70]}
+  %out = mul(%y, %lb)
+  return %last, %out
 }
 )",
                    lists);

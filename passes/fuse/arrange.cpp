@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 
 #include "ir/ops/einsum_spec.h"
+#include "ir/ops/window_spec.h"
 #include "passes/fuse/reads.h"
 #include "passes/graph/expand.h"
 
@@ -120,6 +122,79 @@ Function lay_lanes_side_by_side(const Function& f, const Module& m) {
   });
 }
 
+// A contraction of windows whose results have few elements side by side (a convolution to few channels): its
+// lanes run along a window's axis, and what the windows are of is to have that one last.
+struct FewChannels {
+  NodeId windows = kNone;
+  size_t side = 0;  // the operand that the windows are
+  size_t window = 0;
+};
+std::optional<FewChannels> few_channels(const Function& f, NodeId i) {
+  constexpr double kFew = 8, kFewest = 16;  // elements side by side; lanes
+  if (f[i].op->name != "einsum" || f[i].operands.size() != 2) return {};
+  const EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
+  for (const size_t side : {0, 1}) {
+    const std::string &labels = side == 0 ? s.a : s.b, &other = side == 0 ? s.b : s.a;
+    const NodeId w = f[i].operands[side];
+    if (f[w].op->name != "windows" || s.out.empty() || has(labels, s.out.back()) ||
+        !has(other, s.out.back()) || has(s.out, labels.back()) ||
+        planned_count({f.type(i).shape.back()}) > kFew)
+      continue;
+    const WindowSpec spec = window_spec(f[w].attrs);
+    const size_t last = spec.axes.size() - 1, axis = spec.window_axis(last) - 1;
+    const EinsumSpec swapped{other, labels, s.out};
+    if (!f.type(w).shape.back().is(1) && spec.strides[last] == 1 &&
+        spec.window_axis(last) + 1 < labels.size() && has(s.out, labels[axis]) &&
+        planned_count({f.type(w).shape[axis]}) >= kFewest && swapped.reduced() == s.reduced())
+      return FewChannels{w, side, last};
+  }
+  return {};
+}
+
+template <class T>
+std::vector<T> moved_last(std::vector<T> list, size_t axis) {
+  std::rotate(list.begin() + static_cast<long>(axis), list.begin() + static_cast<long>(axis) + 1, list.end());
+  return list;
+}
+// A part of a tensor is made of the whole one, which others may want the same way.
+NodeId with_last(Builder& b, NodeId x, size_t axis) {
+  const Node& n = b.function()[x];
+  if (n.op->name == "slice" && n.attrs.integers("stride") == std::vector<int64_t>(b.shape(x).size(), 1)) {
+    const Shape start = moved_last(n.attrs.shape("start"), axis),
+                limit = moved_last(n.attrs.shape("limit"), axis);
+    return b.slice(with_last(b, n.operands[0], axis), start, limit);
+  }
+  std::vector<int64_t> perm(b.shape(x).size());
+  std::iota(perm.begin(), perm.end(), int64_t{0});
+  return b.transpose(x, moved_last(perm, axis));
+}
+
+// The order of the sum is what the first operand says, which is the other one now.
+Function lay_windows_side_by_side(const Function& f, const Module& m) {
+  std::map<NodeId, FewChannels> found;
+  for (NodeId i = 0; i < f.nodes.size(); ++i)
+    if (const auto few = few_channels(f, i)) found.emplace(i, *few);
+  if (found.empty()) return f;
+  return rebuild(f, m, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
+    const auto it = found.find(i);
+    if (it == found.end()) return std::nullopt;
+    const auto& [node, side, window] = it->second;
+    const EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
+    WindowSpec w = window_spec(f[node].attrs);
+    const size_t place = w.window_axis(window) - 1, axis = static_cast<size_t>(w.axes[window]);
+    const NodeId x = with_last(b, made[f[node].operands[0]], axis);
+    w.axes[window] = static_cast<int64_t>(b.shape(x).size()) - 1;
+    std::string labels = side == 0 ? s.a : s.b;
+    const std::string moved = labels.substr(place, 2);  // and the places in a window
+    labels = labels.erase(place, 2) + moved;
+    const EinsumSpec spec{side == 0 ? s.b : s.a, labels, s.out};
+    const NodeId n = b.make("einsum", {made[f[i].operands[1 - side]], windows(b, x, w)},
+                            f[i].attrs.with("spec", spec.text()));
+    if (const std::string* name = f.names.find(i)) b.name(n, *name);
+    return std::vector<NodeId>{n};
+  });
+}
+
 }  // namespace
 
 bool pads_little(const Function& f, NodeId n) {
@@ -142,7 +217,7 @@ bool pads_little(const Function& f, NodeId n) {
 
 Module arrange(const Module& m) {
   return each_function(m, [](const Function& f, const Module& all) {
-    return lay_lanes_side_by_side(share_padded(f, all), all);
+    return lay_windows_side_by_side(lay_lanes_side_by_side(share_padded(f, all), all), all);
   });
 }
 

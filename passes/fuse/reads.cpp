@@ -92,16 +92,21 @@ ReadTable::ReadTable(const graph::Function& f, std::vector<bool> in_place)
 
 // How often a reduction reads each element, through nodes that only move them; 1 where none does.
 std::vector<double> ReadTable::times_read() const {
-  std::vector<double> times(meanings_.size(), 1);
+  std::vector<double> times(meanings_.size(), 0);
   for (NodeId i = static_cast<NodeId>(meanings_.size()); i-- > 0;) {
     if (!meanings_[i]) continue;
     const Meaning& m = *meanings_[i];
     const bool reduces = m.combine != Combiner::None;
-    if (!reduces && (times[i] <= 1 || m.reads.size() != 1 || !only_moves(m))) continue;
+    if (!reduces && (times[i] == 0 || m.reads.size() != 1 || !only_moves(m))) continue;
     const double reads = planned_count(m.axes) * (reduces ? 1 : times[i]);
+    // Padding and cutting off change little.
+    constexpr double kSeveral = 2;
+    if (!reduces && times[i] == 1 && reads < kSeveral * planned_count(f_.type(f_[i].operands[0]).shape))
+      continue;
     for (NodeId q : f_[i].operands)
       times[q] = std::max(times[q], reads / std::max(1.0, planned_count(f_.type(q).shape)));
   }
+  for (double& t : times) t = std::max(t, 1.0);
   return times;
 }
 
@@ -173,12 +178,12 @@ bool ReadTable::narrows(NodeId n) const {
 // reads often is stored where each read would ask whether there is an element (padding), would be far from
 // the last, or would round what is wider (tables made in f64).
 bool ReadTable::is_free(NodeId n, double times) const {
-  constexpr double kOften = 32;
+  constexpr double kOften = 32, kScattered = 7;
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
   if (times > 1 && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
-  if (times >= kOften && (scatters(n) || narrows(n))) return false;
+  if ((times >= kScattered && scatters(n)) || (times >= kOften && narrows(n))) return false;
   if (times <= 1 && (grows_cheaply(n) || replaces_its_source(n))) return true;
   if (!only_moves(m)) return false;
   if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;

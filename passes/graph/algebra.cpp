@@ -65,7 +65,8 @@ class OverlappedContraction {
     if (!order.empty()) s.out = permuted(s.out, order);
     for (bool swapped : {false, true}) {
       const std::string &image = swapped ? s.b : s.a, &weights = swapped ? s.a : s.b;
-      if (!fits(s.out, image, weights) || channels(s.out, image, b_.shape(e)) < kFewest) continue;
+      if (!fits(s.out, image, weights) || (channels(s.out, image, b_.shape(e)) < kFewest && !lanes_fill()))
+        continue;
       labels_ = image, weight_labels_ = weights, out_ = s.out;
       image_ = b_[e].operands[swapped ? 1 : 0], weights_ = b_[e].operands[swapped ? 0 : 1];
       classes_.assign(w_.axes.size(), {});
@@ -106,7 +107,7 @@ class OverlappedContraction {
   }
 
   // Elements of the result for each position and tap. Few of them leave most lanes of a vector empty, where
-  // the taps of one position fill them.
+  // the taps of one position fill them, or positions that follow one another.
   static constexpr int64_t kFewest = 3;
   int64_t channels(const std::string& out, const std::string& image, const Shape& shape) const {
     int64_t n = 1;
@@ -116,6 +117,12 @@ class OverlappedContraction {
       if (!is_tap && !has(image, out[a])) n *= shape[a].constant().value_or(kFewest);
     }
     return n;
+  }
+  bool lanes_fill() const {
+    constexpr int64_t kLanes = 16;
+    const bool side_by_side =
+        std::all_of(w_.strides.begin(), w_.strides.end(), [](int64_t s) { return s == 1; });
+    return side_by_side && to_[axis(w_.axes.size() - 1)].constant().value_or(kLanes) >= kLanes;
   }
 
   // Of the positions start + q * stride + remainder. q is counted from the start of what is wanted.

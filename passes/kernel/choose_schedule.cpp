@@ -152,18 +152,27 @@ class Chooser : public Blocks {
   // Where what lies apart along the lanes lies side by side along another axis: blocks of that axis times
   // lanes, which are transposed in registers.
   bool choose_blocks_to_transpose(Choice& s) const {
-    constexpr int64_t kFewest = 4;
     const auto v = static_cast<size_t>(s.vector_axis);
-    if (!constant(v) || extent(v) < kFewest) return false;
     for (size_t r = nest_.loops.size(); r-- > 0 && s.row_axis < 0;)
-      if (r != v && extent(r) >= kFewest && transposes(v, r)) s.row_axis = static_cast<int>(r);
+      if (blocks_of(v, r)) s.row_axis = static_cast<int>(r);
+    // The other way round: what a guard forbids to read by lanes may be forbidden by rows.
+    const bool guarded =
+        std::any_of(accesses_.begin(), accesses_.end(), [](const Access& a) { return a.guarded; });
+    for (size_t r = nest_.loops.size(); r-- > 0 && guarded && s.row_axis < 0;)
+      if (blocks_of(r, v)) s.row_axis = s.vector_axis, s.vector_axis = static_cast<int>(r);
     if (s.row_axis < 0) return false;
     s.rows = std::min<int64_t>(o_.machine.lanes, extent(static_cast<size_t>(s.row_axis)));
-    s.columns = std::min<int64_t>(o_.machine.lanes, extent(v));
+    s.columns = std::min<int64_t>(o_.machine.lanes, extent(static_cast<size_t>(s.vector_axis)));
     s.why.rows = s.why.columns = "a block that is transposed in registers";
     s.columns_outer = false;
     s.why.what = fmt::format("blocks of {}x{}, transposed", s.rows, s.columns);
     return true;
+  }
+
+  bool blocks_of(size_t lanes, size_t rows) const {
+    constexpr int64_t kFewest = 4;
+    return lanes != rows && constant(lanes) && extent(lanes) >= kFewest && extent(rows) >= kFewest &&
+           transposes(lanes, rows);
   }
 
   // Rows of one vector or less: several at a time, which share what is computed of places and constants.

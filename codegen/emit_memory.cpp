@@ -144,7 +144,7 @@ LValue KernelEmitter::load_contiguous(const Load& l, const Index& first, DType t
   LValue mask = mask_;
   if (!l.guards.empty()) {
     LValue ok = guard_vector(l.guards);
-    mask = mask ? b_.CreateAnd(mask, ok) : ok;
+    mask = mask && ok ? b_.CreateAnd(mask, ok) : ok ? ok : mask;
   }
   if (!mask) return from_memory(b_.CreateAlignedLoad(type, p, align(l.buffer)), t);
   Literal fill = l.fill;
@@ -153,9 +153,16 @@ LValue KernelEmitter::load_contiguous(const Load& l, const Index& first, DType t
   return from_memory(b_.CreateMaskedLoad(type, p, align(l.buffer), mask, splat(other)), t);
 }
 
+// One test for those that hold for all lanes or none.
 LValue KernelEmitter::guard_vector(const std::vector<Index>& guards) {
-  LValue all = nullptr;
-  for (const Index& g : guards) {
+  std::vector<Index> shared, own;
+  for (const Index& g : guards) (varies(index_.fold(g)) ? own : shared).push_back(g);
+  LValue all = guard_of(shared, [](const Index& g) { return g; });
+  if (all) {
+    all = b_.CreateSExt(all, b_.getIntNTy(static_cast<unsigned>(width_)));
+    all = b_.CreateBitCast(all, vector_of(b_.getInt1Ty()));
+  }
+  for (const Index& g : own) {
     LValue e = splat(index_value(index_.fold(g)));
     LValue ok = b_.CreateICmpSGE(e, llvm::Constant::getNullValue(e->getType()));
     all = all ? b_.CreateAnd(all, ok) : ok;

@@ -195,12 +195,14 @@ bool is_wanted(const std::string& entry, const ModelOptions& o) {
 
 // The functions after the graph passes, without entries that nobody asked for and what only they need.
 graph::Module primitives(const graph::Module& m, const ModelOptions& o) {
-  if (o.only.empty() && o.leave_out.empty()) return passes::run_graph_passes(m, o.pipeline);
+  passes::PipelineOptions pipeline = o.pipeline;
+  if (o.extend) pipeline.without.push_back("chunk");  // one place more is a row more, not a chunk
+  if (o.only.empty() && o.leave_out.empty()) return passes::run_graph_passes(m, pipeline);
   graph::Module part;
   for (const auto& [name, f] : m.functions)
     if (!passes::is_entry(name) || is_wanted(name, o)) part.functions.emplace(name, f);
   part.drop_unnamed();
-  return passes::run_graph_passes(part, o.pipeline);
+  return passes::run_graph_passes(part, pipeline);
 }
 
 // Behind the front end, without machine code.

@@ -22,6 +22,8 @@ constexpr std::array kPasses{
              inline_calls},
     PassInfo{"simplify", Stage::Graph, false,
              "before differentiation: simple forms have the better derivatives", simplify},
+    PassInfo{"chunk", Stage::Graph, false,
+             "over simple forms, and before derivatives, which are then made of chunks too", chunk},
     PassInfo{"differentiate", Stage::Graph, false, "over inlined bodies, which hold primitives alone",
              differentiate},
     PassInfo{"hoist", Stage::Graph, false,
@@ -152,7 +154,7 @@ graph::Module run_graph_passes(const graph::Module& m, const PipelineOptions& o)
   const Window window(o.from, o.after);
   std::optional<graph::Module> made;
   for (const PassInfo& p : kPasses) {
-    if (p.stage != Stage::Graph || !window.holds(p)) continue;
+    if (p.stage != Stage::Graph || !window.holds(p) || contains(o.without, p.name)) continue;
     const graph::Module& now = made ? *made : m;
     graph::Module next;
     guarded(

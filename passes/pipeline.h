@@ -56,7 +56,8 @@ struct PassFailure : InternalError {
 };
 
 struct PipelineOptions {
-  std::string from, after;  // names; "" for the first and the last
+  std::string from, after;           // names; "" for the first and the last
+  std::vector<std::string> without;  // left out, where what follows knows the form before alone
 };
 
 // Every function made primitive: no calls, no value_and_grad; dead nodes gone; every rounding decided.

@@ -18,6 +18,8 @@ graph::Module inline_calls(const graph::Module& m);
 graph::Module differentiate(const graph::Module& m);
 // Rewrites elementwise nodes by the rules of simplify.cpp.
 graph::Module simplify(const graph::Module& m);
+// Rows of masked scores in chunks, without what no row of a chunk reads.
+graph::Module chunk(const graph::Module& m);
 // Drops what no result needs; parameters stay.
 graph::Module prune(const graph::Module& m);
 graph::Function prune_function(const graph::Function& f, const graph::Module& m);

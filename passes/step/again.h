@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "passes/step/chain.h"
 #include "passes/step/step_passes.h"
 
 namespace gradc::passes {
@@ -31,6 +32,7 @@ class Again {
   int64_t bytes(int b) const { return step::bytes_of(s_.buffers[b], plan_); }
   bool is_scratch(int b) const { return s_.buffers[b].region == step::Region::Scratch; }
   bool has_one_writer(int b) const { return writers_.at(b) == 1; }
+  KernelAccess access(const step::Run& r) const { return access_of(s_.kernels[r.kernel], o_); }
   double work(const step::Run& r) const { return planned_work(s_.kernels[r.kernel], o_); }
   static bool names(const step::Run& r, int b);
   bool writes_to(const step::Run& r, int b) const;

@@ -67,20 +67,24 @@ class Recomputer {
   }
 
   // Whether what run `w` reads is much smaller than `b`, taken back through what is no smaller: that is made
-  // again too, or could be.
+  // again too, or could be. Of a tensor that it reads a part of, that part.
   bool comes_of_less(const Items& items, size_t w, int b) const {
     std::set<int> seen;
     std::vector<size_t> runs{w};
-    int64_t left = again_.bytes(b) / kSmaller;
-    for (size_t n = 0; n < runs.size(); ++n)
-      for (int read : items[runs[n]].run.buffers) {
-        if (again_.writes_to(items[runs[n]].run, read) || !seen.insert(read).second) continue;
+    double left = static_cast<double>(again_.bytes(b)) / kSmaller;
+    for (size_t n = 0; n < runs.size(); ++n) {
+      const step::Run& run = items[runs[n]].run;
+      const KernelAccess access = again_.access(run);
+      for (size_t r = 0; r < run.buffers.size(); ++r) {
+        const int read = run.buffers[r];
+        if (again_.writes_to(run, read) || !seen.insert(read).second) continue;
         size_t i = again_.bytes(read) < again_.bytes(b) ? 0 : runs[n];
         while (i > 0 && !again_.writes_to(items[i - 1].run, read)) --i;
-        if (i == 0 && (left -= again_.bytes(read)) < 0) return false;
+        if (i == 0 && (left -= access.uses[r].bytes) < 0) return false;
         if (i > 0) runs.push_back(i - 1);
         if (runs.size() > kFar) return false;
       }
+    }
     return true;
   }
 

@@ -1,5 +1,7 @@
-// Forms that schedules take for larger sizes than random graphs have: convolutions to few channels, blocks of
-// rows stage by stage.
+// Forms for larger sizes than random graphs have: convolutions to few channels, blocks of rows stage by
+// stage, chunks of masked scores.
+#include <cmath>
+
 #include "agree/harness.h"
 
 namespace gradc::test {
@@ -64,6 +66,91 @@ func @f[B <= 100 plan 100](%x: f32[B,65], %w: f32[65], %y: i32[B]) -> (f32[B,65]
 }
 )",
                      "f", {1, 15, 16, 33, 100}, v);
+}
+
+// Causal attention over T places and its gradients of the sum of y * g; zero where places lie behind.
+std::string causal(int places, std::string_view type) {
+  const std::string t = std::to_string(places);
+  std::string text = R"(
+func @loss[B <= 2 plan 2](%q: f32[B,T,2], %k: f32[B,T,2], %v: f32[B,T,3], %g: f32[B,T,3]) -> (loss: f32[], y: f32[B,T,3]) {
+  %s = einsum(%q, %k) {spec="bic,bjc->bij"}
+  %row = iota() {axis=0, dtype=i32, shape=[T,T]}
+  %column = iota() {axis=1, dtype=i32, shape=[T,T]}
+  %before = le(%column, %row)
+  %mask = broadcast(%before) {dims=[1,2], shape=[B,T,T]}
+  %low = constant() {dtype=f32, shape=[B,T,T], value=-inf}
+  %m = select(%mask, %s, %low)
+  %top = reduce_max(%m) {axes=[2]}
+  %stop = stop_gradient(%top)
+  %tops = broadcast(%stop) {dims=[0,1], shape=[B,T,T]}
+  %less = sub(%m, %tops)
+  %e = exp(%less)
+  %total = reduce_sum(%e) {axes=[2]}
+  %totals = broadcast(%total) {dims=[0,1], shape=[B,T,T]}
+  %a = div(%e, %totals)
+  %y = einsum(%a, %v) {spec="bij,bjc->bic"}
+  %yg = mul(%y, %g)
+  %loss = reduce_sum(%yg) {axes=[0,1,2]}
+  return %loss, %y
+}
+func @f[B <= 2 plan 2](%q: f32[B,T,2], %k: f32[B,T,2], %v: f32[B,T,3], %g: f32[B,T,3]) -> (y: f32[B,T,3], dq: f32[B,T,2], dk: f32[B,T,2], dv: f32[B,T,3]) {
+  %all: (f32[], f32[B,T,3], f32[B,T,2], f32[B,T,2], f32[B,T,3]) = value_and_grad(%q, %k, %v, %g) {function=@loss, wrt=[0,1,2]}
+  %y = get(%all) {index=1}
+  %dq = get(%all) {index=2}
+  %dk = get(%all) {index=3}
+  %dv = get(%all) {index=4}
+  return %y, %dq, %dk, %dv
+}
+)";
+  for (size_t at; (at = text.find("T,")) != std::string::npos;) text.replace(at, 1, t);
+  for (size_t at; (at = text.find("T]")) != std::string::npos;) text.replace(at, 1, t);
+  for (size_t at; (at = text.find("f32")) != std::string::npos && type != "f32";) text.replace(at, 3, type);
+  return text;
+}
+
+TEST(Forms, ChunksOfMaskedScores) {
+  for (const Variant& v : kWidths) expect_agreement(causal(512, "f32"), "f", {1}, v, {3});
+}
+
+// Beside loops over the formulas.
+TEST(Forms, ChunksOfMaskedScoresAreTheWhole) {
+  constexpr size_t kPlaces = 512;
+  const graph::Module m = passes::run_graph_passes(graph::parse(causal(int{kPlaces}, "f64")));
+  ASSERT_NE(graph::print(m).find("concat"), std::string::npos);
+  const std::vector<Tensor> args = random_arguments(m.at("f"), {{"B", 1}}, 3);
+  const std::vector<Tensor> got = interpret(m, m.at("f"), args);
+  const auto number = [](const Tensor& x, size_t i, size_t c, size_t width) {
+    return x.at(static_cast<int64_t>(i * width + c));
+  };
+  std::vector<std::vector<double>> want = {std::vector<double>(kPlaces * 3), std::vector<double>(kPlaces * 2),
+                                           std::vector<double>(kPlaces * 2),
+                                           std::vector<double>(kPlaces * 3)};
+  for (size_t i = 0; i < kPlaces; ++i) {
+    std::vector<double> a, da;
+    double total = 0, mean = 0;
+    for (size_t j = 0; j <= i; ++j) {
+      double s = 0, d = 0;
+      for (size_t c = 0; c < 2; ++c) s += number(args[0], i, c, 2) * number(args[1], j, c, 2);
+      for (size_t c = 0; c < 3; ++c) d += number(args[3], i, c, 3) * number(args[2], j, c, 3);
+      a.push_back(std::exp(s)), da.push_back(d), total += a.back();
+    }
+    for (size_t j = 0; j <= i; ++j) a[j] /= total, mean += a[j] * da[j];
+    for (size_t j = 0; j <= i; ++j) {
+      const double ds = a[j] * (da[j] - mean);
+      for (size_t c = 0; c < 3; ++c) {
+        want[0][i * 3 + c] += a[j] * number(args[2], j, c, 3);
+        want[3][j * 3 + c] += a[j] * number(args[3], i, c, 3);
+      }
+      for (size_t c = 0; c < 2; ++c) {
+        want[1][i * 2 + c] += ds * number(args[1], j, c, 2);
+        want[2][j * 2 + c] += ds * number(args[0], i, c, 2);
+      }
+    }
+  }
+  for (size_t r = 0; r < want.size(); ++r)
+    for (size_t i = 0; i < want[r].size(); ++i)
+      ASSERT_NEAR(got[r].at(static_cast<int64_t>(i)), want[r][i], 1e-12 * (1 + std::abs(want[r][i])))
+          << r << " at " << i;
 }
 
 }  // namespace

@@ -186,6 +186,18 @@ TEST(Extend, KnowsCausalMasks) {
   }
 }
 
+// Long windows are computed in chunks, but not where one place more is asked for.
+TEST(Extend, KnowsLongWindows) {
+  ModelOptions o;
+  o.extend = true;
+  const std::string text = std::string(kLayers) +
+                           "model m(x: i32[B, 512]) -> (logits: [B, 512, 11]) {\n"
+                           "  logits = Embed{11, 8}(x) |> Near{} |> Dense{11}\n}\n";
+  EXPECT_EQ(TestModel(text, o).compiled.extended.refusal, "");
+  o.extend = false;
+  EXPECT_NE(graph::print(TestModel(text, o).compiled.primitive).find("concat"), std::string::npos);
+}
+
 TEST(Extend, GivesTheBitsOfTheWholeWindow) {
   const char* given = std::getenv("GRADC_MODELS");
   const uint64_t models = given != nullptr ? std::strtoull(given, nullptr, 10) : 8;

@@ -1,8 +1,8 @@
 // Moves contractions out of the bodies of scans, where they can be one contraction over all steps: products
-// of a step's input with a constant before the loop; products with a constant that only leave the loop, and
-// sums over the steps of products, behind it. One large contraction runs several times as fast as many small
-// ones, and a gradient of a constant is no longer carried through every step. What stays inside reads its
-// constant as it lies in memory: one that does not is transposed once, before the loop.
+// of a step's input with a constant before the loop; products with a constant that only leave the loop, sums
+// of those, and sums over the steps of products, behind it. One large contraction runs several times as fast
+// as many small ones, and a gradient of a constant is no longer carried through every step. What stays inside
+// reads its constant as it lies in memory: one that does not is transposed once, before the loop.
 #include <algorithm>
 #include <set>
 
@@ -33,8 +33,8 @@ class Hoist {
     for (NodeId i = 0; i < body_.nodes.size(); ++i) plan_before(i);
     for (size_t r = 0; r < body_.results.size(); ++r) r < carries_ ? plan_sum(r) : plan_behind(r);
     std::set<NodeId> gone(before_.begin(), before_.end());
-    for (const auto* moved : {&sums_, &behind_})
-      for (const auto& [r, e] : *moved) gone.insert(e);
+    gone.insert(moved_.begin(), moved_.end());
+    for (const auto& [r, e] : sums_) gone.insert(e);
     for (NodeId i = 0; i < body_.nodes.size(); ++i)
       if (!gone.count(i)) plan_turn(i);
     return !before_.empty() || !sums_.empty() || !behind_.empty() || !turned_.empty();
@@ -87,7 +87,7 @@ class Hoist {
     for (size_t r = 0; r < results.size(); ++r)
       if (r < carries_ ? !sums_.count(r) : !behind_.count(r)) results[r] = b_.get(scan, next++);
     for (NodeId v : stacked_) stack_[v] = b_.get(scan, next++);
-    for (const auto& [r, e] : behind_) results[r] = over_all_steps(e);
+    for (const auto& [r, e] : behind_) results[r] = sum_over_all_steps(e);
     for (const auto& [r, e] : sums_) results[r] = b_.add(outside(consts_ + r), over_all_steps(e, true));
     return results;
   }
@@ -143,16 +143,36 @@ class Hoist {
     if ((is_input(q[0]) && is_const(q[1])) || (is_const(q[0]) && is_input(q[1]))) before_.push_back(i);
   }
 
-  // A result that is nothing but a product with a constant.
+  // A result that is nothing but a product with a constant, or a sum of such.
   void plan_behind(size_t r) {
-    const NodeId e = body_.results[r].node;
-    if (!is_contraction(e) || uses_[e] > 0 || results_[e] > 1 ||
-        std::find(before_.begin(), before_.end(), e) != before_.end())
-      return;
-    const auto& q = body_[e].operands;
-    if (is_const(q[0]) == is_const(q[1])) return;
-    behind_[r] = e;
-    stack(q[is_const(q[0]) ? 1 : 0]);
+    const NodeId sum = body_.results[r].node;
+    std::vector<NodeId> products;
+    if (uses_[sum] > 0 || results_[sum] > 1 || !is_sum_of_products(sum, products)) return;
+    behind_[r] = sum;
+    for (const NodeId e : products) {
+      moved_.insert(e);
+      const auto& q = body_[e].operands;
+      stack(q[is_const(q[0]) ? 1 : 0]);
+    }
+  }
+  bool is_sum_of_products(NodeId n, std::vector<NodeId>& products) const {
+    const auto& q = body_[n].operands;
+    if (body_[n].op->name == "add") {
+      const auto alone = [&](NodeId o) { return uses_[o] == 1 && !results_.count(o); };
+      return q[0] != q[1] && alone(q[0]) && alone(q[1]) && is_sum_of_products(q[0], products) &&
+             is_sum_of_products(q[1], products);
+    }
+    if (!is_contraction(n) || is_const(q[0]) == is_const(q[1]) ||
+        std::find(before_.begin(), before_.end(), n) != before_.end())
+      return false;
+    products.push_back(n);
+    return true;
+  }
+  NodeId sum_over_all_steps(NodeId n) {
+    if (is_contraction(n)) return over_all_steps(n);
+    const auto& q = body_[n].operands;
+    const NodeId left = sum_over_all_steps(q[0]);
+    return b_.add(left, sum_over_all_steps(q[1]));
   }
 
   // A carry that only collects products.
@@ -200,6 +220,7 @@ class Hoist {
   std::map<NodeId, int> results_;
   std::vector<NodeId> before_, stacked_;
   std::map<size_t, NodeId> sums_, behind_;  // by result
+  std::set<NodeId> moved_;                  // products behind the loop
   std::map<NodeId, Turn> turned_;           // by contraction
   std::map<NodeId, NodeId> stack_;          // of all steps, by the body's node
 };

@@ -28,6 +28,8 @@ constexpr std::array kPasses{
              differentiate},
     PassInfo{"hoist", Stage::Graph, false,
              "when gradients of loops stand: theirs are the contractions that gain most", hoist},
+    PassInfo{"siblings", Stage::Graph, false,
+             "of the products that stay in loops; their constants are joined before those", siblings},
     PassInfo{"algebra", Stage::Graph, false, "over values and cotangents alike, before roundings are decided",
              algebra},
     PassInfo{"skip", Stage::Graph, false,

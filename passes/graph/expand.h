@@ -25,6 +25,8 @@ graph::Module prune(const graph::Module& m);
 graph::Function prune_function(const graph::Function& f, const graph::Module& m);
 // Moves contractions out of the bodies of scans.
 graph::Module hoist(const graph::Module& m);
+// Products in the bodies of scans that differ in a constant alone become one.
+graph::Module siblings(const graph::Module& m);
 // Rewrites contractions where that saves work or memory; what algebra.cpp lists.
 graph::Module algebra(const graph::Module& m);
 // Contractions leave out the terms that padding or a mask of places makes zero.

@@ -8,6 +8,7 @@
 
 #include "ir/ops/einsum_spec.h"
 #include "passes/graph/expand.h"
+#include "passes/graph/over_scans.h"
 
 namespace gradc::passes {
 namespace {
@@ -225,47 +226,8 @@ class Hoist {
   std::map<NodeId, NodeId> stack_;          // of all steps, by the body's node
 };
 
-class Hoister {
- public:
-  explicit Hoister(const Module& m) : in_(m) {}
-
-  Module run() {
-    for (const auto& [name, f] : in_.functions) visit(name);
-    return std::move(out_);
-  }
-
- private:
-  // Bodies before what runs them.
-  const Function& visit(const std::string& name) {
-    if (auto it = out_.functions.find(name); it != out_.functions.end()) return it->second;
-    const Function& f = in_.at(name);
-    for (const Node& n : f.nodes)
-      for (const auto& [attr, value] : n.attrs.list())
-        if (const auto* r = std::get_if<FunctionRef>(&value)) visit(r->name);
-    Function g = rebuild(f, out_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-      if (f[i].op->name != "scan") return std::nullopt;
-      Hoist h(b, out_, f, i, made);
-      if (!h.plan()) return std::nullopt;
-      const std::string body = fresh(f[i].attrs.function("function"));
-      out_.functions.emplace(body, h.make_body(out_, body));
-      return h.replace(body);
-    });
-    return out_.functions.emplace(name, std::move(g)).first->second;
-  }
-
-  std::string fresh(const std::string& body) const {
-    for (int i = 0;; ++i) {
-      std::string name = body + ".hoisted" + (i ? std::to_string(i) : "");
-      if (!in_.functions.count(name) && !out_.functions.count(name)) return name;
-    }
-  }
-
-  const Module& in_;
-  Module out_;
-};
-
 }  // namespace
 
-Module hoist(const Module& m) { return has_scans(m) ? Hoister(m).run() : m; }
+Module hoist(const Module& m) { return over_scans<Hoist>(m, "hoisted"); }
 
 }  // namespace gradc::passes

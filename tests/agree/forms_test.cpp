@@ -153,5 +153,63 @@ TEST(Forms, ChunksOfMaskedScoresAreTheWhole) {
           << r << " at " << i;
 }
 
+// Two gates with weights of their own, and products that only leave the loop.
+std::string gates(std::string_view type) {
+  std::string text = R"(
+func @step[B <= 5 plan 5](%w: f32[4,4], %v: f32[4,4], %p: f32[3,4], %q: f32[4,3], %u: f32[4,3], %h: f32[B,4], %x: f32[B,3]) -> (f32[B,4], f32[B,3]) private=yes {
+  %a = einsum(%h, %w) {spec="bi,io->bo"}
+  %b = einsum(%h, %v) {spec="bi,io->bo"}
+  %c = einsum(%x, %p) {spec="bi,io->bo"}
+  %d = add(%a, %c)
+  %e = tanh(%d)
+  %f = sigmoid(%b)
+  %n = mul(%e, %f)
+  %y = einsum(%n, %q) {spec="bi,io->bo"}
+  %z = einsum(%e, %u) {spec="bi,io->bo"}
+  %s = add(%y, %z)
+  return %n, %s
+}
+func @loss[B <= 5 plan 5](%w: f32[4,4], %v: f32[4,4], %p: f32[3,4], %q: f32[4,3], %u: f32[4,3], %h: f32[B,4], %x: f32[6,B,3]) -> (f32[]) {
+  %r = scan(%w, %v, %p, %q, %u, %h, %x) {function=@step, consts=5, carries=1, length=[6]}
+  %s = get(%r) {index=1}
+  %t = mul(%s, %s)
+  %l = reduce_sum(%t) {axes=[0,1,2]}
+  return %l
+}
+func @f[B <= 5 plan 5](%w: f32[4,4], %v: f32[4,4], %p: f32[3,4], %q: f32[4,3], %u: f32[4,3], %h: f32[B,4], %x: f32[6,B,3]) -> (f32[], f32[4,4], f32[4,4], f32[3,4], f32[4,3], f32[4,3], f32[B,4], f32[6,B,3]) {
+  %all: (f32[], f32[4,4], f32[4,4], f32[3,4], f32[4,3], f32[4,3], f32[B,4], f32[6,B,3]) = value_and_grad(%w, %v, %p, %q, %u, %h, %x) {function=@loss, wrt=[0,1,2,3,4,5,6]}
+  %l = get(%all) {index=0}
+  %dw = get(%all) {index=1}
+  %dv = get(%all) {index=2}
+  %dp = get(%all) {index=3}
+  %dq = get(%all) {index=4}
+  %du = get(%all) {index=5}
+  %dh = get(%all) {index=6}
+  %dx = get(%all) {index=7}
+  return %l, %dw, %dv, %dp, %dq, %du, %dh, %dx
+}
+)";
+  for (size_t at; (at = text.find("f32")) != std::string::npos && type != "f32";) text.replace(at, 3, type);
+  return text;
+}
+
+TEST(Forms, ProductsInLoopsThatAreJoined) {
+  for (const Variant& v : kWidths) expect_agreement(gates("f32"), "f", {1, 5}, v);
+}
+
+TEST(Forms, ProductsInLoopsThatAreJoinedAreTheSame) {
+  const graph::Module m = graph::parse(gates("f64"));
+  const graph::Module with = passes::run_graph_passes(m);
+  const graph::Module without = passes::run_graph_passes(m, {"", "", {"hoist", "siblings"}});
+  ASSERT_NE(graph::print(with).find(".joined0"), std::string::npos);
+  ASSERT_EQ(graph::print(without).find(".joined"), std::string::npos);
+  const std::vector<Tensor> args = random_arguments(m.at("f"), {{"B", 5}}, 7);
+  const std::vector<Tensor> a = interpret(with, with.at("f"), args),
+                            b = interpret(without, without.at("f"), args);
+  for (size_t r = 0; r < a.size(); ++r)
+    for (int64_t i = 0; i < a[r].bytes() / 8; ++i)
+      ASSERT_NEAR(a[r].at(i), b[r].at(i), 1e-13 * (1 + std::abs(b[r].at(i)))) << r << " at " << i;
+}
+
 }  // namespace
 }  // namespace gradc::test

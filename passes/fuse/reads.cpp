@@ -178,12 +178,13 @@ bool ReadTable::narrows(NodeId n) const {
 // reads often is stored where each read would ask whether there is an element (padding), would be far from
 // the last, or would round what is wider (tables made in f64).
 bool ReadTable::is_free(NodeId n, double times) const {
-  constexpr double kOften = 32, kScattered = 7;
+  constexpr double kOften = 32, kLanes = 16, kScattered = 7;  // of what lanes are to run along
   if (!meanings_[n] || meanings_[n]->combine != Combiner::None) return false;
   const Meaning& m = *meanings_[n];
   if (reads_[n].size() > kMaxInlineReads || weight_[n] > kMaxInlineWeight) return false;
   if (times > 1 && m.reads.size() == 1 && !m.reads[0].guards.empty()) return false;
-  if ((times >= kScattered && scatters(n)) || (times >= kOften && narrows(n))) return false;
+  if (times >= kOften && (scatters(n) || narrows(n))) return false;
+  if (times >= kScattered && scatters(n) && planned_count({m.axes.back()}) >= kLanes) return false;
   if (times <= 1 && (grows_cheaply(n) || replaces_its_source(n))) return true;
   if (!only_moves(m)) return false;
   if (m.body.back().op == ScalarOp::Convert && m.reads.size() == 1) return m.body.size() == 2;

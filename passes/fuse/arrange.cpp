@@ -156,17 +156,18 @@ std::vector<T> moved_last(std::vector<T> list, size_t axis) {
   std::rotate(list.begin() + static_cast<long>(axis), list.begin() + static_cast<long>(axis) + 1, list.end());
   return list;
 }
-// A part of a tensor is made of the whole one, which others may want the same way.
 NodeId with_last(Builder& b, NodeId x, size_t axis) {
-  const Node& n = b.function()[x];
-  if (n.op->name == "slice" && n.attrs.integers("stride") == std::vector<int64_t>(b.shape(x).size(), 1)) {
-    const Shape start = moved_last(n.attrs.shape("start"), axis),
-                limit = moved_last(n.attrs.shape("limit"), axis);
-    return b.slice(with_last(b, n.operands[0], axis), start, limit);
-  }
   std::vector<int64_t> perm(b.shape(x).size());
   std::iota(perm.begin(), perm.end(), int64_t{0});
   return b.transpose(x, moved_last(perm, axis));
+}
+// Of a part of a tensor the whole one, which others may want the same way, and the part of that.
+NodeId part_with_last(Builder& b, NodeId x, size_t axis) {
+  const Node n = b.function()[x];
+  if (n.op->name != "slice" || n.attrs.integers("stride") != std::vector<int64_t>(b.shape(x).size(), 1))
+    return with_last(b, x, axis);
+  return b.slice(with_last(b, n.operands[0], axis), moved_last(n.attrs.shape("start"), axis),
+                 moved_last(n.attrs.shape("limit"), axis));
 }
 
 // The order of the sum is what the first operand says, which is the other one now.
@@ -182,7 +183,7 @@ Function lay_windows_side_by_side(const Function& f, const Module& m) {
     const EinsumSpec s = parse_einsum(f[i].attrs.text("spec"));
     WindowSpec w = window_spec(f[node].attrs);
     const size_t place = w.window_axis(window) - 1, axis = static_cast<size_t>(w.axes[window]);
-    const NodeId x = with_last(b, made[f[node].operands[0]], axis);
+    const NodeId x = part_with_last(b, made[f[node].operands[0]], axis);
     w.axes[window] = static_cast<int64_t>(b.shape(x).size()) - 1;
     std::string labels = side == 0 ? s.a : s.b;
     const std::string moved = labels.substr(place, 2);  // and the places in a window

@@ -70,7 +70,10 @@ class Parts {
     if (all) return made_[n];
     const auto [it, fresh] = known_.try_emplace(key, kNone);
     if (!fresh) return it->second;
-    NodeId p = made_of_parts(n, at);
+    too_deep_ = too_deep_ || depth_ == kDeepest;
+    ++depth_;
+    NodeId p = too_deep_ ? kNone : made_of_parts(n, at);
+    --depth_;
     if (p != kNone) anew_.insert(n);
     return known_[key] = p != kNone ? p : sliced(n, at);
   }
@@ -79,6 +82,8 @@ class Parts {
     for (const Range& r : at) start.push_back(r.start), limit.push_back(r.limit);
     return b_.slice(made_[n], start, limit);
   }
+  // Whether a product with the scores is farther than that behind what they are made of.
+  bool too_deep() const { return too_deep_; }
   // Nodes of which parts were made anew, and those of them that products are in: scores. Masks are cheap.
   const std::set<NodeId>& anew() const { return anew_; }
   std::set<NodeId> scores() const {
@@ -203,6 +208,9 @@ class Parts {
   const Function& f_;
   const Regions& regions_;
   const std::vector<NodeId>& made_;
+  static constexpr int kDeepest = 256;
+  int depth_ = 0;
+  bool too_deep_ = false;
   std::map<std::string, NodeId> known_;
   std::set<NodeId> anew_;
 };
@@ -249,6 +257,7 @@ NodeId in_chunks(Builder& b, const Function& f, const Regions& regions, NodeId i
     Ranges of_values = all_of(f.type(values).shape);
     of_values[other.find(labels[m.column])] = at[m.column];
     std::vector<NodeId> operands{parts.part(scores, at), parts.sliced(values, of_values)};
+    if (parts.too_deep()) return kNone;
     if (m.side == 1) std::swap(operands[0], operands[1]);
     chunks.push_back(b.make(*f[i].op, operands, f[i].attrs));
   }

@@ -156,12 +156,12 @@ class Hoist {
       stack(q[is_const(q[0]) ? 1 : 0]);
     }
   }
-  bool is_sum_of_products(NodeId n, std::vector<NodeId>& products) const {
+  bool is_sum_of_products(NodeId n, std::vector<NodeId>& products, int depth = 0) const {
     const auto& q = body_[n].operands;
     if (body_[n].op->name == "add") {
       const auto alone = [&](NodeId o) { return uses_[o] == 1 && !results_.count(o); };
-      return q[0] != q[1] && alone(q[0]) && alone(q[1]) && is_sum_of_products(q[0], products) &&
-             is_sum_of_products(q[1], products);
+      return depth < kDeepestSum && q[0] != q[1] && alone(q[0]) && alone(q[1]) &&
+             is_sum_of_products(q[0], products, depth + 1) && is_sum_of_products(q[1], products, depth + 1);
     }
     if (!is_contraction(n) || is_const(q[0]) == is_const(q[1]) ||
         std::find(before_.begin(), before_.end(), n) != before_.end())

@@ -7,6 +7,9 @@
 
 namespace gradc::passes {
 
+// Operations one after the other in sums that rewrites look through.
+constexpr int kDeepestSum = 256;
+
 // A `Rewrite` is of one scan of a function under construction: `plan` says whether there is anything to do,
 // `make_body` gives the body that takes the place of the old one, `replace` the results by the new body's
 // name.

@@ -42,7 +42,7 @@ class Siblings {
     for (auto& [key, products] : alike) {
       if (products.size() < 2) continue;
       const size_t side = *constant_side(products[0]);
-      groups_.push_back({side, own_label(products[0], side), kNone, std::move(products)});
+      groups_.push_back({side, own_label(products[0], side), kNone, std::move(products), Dim(0)});
     }
     for (size_t g = 0; g < groups_.size(); ++g)
       for (const NodeId e : groups_[g].products) group_of_[e] = g;
@@ -104,6 +104,7 @@ class Siblings {
     char label;   // along which they are joined
     NodeId root;  // the sum of the products, kNone where each is read by itself
     std::vector<NodeId> products;
+    Dim end;  // of the parts that were cut from the joined product
   };
 
   EinsumSpec spec(NodeId e) const { return parse_einsum(body_[e].attrs.text("spec")); }
@@ -147,14 +148,14 @@ class Siblings {
       if (*constant_side(e) != side || kind(e) != kind(products[0])) return;
     in_sum_.insert(products.begin(), products.end());
     roots_[n] = groups_.size();
-    groups_.push_back({side, reduced[0], n, std::move(products)});
+    groups_.push_back({side, reduced[0], n, std::move(products), Dim(0)});
   }
-  bool collect(NodeId n, std::vector<NodeId>& products) const {
+  bool collect(NodeId n, std::vector<NodeId>& products, int depth = 0) const {
     for (const NodeId q : body_[n].operands) {
       if (users_[q].size() != 1) return false;
       if (constant_side(q))
         products.push_back(q);
-      else if (body_[q].op->name != "add" || !collect(q, products))
+      else if (body_[q].op->name != "add" || depth == kDeepestSum || !collect(q, products, depth + 1))
         return false;
     }
     return true;
@@ -185,15 +186,12 @@ class Siblings {
     operands[1 - g.side] = g.root == kNone ? parts[0] : n.concat(parts, axis(g, 1 - g.side));
     return n.einsum(operands[0], operands[1], body_[g.products[0]].attrs.text("spec"));
   }
-  NodeId part(Builder& n, const Group& g, NodeId e, NodeId whole) const {
+  // In their order.
+  NodeId part(Builder& n, Group& g, NodeId e, NodeId whole) const {
     const Shape& shape = body_.type(e).shape;
     const size_t a = spec(e).out.find(g.label);
     Shape start(shape.size(), Dim(0)), limit = shape;
-    for (const NodeId before : g.products) {
-      if (before == e) break;
-      start[a] = start[a] + body_.type(before).shape[a];
-    }
-    limit[a] = start[a] + shape[a];
+    start[a] = g.end, limit[a] = g.end = g.end + shape[a];
     return n.slice(whole, start, limit);
   }
 

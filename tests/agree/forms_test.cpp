@@ -9,9 +9,7 @@ namespace {
 
 const std::vector<Variant> kWidths = {{4, {}, "", true}, {8, {}, "", true}, {16, {}, "", true}};
 
-TEST(Forms, ConvolutionsToFewChannels) {
-  for (const Variant& v : kWidths)
-    expect_agreement(R"(
+const char* kFewChannels = R"(
 func @f[B <= 3 plan 3](%x: f32[B,9,34,5], %w: f32[3,3,5,3], %u: f32[2,3,5,1], %g: f32[B,4,17,6], %k: f32[3,3,2,6]) -> (f32[B,9,34,3], f32[B,8,30,1], f32[B,8,34,2], f32[B,6,19,2]) {
   %p = pad(%x) {low=[0,1,1,0], high=[0,1,1,0], interior=[0,0,0,0], value=0.0}
   %v = windows(%p) {axes=[1,2], window=[3,3], stride=[1,1], dilation=[1,1]}
@@ -24,14 +22,17 @@ func @f[B <= 3 plan 3](%x: f32[B,9,34,5], %w: f32[3,3,5,3], %u: f32[2,3,5,1], %g
   %c = overlap_add(%t) {axes=[1,2], window=[3,3], stride=[1,1], dilation=[1,1], extents=[6,19]}
   return %a, %b, %s, %c
 }
-)",
-                     "f", {1, 3}, v);
+)";
+
+TEST(Forms, ConvolutionsToFewChannels) {
+  // The row of the image is last in what windows are of.
+  const std::string turned = graph::print(passes::run_graph_passes(graph::parse(kFewChannels)));
+  EXPECT_NE(turned.find("perm=[0,1,3,2]"), std::string::npos);
+  for (const Variant& v : kWidths) expect_agreement(kFewChannels, "f", {1, 3}, v);
 }
 
-TEST(Forms, RowsStageByStage) {
-  for (const Variant& v : kWidths)
-    expect_agreement(R"(
-func @f[B <= 100 plan 100](%x: f32[B,65], %w: f32[65], %y: i32[B]) -> (f32[B,65], f32[B], f32[B,65]) {
+const char* kRows = R"(
+func @f[B <= 40 plan 40](%x: f32[B,65], %w: f32[65], %y: i32[B]) -> (f32[B,65], f32[B], f32[B,65]) {
   %s0 = reduce_sum(%x) {axes=[1]}
   %k = constant() {dtype=f32, shape=[B], value=0.015384615384615385}
   %mu = mul(%s0, %k)
@@ -64,8 +65,18 @@ func @f[B <= 100 plan 100](%x: f32[B,65], %w: f32[65], %y: i32[B]) -> (f32[B,65]
   %q = div(%e, %tb)
   return %n, %loss, %q
 }
-)",
-                     "f", {1, 15, 16, 33, 100}, v);
+)";
+
+TEST(Forms, RowsStageByStage) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(kRows));
+  // Too little work for threads, in caches of the usual size.
+  for (const int lanes : {4, 8, 16}) {
+    const Variant v{lanes, {}, "", false};
+    // Numbers of 32 rows that a stage leaves for the next.
+    const std::string step = step::print(lower_function(m, m.at("f"), options_of(v)));
+    EXPECT_NE(step.find("f32[32]"), std::string::npos) << v.lanes << " lanes";
+    expect_agreement(kRows, "f", {1, 15, 32, 33, 40}, v);
+  }
 }
 
 // Causal attention over T places and its gradients of the sum of y * g; zero where places lie behind.
@@ -209,6 +220,41 @@ TEST(Forms, ProductsInLoopsThatAreJoinedAreTheSame) {
   for (size_t r = 0; r < a.size(); ++r)
     for (int64_t i = 0; i < a[r].bytes() / 8; ++i)
       ASSERT_NEAR(a[r].at(i), b[r].at(i), 1e-13 * (1 + std::abs(b[r].at(i)))) << r << " at " << i;
+}
+
+// Passes look only so far through chains, however long they are.
+TEST(Forms, LongChainsEnd) {
+  std::string scores =
+      "func @f[B <= 2](%q: f32[B,512,2], %v: f32[B,512,3]) -> (y: f32[B,512,3]) {\n"
+      "  %s0 = einsum(%q, %q) {spec=\"bic,bjc->bij\"}\n";
+  constexpr int kLinks = 40000;
+  for (int i = 0; i < kLinks; ++i) scores += fmt::format("  %s{} = sin(%s{})\n", i + 1, i);
+  scores += fmt::format(R"(  %row = iota() {{axis=0, dtype=i32, shape=[512,512]}}
+  %column = iota() {{axis=1, dtype=i32, shape=[512,512]}}
+  %before = le(%column, %row)
+  %mask = broadcast(%before) {{dims=[1,2], shape=[B,512,512]}}
+  %zero = constant() {{dtype=f32, shape=[B,512,512], value=0.0}}
+  %m = select(%mask, %s{}, %zero)
+  %y = einsum(%m, %v) {{spec="bij,bjc->bic"}}
+  return %y
+}}
+)",
+                        kLinks);
+  EXPECT_EQ(graph::print(passes::run_graph_passes(graph::parse(scores))).find("concat"), std::string::npos);
+  std::string loop =
+      "func @step[B <= 4](%w: f32[4,4], %h: f32[B,4], %x: f32[B,4]) -> (f32[B,4], f32[B,4]) private=yes {\n"
+      "  %n = tanh(%h)\n  %t0 = sin(%x)\n  %a0 = einsum(%t0, %w) {spec=\"bi,io->bo\"}\n";
+  for (int i = 1; i <= kLinks; ++i)
+    loop += fmt::format(
+        "  %t{0} = sin(%t{1})\n  %p{0} = einsum(%t{0}, %w) {{spec=\"bi,io->bo\"}}\n  %a{0} = add(%a{1}, "
+        "%p{0})\n",
+        i, i - 1);
+  loop += fmt::format("  return %n, %a{}\n}}\n", kLinks);
+  loop +=
+      "func @f[B <= 4](%w: f32[4,4], %h: f32[B,4], %x: f32[7,B,4]) -> (f32[B,4], f32[7,B,4]) {\n"
+      "  %r = scan(%w, %h, %x) {function=@step, consts=1, carries=1, length=[7]}\n"
+      "  %a = get(%r) {index=0}\n  %b = get(%r) {index=1}\n  return %a, %b\n}\n";
+  EXPECT_NE(graph::print(passes::run_graph_passes(graph::parse(loop))).find("einsum"), std::string::npos);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ class Watch {
     Origin o{seen_, id, {}, {}};
     for (const Statistics& s : all[id])
       if (o.value.finite()) o.value = s;
-    const bool get = f[id].op->name == "get";
+    const bool get = f[id].op->form == graph::Form::Get;
     for (NodeId q : f[id].operands)
       o.operands.push_back(all[q].at(get ? static_cast<size_t>(f[id].attrs.integer("index")) : 0));
     return o;
@@ -159,7 +159,7 @@ std::string place_text(const Function& f, NodeId id, const Sources& sources) {
 }
 
 std::string operand_text(const frontend::Unit& unit, const Function& f, NodeId q, const Sources& sources) {
-  const bool of_entry = f.name == "train_step" && f[q].op->name == "parameter";
+  const bool of_entry = f.name == "train_step" && f[q].op->form == graph::Form::Parameter;
   std::string text = of_entry ? parameter_text(unit, f, q) : std::string(f[q].op->name);
   if (const std::string place = of_entry ? "" : place_text(f, q, sources); !place.empty())
     text += " at " + place.substr(0, place.find(": "));
@@ -187,7 +187,7 @@ std::string explanation(const frontend::Unit& unit, const graph::Module& primiti
   const Function* f = &primitive.at("train_step");
   std::optional<Watch::Origin> o = w.source(*f);
   if (!o) return "every number of the step is finite\n";
-  if ((*f)[o->node].op->name == "parameter")
+  if ((*f)[o->node].op->form == graph::Form::Parameter)
     return fmt::format("{} is not finite before the step: {}\n", parameter_text(unit, *f, o->node),
                        o->value.broken());
   while (const Function* body = inside(primitive, (*f)[o->node], w)) f = body, o = *w.first_in(*f);

@@ -19,9 +19,10 @@ double count_operations(const graph::Module& module, const graph::Function& f) {
     return count_operations(module, module.at(f[n].attrs.function(attribute)));
   };
   for (graph::NodeId n = 0; n < f.nodes.size(); ++n) {
-    if (f[n].op->name == "scan") total += size(f[n].attrs.shape("length")[0]) * callee(n, "function");
-    if (f[n].op->name == "cond") total += std::max(callee(n, "then"), callee(n, "otherwise"));
-    if (f[n].op->name == "while") total += callee(n, "body") + callee(n, "condition");
+    if (f[n].op->form == graph::Form::Scan)
+      total += size(f[n].attrs.shape("length")[0]) * callee(n, "function");
+    if (f[n].op->form == graph::Form::Cond) total += std::max(callee(n, "then"), callee(n, "otherwise"));
+    if (f[n].op->form == graph::Form::While) total += callee(n, "body") + callee(n, "condition");
     if (f[n].op->meaning == nullptr) continue;
     const Meaning m = graph::meaning_of(f, n);
     double elements = 1, each = m.combine == Combiner::None ? 0 : 1;

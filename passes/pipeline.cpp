@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "ir/graph/text.h"
-#include "passes/fuse/arrange.h"
 #include "passes/graph/expand.h"
 #include "support/diagnostic.h"
 

@@ -38,7 +38,8 @@ int Elaborator::derivative_order(const std::string& function) {
   for (const graph::Node& n : module_->at(function).nodes)
     for (const auto& [name, value] : n.attrs.list())
       if (const auto* r = std::get_if<graph::FunctionRef>(&value))
-        order = std::max(order, derivative_order(r->name) + (n.op->name == "value_and_grad" ? 1 : 0));
+        order =
+            std::max(order, derivative_order(r->name) + (n.op->form == graph::Form::ValueAndGrad ? 1 : 0));
   return orders_[function] = order;
 }
 
@@ -48,7 +49,7 @@ void Elaborator::check_variable(const Value& loss, const std::vector<bool>& reac
   if (!x.is(Kind::Tensor) || x.choice || !is_float(dtype(x)))
     fail(loc, fmt::format("grad is by a float tensor, not by {}", describe(x)));
   const graph::Node& node = b_[x.node];
-  if (node.operands.empty() && node.op->name != "parameter")
+  if (node.operands.empty() && node.op->form != graph::Form::Parameter)
     fail(loc, fmt::format("grad by {}, a constant, and equal constants are one value; differentiate by what "
                           "is computed",
                           describe(x)));

@@ -29,7 +29,7 @@ NodeId copy(Builder& to, const Nodes& nodes, NodeId n, const std::function<NodeI
   std::vector<NodeId> operands;
   for (NodeId q : node.operands) operands.push_back(map(q));
   if (const Loc* loc = nodes.f.locs.find(n - nodes.first)) to.set_location(*loc);
-  const NodeId made = node.op->name == "get"
+  const NodeId made = node.op->form == graph::Form::Get
                           ? to.get(operands[0], static_cast<int>(node.attrs.integer("index")))
                           : to.make(*node.op, std::move(operands), node.attrs);
   if (const std::string* name = nodes.f.names.find(n - nodes.first)) to.name(made, *name);
@@ -81,7 +81,7 @@ Outlined close(const Builder& b, const Nodes& nodes, const std::vector<bool>& va
     }
     const NodeId o = place(n);
     const graph::Node& node = b[o];
-    if (node.operands.empty() && node.op->name != "parameter") {
+    if (node.operands.empty() && node.op->form != graph::Form::Parameter) {
       inside[n] = body.make(*node.op, {}, node.attrs);
     } else {
       inside[n] = body.param(fmt::format("outer{}", out.constants.size()), b.type(o));

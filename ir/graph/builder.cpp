@@ -13,7 +13,7 @@ Builder::Builder(std::string name, const Module* module) : module_(module) {
 
 Builder::Builder(Function f, const Module* module) : function_(std::move(f)), module_(module) {
   for (NodeId i = 0; i < function_.nodes.size(); ++i)
-    if (function_[i].op->name != "parameter") intern(i, key_hash(function_[i]));
+    if (function_[i].op->form != Form::Parameter) intern(i, key_hash(function_[i]));
 }
 
 size_t Builder::key_hash(const Node& n) const {
@@ -189,7 +189,7 @@ NodeId copy_node(Builder& b, const Function& from, NodeId id, std::span<const No
   const Operands operands = from[id].operands.through(map);
   const Loc saved = b.location();
   if (const Loc* loc = from.locs.find(id)) b.set_location(*loc);
-  const NodeId n = from[id].op->name == "get"
+  const NodeId n = from[id].op->form == Form::Get
                        ? b.get(operands[0], static_cast<int>(from[id].attrs.integer("index")))
                        : b.copy(from, id, operands);
   b.set_location(saved);

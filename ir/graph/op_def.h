@@ -81,6 +81,21 @@ enum class Differentiable : uint8_t {
   Missing,  // an error on a path that needs it
 };
 
+// How an op is computed: by its meaning, or as each engine does what has none.
+enum class Form : uint8_t {
+  Meaning,
+  Parameter,
+  Get,
+  Call,
+  ValueAndGrad,
+  Scan,
+  Cond,
+  While,
+  AddRows,  // rows added to those that numbers name
+  Running,  // ir/ops/running_spec.h
+  Order,    // ir/ops/order_spec.h
+};
+
 struct OpDef {
   std::string_view name;
   std::string_view doc;
@@ -88,7 +103,8 @@ struct OpDef {
   int max_operands = 0;                                   // -1: any number
   std::vector<std::string_view> attributes;               // allowed names; "name!" is required
   std::vector<Type> (*infer)(const NodeView&) = nullptr;  // throws CompileError without place on bad operands
-  Meaning (*meaning)(const NodeView&, const Type& result) = nullptr;  // null: own kernel or control flow
+  Meaning (*meaning)(const NodeView&, const Type& result) = nullptr;  // null: `form` says what it is
+  Form form = Form::Meaning;
   Differentiable differentiable = Differentiable::Missing;
   GradientRule gradient = nullptr;
   bool elementwise = false;  // element i of the result depends on element i of each operand alone

@@ -23,7 +23,7 @@ class Printer {
     for (const auto& [key, value] : f_.notes) out += fmt::format(" {}={}", key, value);
     out += " {\n";
     for (NodeId i = 0; i < f_.nodes.size(); ++i)
-      if (f_[i].op->name != "parameter") out += line(i);
+      if (f_[i].op->form != Form::Parameter) out += line(i);
     out += "  return";
     for (size_t i = 0; i < f_.results.size(); ++i)
       out += fmt::format("{}%{}", i ? ", " : " ", names_[f_.results[i].node]);

@@ -53,11 +53,12 @@ void verify_node(const Function& f, NodeId id, const Module& m, Verified& known)
   const Node& n = f[id];
   for (NodeId q : n.operands) {
     GRADC_CHECK(q < id, "{} reads a later node", text_of(f, id));
-    GRADC_CHECK(f[q].types.size() == 1 || n.op->name == "get", "{} reads several results", text_of(f, id));
+    GRADC_CHECK(f[q].types.size() == 1 || n.op->form == Form::Get, "{} reads several results",
+                text_of(f, id));
   }
-  if (n.op->name == "parameter" || known.holds(f, n)) return;
+  if (n.op->form == Form::Parameter || known.holds(f, n)) return;
   verify_attributes(f, id);
-  if (n.op->name == "get") {
+  if (n.op->form == Form::Get) {
     const int64_t i = n.attrs.integer("index");
     const auto& tuple = f[n.operands[0]].types;
     GRADC_CHECK(i >= 0 && i < static_cast<int64_t>(tuple.size()) && n.types[0] == tuple[i],
@@ -83,7 +84,7 @@ void verify(const Function& f, const Module& m) {
   for (NodeId p : f.params) {
     GRADC_CHECK(p < f.nodes.size(), "@{} lists a parameter that is no node", f.name);
     GRADC_CHECK(std::exchange(free[p], 1) == 0, "@{} lists a parameter twice", f.name);
-    GRADC_CHECK(f[p].op->name == "parameter", "@{}: a parameter is {}", f.name, f[p].op->name);
+    GRADC_CHECK(f[p].op->form == Form::Parameter, "@{}: a parameter is {}", f.name, f[p].op->name);
   }
   for (const Result& r : f.results) {
     GRADC_CHECK(r.node < f.nodes.size() && f[r.node].types.size() == 1, "@{}: a result is no single value",

@@ -246,7 +246,7 @@ class DualRun {
     std::vector<Values> values(f.nodes.size());
     for (size_t i = 0; i < args.size(); ++i) values[f.params[i]] = {args[i]};
     for (NodeId id = 0; id < f.nodes.size(); ++id)
-      if (f[id].op->name != "parameter") values[id] = node(f, id, values, dims);
+      if (f[id].op->form != graph::Form::Parameter) values[id] = node(f, id, values, dims);
     Values out;
     for (const graph::Result& r : f.results) out.push_back(values[r.node].at(0));
     return out;
@@ -255,23 +255,30 @@ class DualRun {
  private:
   Values node(const Function& f, NodeId id, const std::vector<Values>& values, const Dims& dims) const {
     const Node& n = f[id];
-    if (n.op->name == "get") return {values[n.operands[0]].at(static_cast<size_t>(n.attrs.integer("index")))};
+    if (n.op->form == graph::Form::Get)
+      return {values[n.operands[0]].at(static_cast<size_t>(n.attrs.integer("index")))};
     Values x;
     for (NodeId q : n.operands) x.push_back(values[q].at(0));
-    if (n.op->name == "call") return function(m_.at(n.attrs.function("function")), x, dims);
-    if (n.op->name == "scan") return scan(n, x, dims);
-    if (n.op->name == "while") return while_loop(n, x, dims);
-    if (n.op->name == "cond") {
-      const bool then = x[0]->value.at(0) != 0;
-      return function(m_.at(n.attrs.function(then ? "then" : "otherwise")), {x.begin() + 1, x.end()}, dims);
+    switch (n.op->form) {
+      case graph::Form::Call:
+        return function(m_.at(n.attrs.function("function")), x, dims);
+      case graph::Form::Scan:
+        return scan(n, x, dims);
+      case graph::Form::While:
+        return while_loop(n, x, dims);
+      case graph::Form::Cond:
+        return function(m_.at(n.attrs.function(x[0]->value.at(0) != 0 ? "then" : "otherwise")),
+                        {x.begin() + 1, x.end()}, dims);
+      case graph::Form::AddRows:
+        return {scatter_add(x)};
+      case graph::Form::Order:
+        return {share(
+            {argsort(graph::order_spec(n.attrs), x[0]->value), Tensor(DType::F64, x[0]->value.shape())})};
+      case graph::Form::Running:
+        return {running(graph::running_spec(*n.op, n.attrs, x[0]->value.dtype()), *x[0])};
+      default:
+        return {evaluate(f, id, x, dims)};
     }
-    if (n.op->name == "scatter_add") return {scatter_add(x)};
-    if (graph::is_argsort(*n.op))
-      return {
-          share({argsort(graph::order_spec(n.attrs), x[0]->value), Tensor(DType::F64, x[0]->value.shape())})};
-    if (graph::is_running(*n.op))
-      return {running(graph::running_spec(*n.op, n.attrs, x[0]->value.dtype()), *x[0])};
-    return {evaluate(f, id, x, dims)};
   }
 
   Value evaluate(const Function& f, NodeId id, const Values& x, const Dims& dims) const {

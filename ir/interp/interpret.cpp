@@ -96,7 +96,7 @@ class Run {
       for (NodeId q : n.operands) ++readers[q];
     for (const graph::Result& r : f.results) ++readers[r.node];
     for (NodeId id = 0; id < f.nodes.size(); ++id) {
-      const bool parameter = f[id].op->name == "parameter";
+      const bool parameter = f[id].op->form == graph::Form::Parameter;
       if (!parameter) values[id] = node(f, id, values, dims);
       if (o_.observe)
         for (const Value& v : values[id]) o_.observe(f, id, *v);
@@ -122,7 +122,8 @@ class Run {
   Values node(const Function& f, NodeId id, const std::vector<Values>& values, const Dims& dims) const {
     const Node& n = f[id];
     Values operands;
-    if (n.op->name == "get") return {values[n.operands[0]].at(static_cast<size_t>(n.attrs.integer("index")))};
+    if (n.op->form == graph::Form::Get)
+      return {values[n.operands[0]].at(static_cast<size_t>(n.attrs.integer("index")))};
     for (NodeId q : n.operands) operands.push_back(values[q].at(0));
     if (graph::has_meaning(n)) {
       std::vector<const Tensor*> tensors;
@@ -133,20 +134,26 @@ class Run {
   }
 
   Values without_meaning(const Node& n, const Values& x, const Dims& dims) const {
-    if (n.op->name == "scatter_add") return {share(scatter_add(*x[0], *x[1], *x[2]))};
-    if (graph::is_running(*n.op))
-      return {share(running(graph::running_spec(*n.op, n.attrs, x[0]->dtype()), *x[0], fma_))};
-    if (graph::is_argsort(*n.op)) return {share(interp::argsort(graph::order_spec(n.attrs), *x[0]))};
-    if (n.op->name == "call") return function(m_.at(n.attrs.function("function")), x, dims);
-    if (n.op->name == "scan") return scan(n, x, dims);
-    if (n.op->name == "while") return while_loop(n, x, dims);
-    if (n.op->name == "cond") {
-      const bool then = x[0]->at(0) != 0;
-      return function(m_.at(n.attrs.function(then ? "then" : "otherwise")), {x.begin() + 1, x.end()}, dims);
+    switch (n.op->form) {
+      case graph::Form::AddRows:
+        return {share(scatter_add(*x[0], *x[1], *x[2]))};
+      case graph::Form::Running:
+        return {share(running(graph::running_spec(*n.op, n.attrs, x[0]->dtype()), *x[0], fma_))};
+      case graph::Form::Order:
+        return {share(interp::argsort(graph::order_spec(n.attrs), *x[0]))};
+      case graph::Form::Call:
+        return function(m_.at(n.attrs.function("function")), x, dims);
+      case graph::Form::Scan:
+        return scan(n, x, dims);
+      case graph::Form::While:
+        return while_loop(n, x, dims);
+      case graph::Form::Cond:
+        return function(m_.at(n.attrs.function(x[0]->at(0) != 0 ? "then" : "otherwise")),
+                        {x.begin() + 1, x.end()}, dims);
+      default:
+        GRADC_CHECK(false, "{} is interpreted once it is expanded", n.op->name);
+        return {};
     }
-    GRADC_CHECK(n.op->name != "value_and_grad", "value_and_grad is interpreted once it is expanded");
-    GRADC_CHECK(false, "the interpreter does not know {}", n.op->name);
-    return {};
   }
 
   Values scan(const Node& n, const Values& x, const Dims& dims) const {

@@ -5,9 +5,10 @@
 namespace gradc::graph {
 namespace {
 
-OpDef row(std::string_view name, std::string_view doc, std::vector<std::string_view> attributes) {
+OpDef row(std::string_view name, Form form, std::string_view doc, std::vector<std::string_view> attributes) {
   OpDef r;
   r.name = name;
+  r.form = form;
   r.doc = doc;
   r.attributes = std::move(attributes);
   r.max_operands = -1;
@@ -34,7 +35,7 @@ void check_arguments(const Function& f, const OperandTypes& given, std::string_v
 }
 
 OpDef call() {
-  OpDef r = row("call", "the results of a function", {"function!"});
+  OpDef r = row("call", Form::Call, "the results of a function", {"function!"});
   r.infer = [](const NodeView& v) {
     const Function& f = function_of(v, "function");
     check_arguments(f, v.operands, "call");
@@ -44,7 +45,7 @@ OpDef call() {
 }
 
 OpDef value_and_grad() {
-  OpDef r = row("value_and_grad",
+  OpDef r = row("value_and_grad", Form::ValueAndGrad,
                 "results of a function, then the gradients of its first, a scalar, for the parameters in wrt",
                 {"function!", "wrt!"});
   r.infer = [](const NodeView& v) {
@@ -68,7 +69,7 @@ OpDef value_and_grad() {
 // last slice to the first
 OpDef scan() {
   OpDef r = row(
-      "scan",
+      "scan", Form::Scan,
       "runs a body over the leading axis of xs, carrying values; gives the final carries and the stacked ys",
       {"function!", "consts!", "carries!", "length!", "reverse"});
   r.infer = [](const NodeView& v) {
@@ -101,8 +102,8 @@ OpDef scan() {
 }
 
 OpDef cond() {
-  OpDef r =
-      row("cond", "one of two functions of the same arguments, by a bool scalar", {"then!", "otherwise!"});
+  OpDef r = row("cond", Form::Cond, "one of two functions of the same arguments, by a bool scalar",
+                {"then!", "otherwise!"});
   r.min_operands = 1;
   r.infer = [](const NodeView& v) {
     const Function &a = function_of(v, "then"), &b = function_of(v, "otherwise");
@@ -117,7 +118,7 @@ OpDef cond() {
 }
 
 OpDef while_loop() {
-  OpDef r = row("while", "repeats a body while a condition holds, at most bound times",
+  OpDef r = row("while", Form::While, "repeats a body while a condition holds, at most bound times",
                 {"condition!", "body!", "bound!"});
   r.min_operands = 1;
   r.infer = [](const NodeView& v) {
@@ -135,7 +136,7 @@ OpDef while_loop() {
 }
 
 OpDef get() {
-  OpDef r = row("get", "one result of a node with several", {"index!"});
+  OpDef r = row("get", Form::Get, "one result of a node with several", {"index!"});
   r.min_operands = r.max_operands = 1;
   // The builder, which sees all results of the operand, puts the type of the one that is read.
   r.infer = [](const NodeView& v) { return std::vector<Type>{v.operands[0]}; };

@@ -184,6 +184,7 @@ OpDef gather() {
 OpDef scatter_add() {
   OpDef r = row("scatter_add",
                 "x with rows of u added at the rows that idx names, in ascending order of u; own kernel", {});
+  r.form = Form::AddRows;
   r.min_operands = r.max_operands = 3;
   r.updates = true;
   r.infer = [](const NodeView& v) {

@@ -94,6 +94,7 @@ OpDef stop_gradient() {
 
 std::vector<OpDef> leaf_ops() {
   OpDef parameter = leaf("parameter", "an argument of the function", {});
+  parameter.form = Form::Parameter;
   parameter.infer = [](const NodeView&) -> std::vector<Type> {
     refuse("a parameter is declared, not inferred");
   };

@@ -8,6 +8,7 @@ namespace gradc::graph {
 std::vector<OpDef> order_ops() {
   OpDef r;
   r.name = "argsort";
+  r.form = Form::Order;
   r.doc =
       "positions (i32) along an axis in the order of the elements, equals as they stood; NaN is larger than "
       "all";

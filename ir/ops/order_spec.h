@@ -13,7 +13,6 @@ struct OrderSpec {
   bool descending = false;
 };
 
-inline bool is_argsort(const OpDef& op) { return op.name == "argsort"; }
 inline OrderSpec order_spec(const Attrs& a) {
   return {static_cast<size_t>(a.integer("axis")), a.flag("descending")};
 }

@@ -20,7 +20,9 @@ std::vector<Type> infer(const NodeView& v, bool logical) {
 }
 
 OpDef row(std::string_view name, std::string_view doc) {
-  return one_operand(name, doc, {"axis!", "reverse", "exclusive", "accumulator"});
+  OpDef r = one_operand(name, doc, {"axis!", "reverse", "exclusive", "accumulator"});
+  r.form = Form::Running;
+  return r;
 }
 
 // A mask of cotangents has no accumulator: where it is set is a disjunction.
@@ -66,8 +68,6 @@ OpDef cumprod() {
 }
 
 }  // namespace
-
-bool is_running(const OpDef& op) { return op.name == "cumsum" || op.name == "cumprod"; }
 
 RunningSpec running_spec(const OpDef& op, const Attrs& a, DType operand) {
   RunningSpec r;

@@ -16,7 +16,6 @@ struct RunningSpec {
   DType accumulator = DType::F32;
 };
 
-bool is_running(const OpDef& op);
 RunningSpec running_spec(const OpDef& op, const Attrs& a, DType operand);
 
 }  // namespace gradc::graph

@@ -30,12 +30,12 @@ Function at_one(const Function& f, const Module& m) {
     const Node& n = f[i];
     const Loc* loc = f.locs.find(i);
     b.set_location(loc ? *loc : Loc{});
-    if (n.op->name == "parameter") {
+    if (n.op->form == Form::Parameter) {
       made.push_back(b.param(f.names.at(i), {n.type().dtype, at_one(n.type().shape)}));
       continue;
     }
     const Operands operands = n.operands.through(made);
-    if (n.op->name == "get")
+    if (n.op->form == Form::Get)
       made.push_back(b.get(operands[0], static_cast<int>(n.attrs.integer("index"))));
     else
       made.push_back(b.make(*n.op, operands, at_one(n.attrs)));

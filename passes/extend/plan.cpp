@@ -126,7 +126,7 @@ class Planner {
                        [](const auto& a) { return std::holds_alternative<FunctionRef>(a.second); });
   }
   void refuse_loop(NodeId i) const {
-    const NodeId n = f_[i].op->name == "get" ? f_[i].operands[0] : i;
+    const NodeId n = f_[i].op->form == Form::Get ? f_[i].operands[0] : i;
     if (names_functions(f_[n]))
       throw CompileError(location(n), fmt::format("what this {} gives is needed at more than one place, or "
                                                   "depends on what follows it",

@@ -9,12 +9,12 @@ using namespace graph;
 std::optional<Stacked> stacked(const Function& f, NodeId n, int64_t places) {
   Stacked s;
   s.scan = n;
-  if (f[n].op->name == "get") {
+  if (f[n].op->form == Form::Get) {
     s.scan = f[n].operands[0];
     s.result = static_cast<size_t>(f[n].attrs.integer("index"));
   }
   const Node& scan = f[s.scan];
-  if (scan.op->name != "scan" || scan.attrs.flag("reverse") || !scan.attrs.shape("length")[0].is(places))
+  if (scan.op->form != Form::Scan || scan.attrs.flag("reverse") || !scan.attrs.shape("length")[0].is(places))
     return std::nullopt;
   s.consts = static_cast<size_t>(scan.attrs.integer("consts"));
   s.carries = static_cast<size_t>(scan.attrs.integer("carries"));

@@ -24,7 +24,7 @@ class Decider {
   }
 
  private:
-  bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
+  bool is_param(NodeId n) const { return f_[n].op->form == graph::Form::Parameter; }
 
   // Results that could be written in place, each node into one parameter.
   void choose() {

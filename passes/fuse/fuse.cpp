@@ -7,7 +7,6 @@
 #include <queue>
 
 #include "ir/graph/text.h"
-#include "passes/fuse/arrange.h"
 #include "passes/fuse/donation.h"
 #include "passes/fuse/ordered_graph.h"
 #include "support/check.h"
@@ -42,7 +41,7 @@ class Fuser {
   }
 
  private:
-  bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
+  bool is_param(NodeId n) const { return f_[n].op->form == graph::Form::Parameter; }
   bool has_meaning(NodeId n) const { return meaning_at(n) != nullptr; }
   const std::shared_ptr<const Meaning>& meaning_at(NodeId n) const { return reads_.meanings()[n]; }
   const Meaning& meaning(NodeId n) const { return *meaning_at(n); }

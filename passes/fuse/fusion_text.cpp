@@ -186,7 +186,7 @@ class Parser : Scanner {
   }
   NodeId parameter() {
     const NodeId n = node();
-    if (f_->nodes[n].op->name != "parameter") fail("expected a parameter");
+    if (f_->nodes[n].op->form != graph::Form::Parameter) fail("expected a parameter");
     return n;
   }
 

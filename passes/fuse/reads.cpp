@@ -53,6 +53,24 @@ bool only_moves(const Meaning& m) {
   });
 }
 
+bool pads_little(const graph::Function& f, NodeId n) {
+  constexpr double kMost = 2;
+  if (f[n].operands.size() != 1 || f[n].types.size() != 1) return false;
+  const Shape &from = f.type(f[n].operands[0]).shape, &to = f.type(n).shape;
+  if (from.size() != to.size() || from == to || planned_count(to) > kMost * planned_count(from)) return false;
+  if (!graph::has_meaning(f[n])) return false;
+  const Meaning m = graph::meaning_of(f, n);
+  if (m.combine != Combiner::None || m.reads.size() != 1 || m.reads[0].guards.empty() || !only_moves(m))
+    return false;
+  // Padding that is negative cuts elements off.
+  const auto adds = [](const Index& amount) { return amount.is_constant() && amount.constant_part() >= 0; };
+  for (size_t a = 0; a < to.size(); ++a) {
+    const Index low = Index::var(static_cast<int>(a)) - m.reads[0].at[a];
+    if (!adds(low) || !adds(to[a] - from[a] - low)) return false;
+  }
+  return true;
+}
+
 ReadTable::ReadTable(const graph::Function& f) : f_(f) {
   const size_t n = f.nodes.size();
   meanings_.resize(n);

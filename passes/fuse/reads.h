@@ -27,6 +27,9 @@ struct ResolvedRead {
 double planned_count(const std::vector<Dim>& axes);
 // Whether elements are read, named or converted, and not computed.
 bool only_moves(const Meaning& m);
+// Whether n is its operand with little around it: computed for each of its elements, the operand costs hardly
+// more than in a loop of its own.
+bool pads_little(const graph::Function& f, NodeId n);
 
 class ReadTable {
  public:

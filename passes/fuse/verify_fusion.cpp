@@ -41,7 +41,7 @@ class Verifier {
     int group = -1, member = -1;
   };
 
-  bool is_param(NodeId n) const { return f_[n].op->name == "parameter"; }
+  bool is_param(NodeId n) const { return f_[n].op->form == graph::Form::Parameter; }
   std::string text(NodeId n) const {
     const std::string* name = f_.names.find(n);
     return fmt::format("@{}: %{} ({})", f_.name, name ? *name : fmt::format("{}", n), f_[n].op->name);
@@ -169,7 +169,7 @@ void verify(const graph::Module& m, const FusedStep& s) {
     std::vector<StatePlace> places = state.copies;
     places.push_back(state.place);
     for (const auto& [layout, at] : places)
-      GRADC_CHECK(p < entry.nodes.size() && entry[p].op->name == "parameter" &&
+      GRADC_CHECK(p < entry.nodes.size() && entry[p].op->form == graph::Form::Parameter &&
                       layout.fits(entry.type(p).rank()) && at >= 0 && at % 64 == 0 && at <= s.state_bytes,
                   "a node of @{} is state at {}", s.entry, at);
   }

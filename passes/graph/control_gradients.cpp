@@ -35,7 +35,7 @@ Cut cut(const Function& g, NodeId end, const std::set<NodeId>& cotangents,
   for (NodeId r : results) wanted[r] = true;
   for (NodeId i = static_cast<NodeId>(g.nodes.size()); i-- > 0;) {
     if (!wanted[i] || cotangents.count(i)) continue;
-    if (g[i].op->name == "parameter") {
+    if (g[i].op->form == Form::Parameter) {
       c.read.insert(i);
     } else if (i >= end || is_cheap(g, i)) {
       c.copied[i] = true;
@@ -55,7 +55,7 @@ Function forward_part(const Function& g, NodeId end, const std::vector<NodeId>& 
   for (const auto& [name, info] : g.dims) b.dim(name, info);
   std::vector<NodeId> map(end, kNone);
   for (NodeId i = 0; i < end; ++i)
-    map[i] = g[i].op->name == "parameter" ? b.param(g.names.at(i), g.type(i)) : copy_node(b, g, i, map);
+    map[i] = g[i].op->form == Form::Parameter ? b.param(g.names.at(i), g.type(i)) : copy_node(b, g, i, map);
   for (const auto* list : {&results, &kept})
     for (NodeId r : *list) b.result(map[r]);
   return prune_function(b.finish(), m);

@@ -25,7 +25,7 @@ const Function& Differentiator::expanded(const std::string& name) {
 
 Function Differentiator::expand(const Function& f) {
   return rebuild(f, done_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-    if (f[i].op->name != "value_and_grad") return std::nullopt;
+    if (f[i].op->form != Form::ValueAndGrad) return std::nullopt;
     return value_and_grad(b, f[i], made);
   });
 }

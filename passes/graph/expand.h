@@ -41,6 +41,12 @@ graph::Module fold(const graph::Module& m);
 // Loops are handed what they read, and rows of small tables as the numbers of the rows.
 graph::Module inputs(const graph::Module& m);
 
+// Values that are read padded are stored once, padded: their other readers read the inside, so that they are
+// computed where they are padded. Small operands whose elements lie apart along the last axis of the result,
+// along which lanes run, are transposed once instead of for each piece of the result. What windows of a
+// convolution to few channels are of has a row of the image last, along which lanes run then. Exact.
+graph::Module arrange(const graph::Module& m);
+
 // At the planned values of a function's dimensions, 64 where the text says none.
 int64_t planned(const graph::Function& f, const Dim& d);
 

@@ -55,7 +55,7 @@ class Hoist {
     for (NodeId i : before_) map[i] = n.param(".before" + std::to_string(i), body_.type(i));
     for (NodeId i = 0; i < body_.nodes.size(); ++i) {
       const auto& q = body_[i].operands;
-      if (map[i] != kNone || body_[i].op->name == "parameter" ||
+      if (map[i] != kNone || body_[i].op->form == Form::Parameter ||
           std::any_of(q.begin(), q.end(), [&](NodeId o) { return map[o] == kNone; }))
         continue;
       const auto it = turned_.find(i);

@@ -34,7 +34,7 @@ class Inliner {
 
   Function expand(const Function& f) {
     return rebuild(f, done_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-      if (f[i].op->name != "call") return std::nullopt;
+      if (f[i].op->form != Form::Call) return std::nullopt;
       std::vector<NodeId> args;
       for (NodeId q : f[i].operands) args.push_back(made[q]);
       return inline_call(b, done_.at(f[i].attrs.function("function")), args);

@@ -42,7 +42,7 @@ class Inputs {
       for (NodeId q : n.operands) ++uses[q];
     for (const Result& r : f.results) ++uses[r.node];
     Function out = rebuild(f, done_, [&](Builder& b, NodeId i, const std::vector<NodeId>& made) -> Results {
-      if (f[i].op->name != "scan") return std::nullopt;
+      if (f[i].op->form != Form::Scan) return std::nullopt;
       return scan(b, f, i, made, uses);
     });
     done_.functions.emplace(f.name, std::move(out));
@@ -146,7 +146,7 @@ class Inputs {
       }
     }
     for (NodeId i = 0; i < body.nodes.size(); ++i)
-      if (body[i].op->name != "parameter") map[i] = copy_node(b, body, i, map);
+      if (body[i].op->form != Form::Parameter) map[i] = copy_node(b, body, i, map);
     for (const Result& r : body.results) b.result(map[r.node], r.name);
     Function out = b.finish();
     out.notes = body.notes;

@@ -33,7 +33,7 @@ class OverScans {
         if (const auto* r = std::get_if<graph::FunctionRef>(&value)) visit(r->name);
     graph::Function g = rebuild(
         f, out_, [&](graph::Builder& b, graph::NodeId i, const std::vector<graph::NodeId>& made) -> Results {
-          if (f[i].op->name != "scan") return std::nullopt;
+          if (f[i].op->form != graph::Form::Scan) return std::nullopt;
           Rewrite rewrite(b, out_, f, i, made);
           if (!rewrite.plan()) return std::nullopt;
           const std::string body = fresh(f[i].attrs.function("function"));

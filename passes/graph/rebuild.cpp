@@ -18,7 +18,7 @@ int64_t planned(const Function& f, const Dim& d) {
 bool has_scans(const Module& m) {
   return std::any_of(m.functions.begin(), m.functions.end(), [](const auto& f) {
     return std::any_of(f.second.nodes.begin(), f.second.nodes.end(),
-                       [](const Node& n) { return n.op->name == "scan"; });
+                       [](const Node& n) { return n.op->form == Form::Scan; });
   });
 }
 
@@ -30,12 +30,12 @@ Function rebuild(const Function& f, const Module& m, const Replace& replace) {
   std::map<NodeId, std::vector<NodeId>> replaced;
   for (NodeId i = 0; i < f.nodes.size(); ++i) {
     const Node& n = f[i];
-    if (n.op->name == "parameter") {
+    if (n.op->form == Form::Parameter) {
       made[i] = b.param(f.names.at(i), n.type());
     } else if (Results r = replace(b, i, made)) {
       if (r->size() == 1) made[i] = r->front();
       replaced[i] = std::move(*r);
-    } else if (n.op->name == "get" && replaced.count(n.operands[0])) {
+    } else if (n.op->form == Form::Get && replaced.count(n.operands[0])) {
       made[i] = replaced[n.operands[0]][static_cast<size_t>(n.attrs.integer("index"))];
     } else {
       made[i] = copy_node(b, f, i, made);

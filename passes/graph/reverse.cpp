@@ -50,7 +50,7 @@ void Reverse::visit(NodeId i) {
 
 // One result of several arrives through `get`; the node itself is visited when all of them have.
 void Reverse::visit_control(NodeId i, const Node& node) {
-  if (node.op->name == "get") {
+  if (node.op->form == Form::Get) {
     const NodeId tuple = node.operands[0];
     std::vector<NodeId>& all = of_results_[tuple];
     all.resize(b_[tuple].types.size(), kNone);

@@ -62,7 +62,7 @@ class Siblings {
     }
     std::vector<NodeId> product(groups_.size(), kNone);
     for (NodeId i = 0; i < body_.nodes.size(); ++i) {
-      if (map[i] != kNone || body_[i].op->name == "parameter") continue;
+      if (map[i] != kNone || body_[i].op->form == Form::Parameter) continue;
       const auto g = group_of_.find(i);
       const auto root = roots_.find(i);
       if (g == group_of_.end() && root == roots_.end()) {

@@ -9,7 +9,7 @@
 #include "ir/ops/running_spec.h"
 #include "passes/lower/group_key.h"
 #include "passes/lower/lift_keys.h"
-#include "passes/lower/lower_argsort.h"
+#include "passes/lower/lower_order.h"
 #include "passes/lower/lower_running.h"
 #include "support/check.h"
 
@@ -349,29 +349,28 @@ struct StepBuilder::FunctionLowering {
   }
 
   static bool own_kernel_writes_once(const graph::OpDef& op) {
-    return graph::is_running(op) || graph::is_argsort(op);
+    return op.form == graph::Form::Running || op.form == graph::Form::Order;
   }
 
   void lower_opaque(NodeId n, Body& out) {
-    const std::string_view op = f[n].op->name;
-    if (op == "get") {
-      views[n] = tuples.at(f[n].operands[0])[f[n].attrs.integer("index")];
-    } else if (op == "scan") {
-      lower_scan(n, out);
-    } else if (op == "cond") {
-      lower_cond(n, out);
-    } else if (op == "while") {
-      lower_while(n, out);
-    } else if (op == "scatter_add") {
-      lower_scatter_add(n, out);
-    } else if (graph::is_argsort(*f[n].op)) {
-      lower_argsort(n, out);
-    } else if (graph::is_running(*f[n].op)) {
-      const Type& t = f.type(n);
-      b.emit({lower_running(graph::running_spec(*f[n].op, f[n].attrs, t.dtype), t, b.fma_), {}},
-             {view_of(f[n].operands[0]), view_of(n)}, std::string(op), out);
-    } else {
-      GRADC_CHECK(false, "op {} reached the step unexpanded", op);
+    switch (f[n].op->form) {
+      case graph::Form::Get:
+        views[n] = tuples.at(f[n].operands[0])[f[n].attrs.integer("index")];
+        return;
+      case graph::Form::Scan:
+        return lower_scan(n, out);
+      case graph::Form::Cond:
+        return lower_cond(n, out);
+      case graph::Form::While:
+        return lower_while(n, out);
+      case graph::Form::AddRows:
+        return lower_add_rows(n, out);
+      case graph::Form::Order:
+        return lower_order(n, out);
+      case graph::Form::Running:
+        return lower_running_sum(n, out);
+      default:
+        GRADC_CHECK(false, "op {} reached the step unexpanded", f[n].op->name);
     }
   }
 
@@ -497,7 +496,7 @@ struct StepBuilder::FunctionLowering {
 
   // Levels of merges until one run covers the axis, back and forth between the result and a second buffer so
   // that the last one writes the result.
-  void lower_argsort(NodeId n, Body& out) {
+  void lower_order(NodeId n, Body& out) {
     const graph::OrderSpec o = graph::order_spec(f[n].attrs);
     const NodeId x = f[n].operands[0];
     const int levels = std::max(1, graph::doublings(f, f.type(n).shape[o.axis] + 1));
@@ -507,20 +506,30 @@ struct StepBuilder::FunctionLowering {
       const size_t to = static_cast<size_t>(levels - 1 - level) % 2;
       std::vector<View> views{view_of(x), places[to]};
       if (level > 0) views.insert(views.begin() + 1, places[1 - to]);
-      b.emit({merge_kernel(o, f.type(x), level, b.fma_), {}}, views, "argsort", out);
+      emit_own(n, merge_kernel(o, f.type(x), level, b.fma_), views, out);
     }
   }
 
+  // A kernel of an op's own has the op's name.
+  void emit_own(NodeId n, kernel::Kernel k, const std::vector<View>& views, Body& out) {
+    k.name = f[n].op->name;
+    b.emit({std::move(k), {}}, views, std::string(f[n].op->name), out);
+  }
+
+  void lower_running_sum(NodeId n, Body& out) {
+    const Type& t = f.type(n);
+    emit_own(n, lower_running(graph::running_spec(*f[n].op, f[n].attrs, t.dtype), t, b.fma_),
+             {view_of(f[n].operands[0]), view_of(n)}, out);
+  }
+
   // Rows of u are added in ascending order, in all columns at once or in some by each thread.
-  void lower_scatter_add(NodeId n, Body& out) {
+  void lower_add_rows(NodeId n, Body& out) {
     const graph::Operands& operands = f[n].operands;
     const Type &table = f.type(n), &ids = f.type(operands[1]), &rows = f.type(operands[2]);
     const View target = view_of(n);
     b.copy(view_of(operands[0]), target, table, out);
     if (table.shape[0].is(0)) return;  // no number names a row
-    Lowered l;
-    kernel::Kernel& k = l.kernel;
-    k.name = "scatter_add";
+    kernel::Kernel k;
     k.fma = b.fma_;
     k.buffers = {{"ids", ids.dtype, ids.shape, kernel::Space::In, {}},
                  {"rows", rows.dtype, rows.shape, kernel::Space::In, {}},
@@ -554,7 +563,7 @@ struct StepBuilder::FunctionLowering {
     for (int a = table.rank() - 1; a >= 1; --a)
       body = {kernel::make_for({bound + a, table.shape[a], kernel::LoopKind::Axis, body})};
     k.body = std::move(body);
-    b.emit(std::move(l), {view_of(operands[1]), view_of(operands[2]), target}, "scatter_add", out);
+    emit_own(n, std::move(k), {view_of(operands[1]), view_of(operands[2]), target}, out);
   }
 };
 

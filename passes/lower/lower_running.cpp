@@ -43,7 +43,6 @@ class Writer {
 
 Kernel lower_running(const graph::RunningSpec& r, const Type& t, bool fma) {
   Kernel k;
-  k.name = r.combine == Combiner::Mul ? "cumprod" : "cumsum";
   k.fma = fma;
   k.buffers = {{"from", t.dtype, t.shape, Space::In, {}},
                {"to", t.dtype, t.shape, Space::Out, {}},

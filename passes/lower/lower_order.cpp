@@ -1,4 +1,4 @@
-#include "passes/lower/lower_argsort.h"
+#include "passes/lower/lower_order.h"
 
 #include <utility>
 
@@ -11,7 +11,6 @@ namespace {
 class Merge {
  public:
   Merge(const graph::OrderSpec& o, const Type& t, int level, bool fma) : o_(o), t_(t), level_(level) {
-    k_.name = "argsort";
     k_.fma = fma;
     k_.buffers = {{"x", t.dtype, t.shape, Space::In, {}}};
     if (level > 0) k_.buffers.push_back({"runs", DType::I32, t.shape, Space::In, {}});

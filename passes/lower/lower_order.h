@@ -1,4 +1,5 @@
-// The kernels of argsort: merges of runs that double in length, without branches or memory of their own.
+// The kernels of positions in order: merges of runs that double in length, without branches or memory of
+// their own.
 #pragma once
 
 #include "ir/kernel/kernel.h"

@@ -1,5 +1,3 @@
-#include "passes/fuse/arrange.h"
-
 #include <algorithm>
 #include <array>
 #include <map>
@@ -197,24 +195,6 @@ Function lay_windows_side_by_side(const Function& f, const Module& m) {
 }
 
 }  // namespace
-
-bool pads_little(const Function& f, NodeId n) {
-  constexpr double kMost = 2;
-  if (f[n].operands.size() != 1 || f[n].types.size() != 1) return false;
-  const Shape &from = f.type(f[n].operands[0]).shape, &to = f.type(n).shape;
-  if (from.size() != to.size() || from == to || planned_count(to) > kMost * planned_count(from)) return false;
-  if (!has_meaning(f[n])) return false;
-  const Meaning m = meaning_of(f, n);
-  if (m.combine != Combiner::None || m.reads.size() != 1 || m.reads[0].guards.empty() || !only_moves(m))
-    return false;
-  // Padding that is negative cuts elements off.
-  const auto adds = [](const Index& amount) { return amount.is_constant() && amount.constant_part() >= 0; };
-  for (size_t a = 0; a < to.size(); ++a) {
-    const Index low = Index::var(static_cast<int>(a)) - m.reads[0].at[a];
-    if (!adds(low) || !adds(to[a] - from[a] - low)) return false;
-  }
-  return true;
-}
 
 Module arrange(const Module& m) {
   return each_function(m, [](const Function& f, const Module& all) {

@@ -249,23 +249,29 @@ typename A::F tanh_f64(A& a, typename A::F x) {
   const typename A::F over = a.add(a.mad(back, bottom, top), a.mad(back, bottom_low, top_low));
   return copy_sign(a, a.mad(over, inverse, y), x);
 }
-// With 2|x| = n ln 2 + 2h, f = (e^2|x| - 1) / 2 = 2^n (e^2h - 1) / 2 + (2^n - 1) / 2: f / (f + 1), and for
-// small x, where the rounding of f + 1 shows, f - f (f / (f + 1)). The tail of e^2h is a fit of
-// bench/ulp/fit.py.
+// Up to 0.82 a fraction, m - m^3 P(m^2) / Q(m^2); beyond, with 2m = n ln 2 + 2h, 1 - 1 / (2^n (e^2h / 2) +
+// 1/2). Both are one division, whose error counts a third or less in the sum. The coefficients are fits of
+// bench/ulp/fit.py, which bench/ulp/refine.cpp moved by a few units until no result is off by one.
 template <class A>
 typename A::F tanh_f32(A& a, typename A::F x) {
   const typename A::F magnitude = a.abs(x), most = a.c(9.1);  // tanh of which is 1
   const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
+  const typename A::F z = a.mul(m, m);
+  const typename A::F near_top = a.mul(m, a.mul(z, polynomial(a, z, {-1.912997365, -0.0845248475671})));
+  const typename A::F near_bottom = polynomial(a, z, {5.73899173737, 2.54917144775, 0.0905001536012});
   const Whole<A> w = nearest(a, m, 2 * kPerLn2, 1);
   // ln 2 in one part: the larger n, the less an error of h counts.
   const typename A::F h = a.mad(w.n, a.c(-0.5 / kPerLn2), m);
-  const typename A::F tail = polynomial(
-      a, h, a.mul(h, h), std::array{1.0, 0.666661560535, 0.333331376314, 0.133874461055, 0.0446049682796});
-  const typename A::F q = a.mad(a.mul(h, h), tail, h);
+  const typename A::F square = a.mul(h, h);
+  const typename A::F tail =
+      polynomial(a, h, square,
+                 std::array{1.00000035763, 0.666660785675, 0.333332896233, 0.133910149336, 0.0442393124104});
+  const typename A::F half = a.mad(square, tail, a.add(h, a.c(0.5)));
   const typename A::F power = a.from_bits(a.shl(w.shifted, Floating<A>::mantissa));
-  const typename A::F f = a.mad(power, q, a.mad(power, a.c(0.5), a.c(-0.5)));
-  const typename A::F y = a.div(f, a.add(f, a.c(1)));
-  return copy_sign(a, a.select(a.lt(m, a.c(0.3)), a.mad(a.neg(f), y, f), y), x);
+  const auto near = a.lt(m, a.c(0.82));
+  const typename A::F top = a.select(near, near_top, a.c(-1));
+  const typename A::F bottom = a.select(near, near_bottom, a.mad(power, half, a.c(0.5)));
+  return copy_sign(a, a.add(a.select(near, m, a.c(1)), a.div(top, bottom)), x);
 }
 template <class A>
 typename A::F tanh(A& a, typename A::F x) {
@@ -326,17 +332,23 @@ typename A::F erf_f64(A& a, typename A::F x) {
 }
 // With h = 2 (1 - sqrt(erfc(m))) of m = |x|: h - h^2 / 4, in which an error of h counts the less the nearer
 // the result is to 1, so that one polynomial of degree 13, h = m + m P(m), is enough: a fit of
-// bench/ulp/fit.py.
+// bench/ulp/fit.py. In threes, as with powers of m^2 their error would show at m = 3; what rounding h loses
+// is added at last.
 template <class A>
 typename A::F erf_f32(A& a, typename A::F x) {
   const typename A::F magnitude = a.abs(x), most = a.c(4);  // erf of which is 1
   const typename A::F m = a.select(a.gt(magnitude, most), most, magnitude);
   static constexpr double fit[] = {
-      0.128379166126,     0.318309664726,    -0.196534454823,   -0.0855870693922,  0.0333771854639,
-      0.014741375111,     -0.00494068767875, -0.00129384815227, -9.56424992182e-5, 0.000670161331072,
-      -0.000301376014249, 6.25215470791e-5,  -6.56808924759e-6, 2.84328706357e-7};
-  const typename A::F h = a.mad(m, polynomial(a, m, a.mul(m, m), fit), m);
-  return copy_sign(a, a.mad(a.mul(h, a.c(-0.25)), h, h), x);
+      0.128379166126,     0.318309724331,    -0.196535915136,   -0.085575029254,    0.0333285704255,
+      0.0148543482646,    -0.00510534085333, -0.0011359321652,  -0.000197733257664, 0.000714864290785,
+      -0.000314430013532, 6.4953121182e-5,   -6.82911377226e-6, 2.9660404266e-7};
+  const typename A::F cube = a.mul(m, a.mul(m, m));
+  const auto part = [&](int from, int n) { return polynomial(a, m, std::span(fit).subspan(from, n)); };
+  typename A::F p = part(12, 2);
+  for (int i = 9; i >= 0; i -= 3) p = a.mad(cube, p, part(i, 3));
+  const typename A::F h = a.mad(m, p, m), low = a.mad(m, p, a.sub(m, h));
+  const typename A::F slope = a.mad(h, a.c(-0.5), a.c(1));
+  return copy_sign(a, a.add(h, a.mad(a.mul(h, a.c(-0.25)), h, a.mul(low, slope))), x);
 }
 template <class A>
 typename A::F erf(A& a, typename A::F x) {

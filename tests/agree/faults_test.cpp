@@ -251,7 +251,7 @@ func @f[B <= 5 plan 4](%x: f32[B,198], %y: i32[B], %z: f32[B,6]) -> (f32[B,198],
   %class = iota() {shape=[B,9], axis=1, dtype=i32}
   %yb = broadcast(%y) {dims=[0], shape=[B,9]}
   %hit = eq(%class, %yb)
-  %u = tanh(%r)
+  %u = erf(%r)
   %c = select(%hit, %r, %u)
   return %e, %t, %c
 }

@@ -6,9 +6,10 @@ usage: kernels.py GRADC [--threads 1] [--quick|--full] [--only KIND] [--seed N]
 Contractions and convolutions: share of the multiply-add peak. All others: the time that a copy (of what is read and
 written) and a read or write (of what is read or written beyond that) of as many bytes take, or the arithmetic at the
 rate of multiply-adds if that takes more, over the time measured. All in one run, pinned.
-Beside contractions numpy with its BLAS, alternating, where numpy has one.
+Beside contractions, alternating, what this Python has of: the OpenBLAS of numpy, oneDNN (`pip install onednn-cpu-gomp`),
+`torch.mm`. The first two are called without Python.
 """
-import argparse, json, math, os, pathlib, statistics, subprocess, sys, tempfile, time
+import argparse, importlib.util, json, math, os, pathlib, statistics, subprocess, sys, tempfile, time
 
 import kernel_cases
 
@@ -39,21 +40,20 @@ class Server:
         self.process.wait()
 
 
-def serve_numpy():
+def serve_torch():
     """Milliseconds of a product, the median of `rounds` calls, for each line `role m n k rounds`."""
-    import numpy
+    import torch
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     for line in sys.stdin:
         role, *numbers = line.split()
         m, n, k, rounds = map(int, numbers)
-        draw = numpy.random.default_rng(1)
-        a = draw.random((k, m) if role == "TN" else (m, k), numpy.float32) - 0.5
-        b = draw.random((n, k) if role == "NT" else (k, n), numpy.float32) - 0.5
-        a, b, c = a.T if role == "TN" else a, b.T if role == "NT" else b, numpy.empty((m, n), numpy.float32)
+        a, b, c = torch.rand((k, m) if role == "TN" else (m, k)) - 0.5, torch.rand((n, k) if role == "NT" else (k, n)) - 0.5, torch.empty((m, n))
+        a, b = a.T if role == "TN" else a, b.T if role == "NT" else b
         times, calls = [], 1
         for r in range(-5, rounds):
             start = time.perf_counter_ns()
             for _ in range(calls):
-                numpy.dot(a, b, out=c)
+                torch.mm(a, b, out=c)
             took = time.perf_counter_ns() - start
             times.append(took / calls)
             if r == -1:  # as gradc does it
@@ -61,14 +61,15 @@ def serve_numpy():
         print(statistics.median(times[5:]) / 1e6, flush=True)
 
 
-def numpy_blas():
-    """The name of numpy's BLAS, "" where it has none of its own."""
-    try:
-        import numpy
-        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return f"numpy {numpy.__version__}, {blas['name']} {blas.get('version', '')}".strip() if blas.get("found") else ""
-    except Exception:  # no numpy, or one too old to say
-        return ""
+def peers_here():
+    """(name, library, symbol), of torch the name alone: what of them this Python has."""
+    found = []
+    numpy = importlib.util.find_spec("numpy")
+    if numpy:
+        libraries = sorted((pathlib.Path(numpy.origin).parent.parent / "numpy.libs").glob("*openblas*.so*"))
+        found += [("OpenBLAS", str(l), "scipy_cblas_sgemm64_" if "64" in l.name else "scipy_cblas_sgemm") for l in libraries[:1]]
+    found += [("oneDNN", str(l), "dnnl_sgemm") for l in sorted(pathlib.Path(sys.prefix, "lib").glob("libdnnl.so"))]
+    return found + ([("torch.mm", "", "")] if importlib.util.find_spec("torch") else [])
 
 
 class Bench:
@@ -81,14 +82,16 @@ class Bench:
         helper = folder / "machine"
         subprocess.run([os.environ.get("CXX", "c++"), "-O3", "-march=native", "-std=c++20", "-pthread", HERE / "machine.cpp", "-o", helper], check=True)
         self.machine = Server([*self.pin, helper])
-        self.blas = numpy_blas()
-        self.numpy = self.blas and Server([*self.pin, sys.executable, __file__, "--serve-numpy"], OPENBLAS_NUM_THREADS=str(threads),
-                                          OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+        products = folder / "products"
+        subprocess.run([os.environ.get("CXX", "c++"), "-O2", "-std=c++20", HERE / "products.cpp", "-o", products, "-ldl"], check=True)
+        count = {f"{library}_NUM_THREADS": str(threads) for library in ("OPENBLAS", "OMP", "MKL")}
+        self.peers = {name: Server([*self.pin, *([products, library, symbol] if library else [sys.executable, __file__, "--serve-torch"])], **count)
+                      for name, library, symbol in peers_here()}
         self.peaks = []
         self.level_sizes = cache_sizes()
 
     def close(self):
-        for server in filter(None, (self.machine, self.numpy)):
+        for server in (self.machine, *self.peers.values()):
             server.close()
 
     def measure_peak(self):
@@ -115,15 +118,15 @@ class Bench:
     def measure(self, case):
         estimate = max(self.time(case, 11), 1e-4)
         rounds = min(max(int(RUN_MS / estimate), 11), 20000)
-        ours, theirs, bound = [], [], []
+        ours, theirs, bound = [], {name: [] for name in self.peers if case.blas}, []
         for _ in range(MEDIANS if estimate < LONG_MS else 1):
             ours.append(self.time(case, rounds))
-            if case.blas and self.numpy:
-                theirs.append(self.numpy.ask(*case.blas, rounds))
+            for name, times in theirs.items():
+                times.append(self.peers[name].ask(*case.blas, rounds))
             if not case.operations:
                 bound.append(self.best_ms(case))
         # Of the machine's rates the best: a moment that a neighbour spoiled must not flatter the kernel.
-        return {"case": case, "ms": statistics.median(ours), "blas_ms": statistics.median(theirs) if theirs else None,
+        return {"case": case, "ms": statistics.median(ours), "peers": {name: statistics.median(times) for name, times in theirs.items()},
                 "bound_ms": min(bound) if bound else None}
 
     def level(self, case):
@@ -170,22 +173,26 @@ def mean_lines(kind, rows, peak):
     for name, group in groups.items():
         if group:
             line = f"Geometric mean {name}, {len(group)}: {100 * geometric_mean([share(r, peak) for r in group]):.1f} % of the peak"
-            beside = [r["blas_ms"] / r["ms"] for r in group if r["blas_ms"]]
-            out.append(line + (f"; {geometric_mean(beside):.2f} times as fast as numpy." if beside else "."))
+            beside = {peer: geometric_mean([r["peers"][peer] / r["ms"] for r in group]) for peer in group[0]["peers"]}
+            if len(beside) > 1:
+                beside["the best of them for each"] = geometric_mean([min(r["peers"].values()) / r["ms"] for r in group])
+            out.append("; ".join([line] + [f"{ratio:.2f} times as fast as {peer}" for peer, ratio in beside.items()]) + ".")
     return out
 
 
 def table(bench, kind, rows, peak):
     rows = sorted(rows, key=lambda r: share(r, peak))
-    beside = any(r["blas_ms"] for r in rows)
+    beside = rows[0]["peers"]
     unit, of = ("Gflop/s", "peak") if kind in ARITHMETIC else ("GB/s", "bound")
-    head = ["case", "µs", unit, f"share of the {of}", *(["bound by"] if of == "bound" else []), *(["numpy µs", "numpy / gradc"] if beside else [])]
+    head = ["case", "µs", unit, f"share of the {of}", *(["bound by"] if of == "bound" else []), *(["best peer", "µs", "peer / gradc"] if beside else [])]
     print(f"\n## {kind}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
     for r in rows:
         c = r["case"]
         cells = [c.name, f"{1000 * r['ms']:.4g}", f"{(c.operations or c.read + c.written) / r['ms'] / 1e6:.1f}", f"{100 * share(r, peak):.1f} %"]
         cells += ["arithmetic" if arithmetic_ms(c, peak) > r["bound_ms"] else bench.level(c)] if of == "bound" else []
-        cells += [f"{1000 * r['blas_ms']:.4g}", f"{r['blas_ms'] / r['ms']:.2f}"] if r["blas_ms"] else ["-", "-"] if beside else []
+        if beside:
+            best = min(r["peers"], key=r["peers"].get)
+            cells += [best, f"{1000 * r['peers'][best]:.4g}", f"{r['peers'][best] / r['ms']:.2f}"]
         print(f"| {' | '.join(cells)} |")
     print("\n" + "  \n".join(mean_lines(kind, rows, peak)))
 
@@ -220,7 +227,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(o.gradc.resolve(), o.threads, pathlib.Path(folder))
         cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
-        print(f"{cpu}, {o.threads} threads on cores {bench.pin[-1]}, {len(chosen)} cases, seed {o.seed}; beside {bench.blas or 'nothing: no numpy with a BLAS'}")
+        print(f"{cpu}, {o.threads} threads on cores {bench.pin[-1]}, {len(chosen)} cases, seed {o.seed}; beside {', '.join(bench.peers) or 'nothing: this Python has none of the peers'}")
         one = kernel_cases.f32(1)
         floor = bench.time(kernel_cases.Case("", "empty", kernel_cases.function([("x", one)], [f"y: {one}"], ["%y = neg(%x)", "%y"])), 20000)
         results, failed = [], []
@@ -242,7 +249,7 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--serve-numpy"]:
-        serve_numpy()
+    if sys.argv[1:] == ["--serve-torch"]:
+        serve_torch()
     else:
         sys.exit(main())

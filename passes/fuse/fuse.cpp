@@ -19,6 +19,7 @@ using graph::kNone;
 
 constexpr int64_t kMaxScratchElements = 1 << 14;  // a row kernel's arrays stay in L1 and L2
 constexpr int kMaxGroupWeight = 192;              // scalar operations: LLVM takes bounded time for a kernel
+constexpr size_t kNear = 64;                      // nodes between the first ones of groups that become one
 
 struct DraftGroup {
   std::vector<Dim> axes;
@@ -219,9 +220,46 @@ class Fuser {
       group.cut |= meaning(p).outputs > depth;  // p becomes an array over its inner axes
       ++moves_[meaning(p).combine == Combiner::None ? "join map" : "join reduction"];
       add(p, g, after);
+      for (int c : candidates)
+        if (c != g && may_merge(g, c)) merge(g, c);
       return true;
     }
     return false;
+  }
+
+  // Elementwise groups of the same axes that read the same value: one loop reads it once, and where it
+  // belongs to the loop it needs no memory.
+  bool may_merge(int first, int second) {
+    const DraftGroup &a = groups_[first], &b = groups_[second];
+    if (!is_elementwise(a) || !is_elementwise(b) || a.axes != b.axes || a.weight + b.weight > kMaxGroupWeight)
+      return false;
+    // What comes much later would wait in memory until then.
+    if (b.first > a.first + kNear) return false;
+    const size_t n = a.axes.size();
+    for (NodeId m : a.members)
+      for (const Use& u : uses_[m])
+        if (group_of_[u.consumer] == second)
+          for (const auto& map : u.maps)
+            if (!is_identity(map, n)) return false;
+    for (NodeId m : a.members)
+      if (!donation_safe(m, b, n)) return false;
+    for (NodeId m : b.members)
+      if (!donation_safe(m, a, n)) return false;
+    return order_.can_merge(first, second);
+  }
+  bool is_elementwise(const DraftGroup& g) const {
+    return !g.opaque && !g.cut &&
+           std::all_of(g.members.begin(), g.members.end(), [&](NodeId m) { return is_map(m); });
+  }
+  void merge(int first, int second) {
+    DraftGroup &a = groups_[first], b = std::exchange(groups_[second], {});
+    for (NodeId m : b.members) group_of_[m] = first;
+    a.members.insert(a.members.end(), b.members.begin(), b.members.end());
+    a.writers.insert(a.writers.end(), b.writers.begin(), b.writers.end());
+    a.weight += b.weight;
+    a.first = std::min(a.first, b.first);
+    order_.merge(first, second);
+    ++moves_["merge"];
   }
 
   // The legality test: each iteration of the group's outer axes reads only what `p` computes there. Gives the
@@ -282,11 +320,13 @@ class Fuser {
   }
 
   // In a group over full elements: a member that reads a donated buffer which another member writes reads the
-  // element that is written in the same iteration.
+  // element that is written in the same iteration, and before it (what is computed in place in it was to).
   bool donation_safe(NodeId p, const DraftGroup& group, size_t n) const {
     auto safe = [&](NodeId reader, NodeId writer) {
       for (const ResolvedRead& r : reads_.of(reader))
-        if (r.node == donation_.into.at(writer) && !(r.at.size() == n && is_identity(r.at, n))) return false;
+        if (r.node == donation_.into.at(writer) &&
+            !(r.at.size() == n && is_identity(r.at, n) && position_[reader] <= position_[writer]))
+          return false;
       return true;
     };
     for (NodeId w : group.writers)
@@ -350,6 +390,7 @@ class Fuser {
   void emit_groups(const std::vector<int>& sorted) {
     for (int g : sorted) {
       DraftGroup& draft = groups_[g];
+      if (draft.members.empty()) continue;  // merged
       std::sort(draft.members.begin(), draft.members.end(),
                 [&](NodeId a, NodeId b) { return position_[a] < position_[b]; });
       Group out{{}, {}, draft.opaque};

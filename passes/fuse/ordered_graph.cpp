@@ -1,6 +1,7 @@
 #include "passes/fuse/ordered_graph.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "support/check.h"
 
@@ -58,6 +59,14 @@ void OrderedGraph::add_edge(int from, int to) {
   }
   next_[from].push_back(to);
   before_[to].push_back(from);
+}
+
+void OrderedGraph::merge(int first, int second) {
+  const std::vector<int> before = std::exchange(before_[second], {}), next = std::exchange(next_[second], {});
+  for (int n : before) std::erase(next_[n], second);
+  for (int n : next) std::erase(before_[n], second);
+  for (int n : before) add_edge(n, first);
+  for (int n : next) add_edge(first, n);
 }
 
 }  // namespace gradc::passes

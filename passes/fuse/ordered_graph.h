@@ -17,6 +17,10 @@ class OrderedGraph {
   bool reached(std::span<const int> sources, int to);
   // From must run before to; the edge must not close a cycle.
   void add_edge(int from, int to);
+  // Whether `second` may run as part of `first`, from which an edge leads to it: no other path does.
+  bool can_merge(int first, int second) { return !reached(next_[first], second); }
+  // The edges of `second` become those of `first`.
+  void merge(int first, int second);
 
  private:
   std::vector<int> walk(std::span<const int> starts, const std::vector<std::vector<int>>& edges, int low,

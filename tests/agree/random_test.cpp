@@ -110,10 +110,10 @@ TEST_F(RandomGraphsRun, AgreeBitForBit) {
   if (count < static_cast<uint64_t>(kGraphs) || HasFailure()) return;
   for (const graph::OpDef& op : graph::all_ops())
     EXPECT_GT(ops[std::string(op.name)], 0) << op.name << " was not drawn";
-  for (const char* what :
-       {"new group", "inline", "join map", "join reduction", "cut", "copy", "row group", "tile edge in rows",
-        "tile edge in columns", "staged panel", "parallel kernel", "temporary of exchanged state", "barrier",
-        "lane reduction", "pairwise reduction", "parted contraction"})
+  for (const char* what : {"new group", "inline", "join map", "join reduction", "merge", "cut", "copy",
+                           "row group", "tile edge in rows", "tile edge in columns", "staged panel",
+                           "parallel kernel", "temporary of exchanged state", "barrier", "lane reduction",
+                           "pairwise reduction", "parted contraction"})
     EXPECT_GT(reached[what], 0) << what;
   if (setting("GRADC_VERBOSE", 0))
     for (const auto& list : {ops, reached})

@@ -19,6 +19,9 @@ struct Machine {
   // Work of a kernel, in scalar operations, below which a second thread costs more than it brings.
   int64_t parallel_threshold = 30000;
   Rates rates;  // for predictions alone
+
+  // Behind a small near cache stands a close one that cores share.
+  bool has_close_cache() const { return near_bytes < 1 << 20; }
 };
 
 }  // namespace gradc

@@ -48,14 +48,8 @@ void Blocks::choose_block(Choice& s, int64_t panels, int64_t tiles) const {
   s.why.block = "panels that stay near the core";
 }
 
-// Behind a small near cache stands a close one that cores share.
-bool Blocks::is_close_behind() const {
-  constexpr int64_t kLarge = 1 << 20;
-  return o_.machine.near_bytes < kLarge;
-}
-
 double Blocks::far_bytes() const {
-  return static_cast<double>(o_.machine.near_bytes) * (is_close_behind() ? 6 : 2);
+  return static_cast<double>(o_.machine.near_bytes) * (o_.machine.has_close_cache() ? 6 : 2);
 }
 
 void Blocks::choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int64_t tiles) const {
@@ -70,7 +64,7 @@ void Blocks::choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int
   int64_t block = std::min({kMost, tiles / kBlocks, fit(panels >= kManyPanels ? 0.75 : 0.3)});
   if (panels >= kManyPanels && pause_for_larger_blocks(s, o, tiles, block)) return;
   // A panel is copied for each block; rows that lie side by side may come from a close cache.
-  if (panels >= kManyPanels && is_close_behind()) block = std::min({kMost, tiles / kBlocks, fit(1.5)});
+  if (panels >= kManyPanels && o_.machine.has_close_cache()) block = std::min({kMost, tiles / kBlocks, fit(1.5)});
   // Each block reads all panels.
   if (block < (far ? kFewest : kMost)) return;
   if (panels >= kManyPanels || o.row_pages) {

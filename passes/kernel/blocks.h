@@ -28,7 +28,6 @@ class Blocks : public Survey {
   void share_rows(Choice& s, int64_t tiles) const;
   // So much does not come in time, a line for each step of a sum: behind a small near cache is a close one
   // that cores share, behind a large one (a megabyte and more at hand) it is slower.
-  bool is_close_behind() const;
   double far_bytes() const;
   struct Operands {
     double panel = 0, tile = 0;  // bytes that the innermost loops read for one

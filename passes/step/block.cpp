@@ -1,14 +1,15 @@
 // Kernels that hand large buffers to one another run block by block: a loop of tasks over the indices that
 // all of them share, each task a few rows of every kernel, so that what they hand on stays near the core that
 // made it. A buffer that nobody else reads shrinks to such a block, one for each thread. Chains are found by
-// their accesses and taken by the bytes that they save.
+// their accesses and taken by the bytes that they save. Loops whose kernels all run over one index become
+// tasks too, each the whole loop for some values of it, so that threads meet nowhere in them (part.h).
 #include <algorithm>
 #include <deque>
 #include <numeric>
 #include <optional>
 #include <utility>
 
-#include "passes/step/cut.h"
+#include "passes/step/part.h"
 #include "passes/step/step_passes.h"
 #include "passes/step/task_kernel.h"
 
@@ -26,7 +27,9 @@ class Blocker {
     for (const step::Dim& d : s.dims) o_.plan[d.name] = d.plan;
   }
 
-  void run() {
+  // `far`: whether there are buffers that chains could save the bytes of.
+  void run(bool far) {
+    far_ = far;
     each_run(s_.body, [&](const Run& r) {
       for (int b : r.buffers) ++uses_[b];
     });
@@ -71,16 +74,56 @@ class Blocker {
         continue;
       }
       straight(std::exchange(items, {}), out);
-      out.push_back(map_bodies(st, [&](const Body& inner) { return body(inner); }));
+      auto* f = std::get_if<std::shared_ptr<const For>>(&st);
+      if (!f || !part(**f, out))
+        out.push_back(map_bodies(st, [&](const Body& inner) { return body(inner); }));
     }
     straight(std::move(items), out);
     return out;
   }
 
+  // A loop as tasks, and what may follow it as a loop of its own. False where it stays as it is.
+  bool part(const For& f, Body& out) {
+    const std::optional<LoopPart> p = part_of_loop(s_, f, access_, o_);
+    if (!p) return false;
+    Items items;
+    for (const Stmt& st : f.body) items.push_back({std::get<Run>(st), seen_++});
+    emit_loop(f, *p, items, out);
+    return true;
+  }
+  void emit_loop(const For& f, const LoopPart& p, const Items& items, Body& out) {
+    For tasks{s_.vars++, p.chain.shared()[0].extent.ceil_div(p.cut.block), {}, -1, true};
+    For inside{s_.vars++, f.extent, {}, -1, false}, behind{s_.vars++, f.extent, {}, -1, false};
+    const auto moved = [&](Run r, int var) {
+      for (Index& e : r.params) e = e.substitute([&](int v) { return Index::var(v == f.var ? var : v); });
+      return r;
+    };
+    for (size_t m = 0; m < p.members.size(); ++m) {
+      const Item& item = items[p.members[m]];
+      Run r = moved(item.run, inside.var);
+      r.kernel = number(task_kernel(s_.kernels[r.kernel], p.chain, m, p.cut, {}));
+      r.params.push_back(Index::var(tasks.var) * p.cut.block);
+      inside.body.push_back(r);
+      note(item, r.kernel);
+    }
+    tasks.body.push_back(std::make_shared<const For>(std::move(inside)));
+    out.push_back(std::make_shared<const For>(std::move(tasks)));
+    if (p.rest.empty()) return;
+    Items rest;
+    for (size_t i : p.rest) {
+      rest.push_back({moved(items[i].run, behind.var), items[i].note});
+      behind.body.push_back(rest.back().run);
+    }
+    if (const std::optional<LoopPart> next = part_of_loop(s_, behind, access_, o_))
+      return emit_loop(behind, *next, rest, out);
+    for (const Item& i : rest) note(i, i.run.kernel);
+    out.push_back(std::make_shared<const For>(std::move(behind)));
+  }
+
   // Runs without control flow between them.
   void straight(Items items, Body& out) {
     while (!items.empty()) {
-      std::optional<Taken> t = chain_from(items, 0);
+      std::optional<Taken> t = far_ ? chain_from(items, 0) : std::nullopt;
       // A chain that gains more without its first run begins later.
       if (t && items.size() > 1)
         if (const std::optional<Taken> later = chain_from(items, 1); later && later->cut.saved > t->cut.saved)
@@ -267,12 +310,22 @@ class Blocker {
   std::vector<Renamed> shrunk_;
   std::vector<StepReport::KernelNote> notes_;
   size_t seen_ = 0;
+  bool far_ = false;
 };
+
+bool has_loops(const Body& b) {
+  return std::any_of(b.begin(), b.end(), [](const Stmt& st) {
+    if (auto* i = std::get_if<std::shared_ptr<const If>>(&st))
+      return has_loops((*i)->then_body) || has_loops((*i)->else_body);
+    return std::holds_alternative<std::shared_ptr<const For>>(st);
+  });
+}
 
 }  // namespace
 
 void block_runs(Step& s, const ScheduleOptions& o, StepReport* report) {
-  if (is_far(largest_temporary(s), o.machine)) Blocker(s, o, report).run();
+  const bool far = is_far(largest_temporary(s), o.machine);
+  if (far || has_loops(s.body)) Blocker(s, o, report).run(far);
 }
 
 }  // namespace gradc::passes

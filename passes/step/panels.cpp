@@ -186,14 +186,21 @@ void collect(const step::Body& body, StepUses& uses, std::set<int>& written, std
 
 Layout panels(const Machine& m) { return Layout::make(2, {1, 0}, {{1, kVectors * m.lanes}}, {}); }
 
+// The loop that a statement is, or that its tasks are all of.
+static const step::For* loop_of(const step::Stmt& stmt) {
+  auto* f = std::get_if<std::shared_ptr<const step::For>>(&stmt);
+  if (!f) return nullptr;
+  return !(*f)->tasks ? f->get() : (*f)->body.size() == 1 ? loop_of((*f)->body[0]) : nullptr;
+}
+
 std::set<int> panels_of_loops(const step::Step& s, const Machine& m) {
   std::set<int> out;
   StepUses uses(s);
   for (const step::Stmt& stmt : s.body) {
-    auto* f = std::get_if<std::shared_ptr<const step::For>>(&stmt);
-    if (!f || (*f)->tasks) continue;
+    const step::For* loop = loop_of(stmt);
+    if (!loop) continue;
     std::set<int> written, read;
-    collect((*f)->body, uses, written, read);
+    collect(loop->body, uses, written, read);
     for (int b : read)
       if (const step::Buffer& buffer = s.buffers[static_cast<size_t>(b)];
           written.count(b) == 0 && buffer.region == step::Region::Scratch && has_panels(buffer, m))

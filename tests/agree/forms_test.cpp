@@ -1,5 +1,5 @@
 // Forms for larger sizes than random graphs have: convolutions to few channels, blocks of rows stage by
-// stage, chunks of masked scores.
+// stage, chunks of masked scores, loops that threads share by rows.
 #include <cmath>
 
 #include "agree/harness.h"
@@ -76,6 +76,46 @@ TEST(Forms, RowsStageByStage) {
     const std::string step = step::print(lower_function(m, m.at("f"), options_of(v)));
     EXPECT_NE(step.find("f32[32]"), std::string::npos) << v.lanes << " lanes";
     expect_agreement(kRows, "f", {1, 15, 32, 33, 40}, v);
+  }
+}
+
+// A recurrent network with its gradients, whose bias sums over the rows in each step of the loop backwards.
+const char* kRecurrent = R"(
+func @cell[B <= 160 plan 160](%w: f32[5,5], %b: f32[5], %h: f32[B,5], %x: f32[B,5]) -> (f32[B,5], f32[B,5]) {
+  %m = einsum(%h, %w) {spec="bi,ij->bj"}
+  %bb = broadcast(%b) {dims=[1], shape=[B,5]}
+  %s = add(%m, %x)
+  %t = add(%s, %bb)
+  %n = tanh(%t)
+  return %n, %n
+}
+func @loss[B <= 160 plan 160](%w: f32[5,5], %b: f32[5], %h: f32[B,5], %x: f32[7,B,5]) -> (loss: f32[]) {
+  %r: (f32[B,5], f32[7,B,5]) = scan(%w, %b, %h, %x) {carries=1, consts=2, function=@cell, length=[7]}
+  %y = get(%r) {index=1}
+  %q = mul(%y, %y)
+  %loss = reduce_sum(%q) {axes=[0,1,2]}
+  return %loss
+}
+func @f[B <= 160 plan 160](%w: f32[5,5], %b: f32[5], %h: f32[B,5], %x: f32[7,B,5]) -> (loss: f32[], dw: f32[5,5], db: f32[5], dh: f32[B,5], dx: f32[7,B,5]) {
+  %all: (f32[], f32[5,5], f32[5], f32[B,5], f32[7,B,5]) = value_and_grad(%w, %b, %h, %x) {function=@loss, wrt=[0,1,2,3]}
+  %l = get(%all) {index=0}
+  %dw = get(%all) {index=1}
+  %db = get(%all) {index=2}
+  %dh = get(%all) {index=3}
+  %dx = get(%all) {index=4}
+  return %l, %dw, %db, %dh, %dx
+}
+)";
+
+TEST(Forms, LoopsByRows) {
+  const graph::Module m = passes::run_graph_passes(graph::parse(kRecurrent));
+  for (const int lanes : {4, 8, 16}) {
+    const Variant v{lanes, {}, "", false};
+    const std::string step = step::print(lower_function(m, m.at("f"), options_of(v)));
+    size_t tasks = 0;
+    for (size_t at = step.find("tasks"); at != std::string::npos; at = step.find("tasks", at + 1)) ++tasks;
+    EXPECT_GE(tasks, 2U) << lanes << " lanes";
+    expect_agreement(kRecurrent, "f", {1, 20, 31, 64, 160}, v);
   }
 }
 

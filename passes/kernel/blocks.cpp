@@ -64,7 +64,8 @@ void Blocks::choose_row_blocks(Choice& s, const Operands& o, int64_t panels, int
   int64_t block = std::min({kMost, tiles / kBlocks, fit(panels >= kManyPanels ? 0.75 : 0.3)});
   if (panels >= kManyPanels && pause_for_larger_blocks(s, o, tiles, block)) return;
   // A panel is copied for each block; rows that lie side by side may come from a close cache.
-  if (panels >= kManyPanels && o_.machine.has_close_cache()) block = std::min({kMost, tiles / kBlocks, fit(1.5)});
+  if (panels >= kManyPanels && o_.machine.has_close_cache())
+    block = std::min({kMost, tiles / kBlocks, fit(1.5)});
   // Each block reads all panels.
   if (block < (far ? kFewest : kMost)) return;
   if (panels >= kManyPanels || o.row_pages) {

@@ -19,7 +19,7 @@ class Case:
 
 # Instructions that an element takes, of which a core does as many as multiply-adds: those of the generated code, without
 # loads, stores and copies. A maximum keeps NaN and the order of zeros; a division takes as long as five.
-SLOTS = dict(add=1, mul=1, fma=1, select=1, max=5, div=5, sqrt=9, exp=24, tanh=20, sigmoid=33, erf=21)
+SLOTS = dict(add=1, mul=1, fma=1, select=1, max=5, div=5, sqrt=9, exp=24, tanh=26, sigmoid=33, erf=26)
 
 
 def slots(elements, **counts):

@@ -48,7 +48,10 @@ class Parter {
         p.rest.push_back(i);
     }
     while (*place(p.chain, loop) > 0) p.chain.move_last(0);
-    const bool legal = std::all_of(p.rest.begin(), p.rest.end(), [&](size_t i) { return may_follow(p, i); });
+    const SharedIndex& index = p.chain.shared()[0];
+    const auto apart = [&](int b) { return index.positions.at(b) != 0; };  // tasks write places of their own
+    const bool legal = std::all_of(p.chain.written().begin(), p.chain.written().end(), apart) &&
+                       std::all_of(p.rest.begin(), p.rest.end(), [&](size_t i) { return may_follow(p, i); });
     return legal && !reads_too_much(p) ? std::optional(std::move(p)) : std::nullopt;
   }
   // Where it stands among the indices of a chain.

@@ -16,7 +16,9 @@ class Parter {
   }
 
   std::optional<LoopPart> part() const {
-    const bool plain = loop_.condition < 0 && !loop_.tasks && runs_.size() == loop_.body.size();
+    constexpr size_t kMany = 100;  // runs, of which each is held against all before it
+    const bool plain =
+        loop_.condition < 0 && !loop_.tasks && runs_.size() == loop_.body.size() && runs_.size() <= kMany;
     if (!plain || runs_.empty() || o_.machine.cores < 2 || !can_join(*runs_[0])) return std::nullopt;
     for (size_t loop = 0; loop < access_of(*runs_[0]).extents.size(); ++loop)
       if (std::optional<LoopPart> p = part_by(loop)) return p;

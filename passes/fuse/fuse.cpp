@@ -1,5 +1,6 @@
 // The fusion pass: walks the nodes from results to parameters and places each producer into the group of its
-// earliest consumer where the one legality test allows, else into a group of its own.
+// earliest consumer where the one legality test allows, else into a group of its own. Elementwise groups of
+// other consumers then become one with that group, where nothing stands between them.
 #include "passes/fuse/fusion.h"
 
 #include <algorithm>
